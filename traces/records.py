@@ -1,0 +1,275 @@
+"""What happened: the frozen records of a routed workflow. Everything a learner, an auditor or a pager needs.
+
+A `Trajectory` is one question's life: the plan, the steps in the order they ended, the decisions behind them,
+what was skipped and why, and the outcomes reported so far. Times inside a trajectory are seconds after its
+arrival, on one monotonic axis; ``arrived_at_s`` alone is seconds since the Unix epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+RECORD_VERSION = 1
+
+DecisionKind = Literal["plan", "step", "pace"]
+StepKind = Literal["agent", "judge"]
+Status = Literal["ok", "late", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One choice of a policy, stored before it is acted on.
+
+    Columns (``actions``, ``probabilities``, ``masked``, ``latency_q50_s``, ``latency_q90_s``) have one entry
+    per candidate, in the same order; the latency columns are empty where no latency was predicted.
+
+    Attributes:
+        decision_id: unique in the store.
+        kind: ``plan`` (topology and team), ``step`` (model and strategy) or ``pace`` (STAY or ADVANCE).
+        made_s: seconds after arrival.
+        policy: name of the behaviour policy.
+        policy_version: version of its weights or rules.
+        features_version: version of the feature columns that it saw.
+        actions: label of each candidate, such as ``qwen-14b/Concise``.
+        probabilities: behaviour probability of each candidate; 0 where masked; sums to 1.
+        masked: "" for an allowed candidate, else the reason it was not.
+        latency_q50_s: predicted median seconds of each candidate.
+        latency_q90_s: predicted 90 % quantile of each candidate.
+        chosen: index of the chosen candidate.
+        probability: propensity of the whole choice; for a plan it includes the roles' own probabilities.
+        choice: the choice as plain data, such as ``{"model": "qwen-14b", "strategy": "Concise"}``.
+        seen: what the policy saw, as plain data (time left, load readings with their ages, ...).
+        reason: the policy's own words, for people.
+    """
+
+    decision_id: str
+    kind: DecisionKind
+    made_s: float
+    policy: str
+    policy_version: str
+    features_version: str
+    actions: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    masked: tuple[str, ...]
+    latency_q50_s: tuple[float, ...] = ()
+    latency_q90_s: tuple[float, ...] = ()
+    chosen: int
+    probability: float
+    choice: Mapping[str, Any]
+    seen: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def action(self) -> str:
+        """Label of the chosen candidate."""
+        return self.actions[self.chosen]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of a call at one endpoint that did not give the answer.
+
+    Attributes:
+        endpoint: name of the endpoint.
+        model: model that was asked for.
+        error: class name of the error.
+        detail: the error's message.
+        elapsed_s: seconds that it cost.
+    """
+
+    endpoint: str
+    model: str
+    error: str
+    detail: str
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One call to a model, and what came of it. A failed or cancelled call is a step too.
+
+    Attributes:
+        step_id: 0-based, in the order in which the steps began.
+        node: name of the graph node.
+        kind: ``agent`` or ``judge``.
+        position: 0-based index in the team; 0 for the judge.
+        round: 1-based round.
+        role: role name.
+        parents: step ids whose output this step was shown; the executed DAG.
+        decision_id: the decision that chose model and strategy.
+        model: model that was decided on.
+        strategy: strategy that was decided on.
+        endpoint: endpoint that answered, or "" when none did.
+        served_model: model that answered; differs from ``model`` after a failover.
+        started_s: seconds after arrival when the step began.
+        sent_s: when the answering (or last) attempt was sent, or None when nothing was sent.
+        first_token_s: when its first non-empty token came, or None.
+        finished_s: when the step ended.
+        queue_s: seconds in the server's queue as the server reports it, or None.
+        prompt_tokens: as the server counted them, or None.
+        completion_tokens: as the server counted them, or None.
+        cached_tokens: prompt tokens served from the prefix cache, or None.
+        finish_reason: the server's, or "" when the answer did not end.
+        text: the answer's text, possibly partial.
+        answer: the final answer extracted from the text, or "".
+        error: class name of the error that ended the step, or "".
+        error_detail: its message, or "".
+        attempts: earlier tries of this step that failed over.
+        priority: value sent with the request, or None when the endpoint does not schedule by priority.
+    """
+
+    step_id: int
+    node: str
+    kind: StepKind
+    position: int
+    round: int
+    role: str
+    parents: tuple[int, ...]
+    decision_id: str
+    model: str
+    strategy: str
+    endpoint: str = ""
+    served_model: str = ""
+    started_s: float
+    sent_s: float | None = None
+    first_token_s: float | None = None
+    finished_s: float
+    queue_s: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    finish_reason: str = ""
+    text: str = ""
+    answer: str = ""
+    error: str = ""
+    error_detail: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    priority: int | None = None
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds from the step's begin to its end, failovers and client-side waiting included."""
+        return self.finished_s - self.started_s
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Time to first token: client send to first non-empty token, queueing included."""
+        if self.first_token_s is None or self.sent_s is None:
+            return None
+        return self.first_token_s - self.sent_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """A call that the topology plans and the run left out, as an expected outcome.
+
+    Attributes:
+        node: what was left out, such as ``judge``.
+        reason: ``agreement``, ``deadline``, ``no drafts`` or ``one draft``.
+        at_s: seconds after arrival.
+    """
+
+    node: str
+    reason: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One piece of feedback on a trajectory, in LangSmith's vocabulary. Missing feedback is not a zero.
+
+    Attributes:
+        feedback_id: identity; a second outcome with the same id replaces the first.
+        key: what was judged; ``solved`` is the one that rewards read.
+        score: a number, or None when only ``value`` is given; for ``solved`` 1.0 or 0.0.
+        value: a label, or None.
+        comment: free text, or "".
+        source: who says so, such as ``api``, ``grader:math`` or ``user``.
+        recorded_at_s: seconds since the Unix epoch.
+    """
+
+    feedback_id: str
+    key: str
+    score: float | None = None
+    value: str | None = None
+    comment: str = ""
+    source: str = "api"
+    recorded_at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """One question's life, complete even when the run failed or was cancelled.
+
+    Attributes:
+        trace_id: 32 lowercase hex digits (a W3C trace id).
+        question: the question's text.
+        question_id: the caller's id of the question, or "".
+        domain: ``math``, ``code``, ``knowledge`` or ``general``.
+        arrived_at_s: seconds since the Unix epoch.
+        budget_s: latency budget in seconds.
+        topology: name of the topology, or "" when the run ended before it was planned.
+        team: role name of each agent, in order.
+        rounds: rounds that were begun.
+        decisions: in the order they were made.
+        steps: in the order they ended.
+        skips: planned calls that were left out, with the reason.
+        answer: the final answer, extracted; "" when there is none.
+        text: the full text that the answer was extracted from.
+        status: ``ok``, ``late`` (the deadline cut the run, or the answer came after it), ``failed`` or
+            ``cancelled``.
+        error: class name of the error that ended the run, or "".
+        error_detail: its message, or "".
+        latency_s: seconds from arrival to the final answer, routing and judge included.
+        metadata: the caller's own plain data (thread id, user, tags).
+        outcomes: feedback so far, in the order it was recorded.
+        record_version: version of this record's layout.
+    """
+
+    trace_id: str
+    question: str
+    question_id: str = ""
+    domain: str = "general"
+    arrived_at_s: float
+    budget_s: float
+    topology: str = ""
+    team: tuple[str, ...] = ()
+    rounds: int = 0
+    decisions: tuple[Decision, ...] = ()
+    steps: tuple[Step, ...] = ()
+    skips: tuple[Skip, ...] = ()
+    answer: str = ""
+    text: str = ""
+    status: Status = "ok"
+    error: str = ""
+    error_detail: str = ""
+    latency_s: float = 0.0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    outcomes: tuple[Outcome, ...] = ()
+    record_version: int = RECORD_VERSION
+
+    @property
+    def solved(self) -> bool | None:
+        """The latest ``solved`` outcome, or None while there is none."""
+        scores = [o.score for o in self.outcomes if o.key == "solved" and o.score is not None]
+        return scores[-1] >= 0.5 if scores else None
+
+    @property
+    def on_time(self) -> bool:
+        """Whether there was an answer within the budget."""
+        return self.status == "ok" and self.latency_s <= self.budget_s
+
+    @property
+    def completion_tokens(self) -> int:
+        """Output tokens of all steps, as far as the servers reported them."""
+        return sum(step.completion_tokens or 0 for step in self.steps)
+
+    @property
+    def serial_depth(self) -> int:
+        """Number of calls on the longest path of the executed DAG."""
+        depth: dict[int, int] = {}
+        for step in sorted(self.steps, key=lambda step: step.step_id):
+            depth[step.step_id] = 1 + max((depth.get(parent, 0) for parent in step.parents), default=0)
+        return max(depth.values(), default=0)

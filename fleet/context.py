@@ -7,6 +7,7 @@ which step of which workflow it is answering. See https://www.w3.org/TR/baggage/
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 from urllib.parse import quote, unquote
 
 BAGGAGE_PREFIX = "inframind."
@@ -60,8 +61,9 @@ class StepContext:
                 found[name] = unquote(value.strip())
         if not found:
             return None
-        numbers = {name: int(found.pop(name)) for name in _INT_FIELDS if name in found}
-        return cls(**found, **numbers)
+        members: dict[str, Any] = dict(found)
+        members.update({name: int(found[name]) for name in _INT_FIELDS if name in found})
+        return cls(**members)
 
 
 _FIELD_NAMES = tuple(field.name for field in fields(StepContext))

@@ -65,7 +65,9 @@ class UnknownModel(CallerError):
 
     def __init__(self, model: str, known: tuple[str, ...]) -> None:
         self.model, self.known = model, known
-        super().__init__(f"no endpoint serves model {model!r}; this fleet serves {', '.join(known) or 'none'}")
+        super().__init__(
+            f"no endpoint serves model {model!r}; this fleet serves {', '.join(known) or 'none'}"
+        )
 
 
 class UnknownTopology(CallerError):
@@ -139,7 +141,9 @@ class FleetExhausted(RunError):
         failures: the last error of each endpoint that was tried, in order; empty when none could be tried.
     """
 
-    def __init__(self, failures: tuple[EndpointError, ...], *, reason: str = "every candidate failed") -> None:
+    def __init__(
+        self, failures: tuple[EndpointError, ...], *, reason: str = "every candidate failed"
+    ) -> None:
         self.failures, self.reason = failures, reason
         tried = "; ".join(str(failure) for failure in failures) or "none was available"
         super().__init__(f"{reason}: {tried}; `inframind doctor` checks every endpoint")
@@ -162,6 +166,7 @@ class EndpointError(RunError):
         detail: what the endpoint or the network said, without secrets.
         status: HTTP status code, or None when there was no reply.
         partial_text: the part of the answer that had arrived, or "".
+        earlier: failures of the same call that had already moved on to another candidate.
     """
 
     is_retryable: ClassVar[bool] = False
@@ -178,6 +183,7 @@ class EndpointError(RunError):
     ) -> None:
         self.endpoint, self.elapsed_s, self.detail = endpoint, elapsed_s, detail
         self.status, self.partial_text = status, partial_text
+        self.earlier: tuple[EndpointError, ...] = ()
         code = f" (HTTP {status})" if status else ""
         super().__init__(f"endpoint {endpoint!r}{code} after {elapsed_s:.3g} s: {detail}")
 
@@ -185,9 +191,7 @@ class EndpointError(RunError):
 class EndpointTimeout(EndpointError):
     """No complete answer before the deadline. Not retryable: the time is gone."""
 
-    def __init__(
-        self, endpoint: str, elapsed_s: float, deadline_s: float, *, partial_text: str = ""
-    ) -> None:
+    def __init__(self, endpoint: str, elapsed_s: float, deadline_s: float, *, partial_text: str = "") -> None:
         self.deadline_s = deadline_s
         super().__init__(
             endpoint, elapsed_s, f"no complete answer within {deadline_s:.3g} s", partial_text=partial_text

@@ -1,0 +1,1 @@
+"""What serves: endpoints, the timed client, load readings, breakers, limits and the clock."""

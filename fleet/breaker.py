@@ -1,0 +1,97 @@
+"""A circuit breaker: stop sending to an endpoint that keeps failing, and find out when it is back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from inframind.errors import ConfigError
+
+BreakerState = Literal["closed", "open", "half_open"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreakerConfig:
+    """When to stop sending, and for how long."""
+
+    failure_threshold: int = 3
+    """Consecutive failures that open a closed breaker."""
+    open_s: float = 2.0
+    """Seconds before the first trial; doubles with every failed trial."""
+    max_open_s: float = 60.0
+    """Longest wait between trials."""
+    trial_timeout_s: float = 30.0
+    """A trial that neither succeeds nor fails for so long no longer blocks the next."""
+
+    def __post_init__(self) -> None:
+        if self.failure_threshold < 1:
+            raise ConfigError("breaker.failure_threshold", self.failure_threshold, "use 1 or more")
+        if not 0 < self.open_s <= self.max_open_s:
+            raise ConfigError("breaker.open_s", self.open_s, "use a value in (0, breaker.max_open_s]")
+
+
+class Breaker:
+    """Closed, open, half-open. Fed by traffic first and by probes second; every method takes the time.
+
+    Closed lets everything through. Open lets nothing through for a while. Half-open lets one trial through:
+    its success closes the breaker, its failure opens it for twice as long. A successful probe (a metrics
+    page that could be read) shortens an open period to a trial; it never closes the breaker by itself.
+    """
+
+    def __init__(self, config: BreakerConfig | None = None) -> None:
+        self._config = config or BreakerConfig()
+        self._failures = 0
+        self._opened_at_s: float | None = None
+        self._open_s = self._config.open_s
+        self._trial_until_s: float | None = None
+
+    def state(self, now_s: float) -> BreakerState:
+        """The state at ``now_s``."""
+        if self._opened_at_s is None:
+            return "closed"
+        return "half_open" if now_s >= self._opened_at_s + self._open_s else "open"
+
+    def allows(self, now_s: float) -> bool:
+        """Whether a call may be sent at ``now_s``; asking changes nothing."""
+        state = self.state(now_s)
+        if state == "half_open":
+            return self._trial_until_s is None or now_s >= self._trial_until_s
+        return state == "closed"
+
+    def admit(self, now_s: float) -> bool:
+        """Like `allows`, and takes the one trial of a half-open breaker."""
+        if not self.allows(now_s):
+            return False
+        if self._opened_at_s is not None:
+            self._trial_until_s = now_s + self._config.trial_timeout_s
+        return True
+
+    def record_success(self) -> None:
+        """A call was answered: close."""
+        self._failures = 0
+        self._opened_at_s = self._trial_until_s = None
+        self._open_s = self._config.open_s
+
+    def record_failure(self, now_s: float) -> None:
+        """A call failed in a way that speaks against the endpoint."""
+        if self._opened_at_s is not None:
+            if self._trial_until_s is not None:
+                self._open_s = min(2 * self._open_s, self._config.max_open_s)
+                self._open(now_s)
+            return
+        self._failures += 1
+        if self._failures >= self._config.failure_threshold:
+            self._open(now_s)
+
+    def record_abandoned(self) -> None:
+        """A call ended without telling anything (cancelled, out of time): give the trial back."""
+        self._trial_until_s = None
+
+    def record_probe(self, ok: bool, now_s: float) -> None:
+        """A probe reached the endpoint or not; only a successful one matters, and only while open."""
+        if ok and self.state(now_s) == "open":
+            self._opened_at_s = now_s - self._open_s
+
+    def _open(self, now_s: float) -> None:
+        self._opened_at_s = now_s
+        self._trial_until_s = None

@@ -1,0 +1,284 @@
+"""The fleet as one thing to call: picks a replica, keeps the limits, fails over inside the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from inframind.errors import (
+    ConfigError,
+    EndpointError,
+    EndpointTimeout,
+    EndpointUnreachable,
+    FleetExhausted,
+    UnknownModel,
+)
+from inframind.fleet.breaker import Breaker, BreakerConfig
+from inframind.fleet.clock import Clock, Deadline, SystemClock
+from inframind.fleet.client import HttpClientFactory, TimedClient
+from inframind.fleet.endpoints import EndpointSpec, ModelFacts, group_by_model
+from inframind.fleet.limits import ConcurrencyLimit
+from inframind.fleet.messages import ChatRequest, Completion, Delta, FailedAttempt, OnDelta
+from inframind.fleet.metrics import MetricsScraper
+from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetConfig:
+    """How the fleet is called and watched."""
+
+    scrape_interval_s: float = 0.5
+    """Seconds between two readings of an endpoint's metrics page."""
+    max_attempts: int = 6
+    """Most tries of one call, over all candidates and passes."""
+    passes: int = 2
+    """How often the list of candidates is gone through while only retryable errors come back."""
+    backoff_s: float = 0.2
+    """Wait before the second pass; doubles with each, with full jitter."""
+    breaker: BreakerConfig = BreakerConfig()
+    """When to stop sending to an endpoint."""
+
+    def __post_init__(self) -> None:
+        for name in ("scrape_interval_s", "max_attempts", "passes", "backoff_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"fleet.{name}", getattr(self, name), "use a positive number")
+
+
+class _Endpoint:
+    """One endpoint's moving parts."""
+
+    def __init__(self, spec: EndpointSpec, config: FleetConfig) -> None:
+        self.spec = spec
+        self.breaker = Breaker(config.breaker)
+        self.limit = ConcurrencyLimit(spec.max_concurrency)
+        self.in_flight_tokens = 0
+
+
+class Fleet:
+    """Endpoints, their load, and one way to call them.
+
+    Args:
+        endpoints: what there is; several with one model are its replicas.
+        clock: time.
+        rng: chance (backoff jitter, scrape jitter).
+        config: retries, breaker and scraping.
+        http_client_factory: replaces the wire, for a fleet in virtual time.
+
+    Raises:
+        ConfigError: no endpoint, double names, or replicas that contradict each other.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[EndpointSpec],
+        *,
+        clock: Clock | None = None,
+        rng: np.random.Generator | None = None,
+        config: FleetConfig | None = None,
+        http_client_factory: HttpClientFactory | None = None,
+    ) -> None:
+        self.models: Mapping[str, ModelFacts] = group_by_model(endpoints)
+        self.clock = clock or SystemClock()
+        self._config = config or FleetConfig()
+        self._rng = rng if rng is not None else np.random.default_rng()
+        self._endpoints = {spec.name: _Endpoint(spec, self._config) for spec in endpoints}
+        specs = {spec.name: spec for spec in endpoints}
+        self._client = TimedClient(specs, self.clock, http_client_factory)
+        targets = {name: spec.scrape_url for name, spec in specs.items() if spec.scrape_url}
+        self._scraper = MetricsScraper(
+            targets, clock=self.clock, rng=self._rng, interval_s=self._config.scrape_interval_s
+        )
+
+    @property
+    def endpoints(self) -> tuple[EndpointSpec, ...]:
+        """Every endpoint, in configuration order."""
+        return tuple(endpoint.spec for endpoint in self._endpoints.values())
+
+    def snapshot(self) -> FleetSnapshot:
+        """The load now. Waits for nothing: the scraper writes readings, this reads them."""
+        now_s = self.clock.now_s()
+        loads = {name: self._load(endpoint, now_s) for name, endpoint in self._endpoints.items()}
+        return FleetSnapshot(taken_s=now_s, loads=loads)
+
+    async def watch(self) -> None:
+        """Begin to read load metrics in the running loop, unless that is being done already."""
+        await self._scraper.start()
+
+    async def aclose(self) -> None:
+        """Stop reading metrics and close the connections of the running loop."""
+        await self._scraper.aclose()
+        await self._client.aclose()
+
+    async def complete(
+        self,
+        request: ChatRequest,
+        models: Sequence[str],
+        deadline: Deadline,
+        *,
+        priority: int = 0,
+        on_delta: OnDelta | None = None,
+    ) -> Completion:
+        """One answer from the first model that gives one, before the deadline.
+
+        429, 5xx, connection and protocol errors move on to the model's next replica, then to the next model;
+        400, 401 and 404 do not, because they would come back. Once a piece of the answer has been handed to
+        ``on_delta`` an error is final. After a whole pass of retryable errors there is another, after a wait.
+
+        Args:
+            request: what to ask.
+            models: candidates, best first.
+            deadline: total, over all tries.
+            priority: lower is sooner, on our side and on servers that schedule by priority.
+            on_delta: awaited with each piece of the answer.
+
+        Raises:
+            UnknownModel: a candidate that no endpoint serves.
+            EndpointTimeout: the deadline came; carries what had arrived of the answer.
+            EndpointError: a try failed in a way that no other candidate would mend.
+            FleetExhausted: every candidate failed, or none could be tried.
+        """
+        self._require_known(models)
+        witness = _Witness(on_delta) if on_delta else None
+        failures: list[EndpointError] = []
+        for number in range(self._config.passes):
+            if number:
+                await self._back_off(number, deadline)
+            for endpoint in self._ranked(models):
+                if len(failures) >= self._config.max_attempts:
+                    break
+                try:
+                    completion = await self._try(endpoint, request, deadline, priority, witness)
+                except EndpointError as error:
+                    if not error.is_retryable or (witness and witness.has_seen):
+                        error.earlier = tuple(failures)
+                        raise
+                    failures.append(error)
+                else:
+                    return replace(completion, attempts=failed_attempts(failures, self._endpoint_models))
+        reason = "every candidate failed" if failures else "the breaker of every candidate is open"
+        raise FleetExhausted(tuple(failures), reason=reason)
+
+    async def _try(
+        self,
+        endpoint: _Endpoint,
+        request: ChatRequest,
+        deadline: Deadline,
+        priority: int,
+        on_delta: OnDelta | None,
+    ) -> Completion:
+        async with self._slot(endpoint, priority, deadline):
+            if not endpoint.breaker.admit(self.clock.now_s()):
+                raise EndpointUnreachable(endpoint.spec.name, 0.0, "its breaker opened while the call waited")
+            with self._verdict(endpoint, request.expected_output_tokens):
+                return await self._client.complete(
+                    request, endpoint.spec.name, deadline, priority=priority, on_delta=on_delta
+                )
+
+    @asynccontextmanager
+    async def _slot(self, endpoint: _Endpoint, priority: int, deadline: Deadline) -> AsyncIterator[None]:
+        asked_s = self.clock.now_s()
+        slot = endpoint.limit.slot(priority)
+        try:
+            async with asyncio.timeout(deadline.remaining_s(self.clock)) as timer:
+                await slot.__aenter__()
+        except TimeoutError as error:
+            if not timer.expired():
+                raise
+            waited_s = self.clock.now_s() - asked_s
+            raise EndpointTimeout(endpoint.spec.name, waited_s, deadline.budget_s) from error
+        async with AsyncExitStack() as stack:
+            stack.push_async_exit(slot)
+            yield
+
+    @contextmanager
+    def _verdict(self, endpoint: _Endpoint, expected_output_tokens: int) -> Iterator[None]:
+        """Count the call's tokens while it runs, and tell the breaker how it ended."""
+        endpoint.in_flight_tokens += expected_output_tokens
+        try:
+            yield
+        except EndpointError as error:
+            if error.counts_against_endpoint:
+                endpoint.breaker.record_failure(self.clock.now_s())
+            else:
+                endpoint.breaker.record_abandoned()
+            raise
+        except BaseException:
+            endpoint.breaker.record_abandoned()
+            raise
+        else:
+            endpoint.breaker.record_success()
+        finally:
+            endpoint.in_flight_tokens -= expected_output_tokens
+
+    def _ranked(self, models: Sequence[str]) -> Iterator[_Endpoint]:
+        """Endpoints to try: models in the order given, each model's free and least occupied replica first."""
+        for model in models:
+            now_s = self.clock.now_s()
+            replicas = [self._endpoints[name] for name in self.models[model].endpoints]
+            allowed = [replica for replica in replicas if replica.breaker.allows(now_s)]
+            yield from sorted(
+                allowed, key=lambda replica: (replica.limit.is_full, self._load(replica, now_s).occupancy)
+            )
+
+    async def _back_off(self, number: int, deadline: Deadline) -> None:
+        longest_s = self._config.backoff_s * 2 ** (number - 1)
+        wait_s = longest_s * float(self._rng.random())
+        await asyncio.sleep(max(0.0, min(wait_s, deadline.remaining_s(self.clock))))
+
+    def _require_known(self, models: Sequence[str]) -> None:
+        for model in models:
+            if model not in self.models:
+                raise UnknownModel(model, tuple(self.models))
+
+    @property
+    def _endpoint_models(self) -> Mapping[str, str]:
+        return {name: endpoint.spec.model for name, endpoint in self._endpoints.items()}
+
+    def _load(self, endpoint: _Endpoint, now_s: float) -> EndpointLoad:
+        reading = self._scraper.readings.get(endpoint.spec.name)
+        metrics = reading.metrics if reading else None
+        return EndpointLoad(
+            endpoint=endpoint.spec.name,
+            model=endpoint.spec.model,
+            breaker=endpoint.breaker.state(now_s),
+            in_flight=endpoint.limit.held,
+            in_flight_tokens=endpoint.in_flight_tokens,
+            waiting_here=endpoint.limit.waiting,
+            max_concurrency=endpoint.spec.max_concurrency,
+            age_s=now_s - reading.at_s if reading else None,
+            running=metrics.running if metrics else None,
+            waiting=metrics.waiting if metrics else None,
+            kv_cache_usage=metrics.kv_cache_usage if metrics else None,
+        )
+
+
+class _Witness:
+    """Passes pieces of an answer on, and remembers whether anybody has seen one."""
+
+    def __init__(self, on_delta: OnDelta) -> None:
+        self._on_delta = on_delta
+        self.has_seen = False
+
+    async def __call__(self, delta: Delta) -> None:
+        self.has_seen = True
+        await self._on_delta(delta)
+
+
+def failed_attempts(
+    failures: Sequence[EndpointError], endpoint_models: Mapping[str, str]
+) -> tuple[FailedAttempt, ...]:
+    """Plain records of failures, for a trace."""
+    return tuple(
+        FailedAttempt(
+            endpoint=failure.endpoint,
+            model=endpoint_models.get(failure.endpoint, ""),
+            error=type(failure).__name__,
+            detail=failure.detail,
+            elapsed_s=failure.elapsed_s,
+        )
+        for failure in failures
+    )

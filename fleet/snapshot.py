@@ -1,0 +1,80 @@
+"""The fleet's load as one reading: what was scraped, how old it is, and what we ourselves have in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from inframind.fleet.breaker import BreakerState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointLoad:
+    """Load of one endpoint. What is not known is None with no age, never a zero.
+
+    Attributes:
+        endpoint: name.
+        model: model that it serves.
+        breaker: state of its breaker.
+        in_flight: our own calls there now.
+        in_flight_tokens: output tokens that our calls there are still expected to produce.
+        waiting_here: our own calls that wait for one of our slots.
+        max_concurrency: our slots there.
+        age_s: seconds since the scraped values were read, or None when there are none.
+        running: requests in the engine's batch, from any client.
+        waiting: requests in the engine's queue, from any client.
+        kv_cache_usage: share of the KV cache in use, 0 to 1.
+    """
+
+    endpoint: str
+    model: str
+    breaker: BreakerState = "closed"
+    in_flight: int = 0
+    in_flight_tokens: int = 0
+    waiting_here: int = 0
+    max_concurrency: int = 64
+    age_s: float | None = None
+    running: float | None = None
+    waiting: float | None = None
+    kv_cache_usage: float | None = None
+
+    @property
+    def is_available(self) -> bool:
+        """Whether its breaker lets calls through."""
+        return self.breaker != "open"
+
+    @property
+    def occupancy(self) -> float:
+        """Requests known to be there (running, queued, or ours on the way) per slot of ours."""
+        seen = (self.running or 0.0) + (self.waiting or 0.0)
+        return (max(seen, self.in_flight) + self.waiting_here) / self.max_concurrency
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for a decision's ``seen``."""
+        return {name: getattr(self, name) for name in _SEEN_FIELDS}
+
+
+_SEEN_FIELDS = ("breaker", "in_flight", "waiting_here", "age_s", "running", "waiting", "kv_cache_usage")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSnapshot:
+    """Load of every endpoint at one instant.
+
+    Attributes:
+        taken_s: when, on the clock's monotonic axis.
+        loads: by endpoint name, in configuration order.
+    """
+
+    taken_s: float
+    loads: Mapping[str, EndpointLoad]
+
+    def of_model(self, model: str) -> tuple[EndpointLoad, ...]:
+        """Loads of the model's replicas, available or not."""
+        return tuple(load for load in self.loads.values() if load.model == model)
+
+    def least_loaded(self, model: str) -> EndpointLoad | None:
+        """The available replica with the lowest occupancy, or None when every breaker is open."""
+        available = [load for load in self.of_model(model) if load.is_available]
+        return min(available, key=lambda load: load.occupancy, default=None)

@@ -1,0 +1,118 @@
+"""Trajectories as JSON bytes and back, exactly: what goes in comes out equal, or an error says why not.
+
+JSON has no tuples and no NaN. Tuples of the records' own fields come back as tuples; inside ``metadata``,
+``choice`` and ``seen`` (the caller's plain data) they come back as lists. A number that is not finite is
+refused on the way in, because JSON writers turn it into ``null``, which would read as "never measured".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from inframind.errors import StoreError
+
+from .records import RECORD_VERSION, Outcome, Trajectory
+
+_ADAPTER: TypeAdapter[Trajectory] = TypeAdapter(Trajectory)
+
+
+def encode(trajectory: Trajectory) -> bytes:
+    """One line of UTF-8 JSON, without a newline at its end.
+
+    Raises:
+        StoreError: a value is not plain JSON data: a NaN or infinite number, a lone surrogate in a string, an
+            integer of more than 64 bits, a key that is not a string, or an object of another type.
+    """
+    return _dump(trajectory, f"trace {trajectory.trace_id}")
+
+
+def decode(payload: bytes | str) -> Trajectory:
+    """The trajectory that `encode` was given.
+
+    Raises:
+        StoreError: not JSON, not a trajectory, or written by another version of the record's layout.
+    """
+    try:
+        trajectory = _ADAPTER.validate_json(payload, strict=True)
+    except ValidationError as error:
+        _require_known_version(_version_of(payload))
+        raise StoreError("decode", _first_problem(error)) from error
+    _require_known_version(trajectory.record_version)
+    return trajectory
+
+
+def check_outcome(outcome: Outcome) -> Outcome:
+    """The same outcome, once it is known to survive being written down.
+
+    Raises:
+        StoreError: as `encode`.
+    """
+    _dump(outcome, f"outcome {outcome.feedback_id}")
+    return outcome
+
+
+def _dump(record: Trajectory | Outcome, name: str) -> bytes:
+    if _has_non_finite(record):
+        raise StoreError(
+            "encode", f"{name} holds a NaN or infinite number; leave the value out (None) instead"
+        )
+    try:
+        return orjson.dumps(record, default=_plain)
+    except TypeError as error:
+        raise StoreError("encode", f"{name} is not plain JSON data: {error}") from error
+
+
+def _plain(value: object) -> object:
+    """What orjson does not know itself: read-only mappings, and subclasses of float such as numpy's."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, float):
+        return float(value)
+    raise TypeError(f"cannot write {type(value).__name__}")
+
+
+def _has_non_finite(record: object) -> bool:
+    """Walk with a stack, not by recursion: this runs once for every stored trace."""
+    stack: list[Any] = [record]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                return True
+        elif isinstance(value, (str, int)) or value is None:
+            continue
+        elif isinstance(value, (tuple, list)):
+            stack.extend(value)
+        elif isinstance(value, Mapping):
+            stack.extend(value.values())
+        elif names := getattr(value, "__dataclass_fields__", None):
+            stack.extend(getattr(value, name) for name in names)
+    return False
+
+
+def _version_of(payload: bytes | str) -> object:
+    try:
+        document = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return RECORD_VERSION
+    return document.get("record_version", RECORD_VERSION) if isinstance(document, dict) else RECORD_VERSION
+
+
+def _require_known_version(version: object) -> None:
+    if version != RECORD_VERSION:
+        raise StoreError(
+            "decode",
+            f"record_version {version!r} is unknown, this version of InfraMind reads {RECORD_VERSION}; "
+            "read it with the version that wrote it",
+        )
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"not a trajectory: {where + ': ' if where else ''}{first['msg']}"

@@ -1,0 +1,140 @@
+"""A trace store in memory: the test double that is a real store, and what a service without a disk uses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Self
+
+from inframind.errors import ConfigError, StoreClosed, UnknownTrace
+
+from .codec import check_outcome, decode, encode
+from .prefix import check_prefix, only_match
+from .query import ALL_TRACES, TraceQuery, TraceSummary, parse_cursor
+from .records import Outcome, Trajectory
+
+Summaries = list[TraceSummary]  # inside the class, `list` is the method
+Trajectories = list[Trajectory]
+
+
+class MemoryStore:
+    """Keeps the latest ``max_traces`` traces of this process; the oldest put is dropped first.
+
+    Early outcomes, whose trace has not arrived, are kept for as many traces again. Every trajectory passes
+    through the codec, so that this store refuses and returns exactly what a store on disk does. Methods may
+    be called from any thread and any event loop; none waits for anything but a short lock.
+
+    Raises:
+        ConfigError: ``max_traces`` is below 1.
+    """
+
+    def __init__(self, *, max_traces: int = 10_000) -> None:
+        if max_traces < 1:
+            raise ConfigError("max_traces", max_traces, "give a positive number of traces to keep")
+        self._max_traces = max_traces
+        self._lock = threading.Lock()
+        self._traces: dict[str, Trajectory] = {}
+        self._outcomes: dict[str, dict[str, Outcome]] = {}
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def put(self, trajectory: Trajectory) -> None:
+        """Keep a trajectory, or replace the one with its id; outcomes recorded before are kept."""
+        self._require_open()
+        copy = decode(encode(trajectory))
+        with self._lock:
+            self._traces[copy.trace_id] = replace(copy, outcomes=())
+            recorded = self._outcomes.setdefault(copy.trace_id, {})
+            for outcome in copy.outcomes:
+                recorded.setdefault(outcome.feedback_id, outcome)
+            self._drop_oldest()
+
+    async def get(self, trace_id: str) -> Trajectory:
+        """The trajectory with its outcomes so far. Raises UnknownTrace."""
+        self._require_open()
+        with self._lock:
+            if trace_id not in self._traces:
+                raise UnknownTrace(trace_id)
+            return self._joined(trace_id)
+
+    async def resolve(self, prefix: str) -> str:
+        """The one trace id that begins with these six or more hex digits."""
+        self._require_open()
+        wanted = check_prefix(prefix)
+        with self._lock:
+            return only_match(wanted, [known for known in self._traces if known.startswith(wanted)])
+
+    async def list(self, query: TraceQuery = ALL_TRACES) -> Summaries:
+        """Summaries of the traces that the query selects."""
+        self._require_open()
+        return [TraceSummary.of(trajectory) for trajectory in self._select(query)]
+
+    async def iter(self, query: TraceQuery = ALL_TRACES) -> AsyncIterator[Trajectory]:
+        """The trajectories that the query selects, as they were when the iteration began."""
+        self._require_open()
+        for trajectory in self._select(query):
+            self._require_open()
+            yield trajectory
+
+    async def add_outcome(self, trace_id: str, outcome: Outcome) -> None:
+        """Record feedback, now or before its trace arrives; the same feedback id replaces."""
+        self._require_open()
+        check_outcome(outcome)
+        with self._lock:
+            self._outcomes.setdefault(trace_id, {})[outcome.feedback_id] = outcome
+            self._drop_oldest()
+
+    async def count(self) -> int:
+        """Number of traces."""
+        self._require_open()
+        return len(self._traces)
+
+    async def delete(self, trace_id: str) -> None:
+        """Forget a trace and its outcomes; nothing happens when there is none."""
+        self._require_open()
+        with self._lock:
+            self._traces.pop(trace_id, None)
+            self._outcomes.pop(trace_id, None)
+
+    async def aclose(self) -> None:
+        """Forget everything. Closing twice is fine."""
+        self._closed = True
+        with self._lock:
+            self._traces.clear()
+            self._outcomes.clear()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreClosed
+
+    def _joined(self, trace_id: str) -> Trajectory:
+        recorded = self._outcomes.get(trace_id, {}).values()
+        ordered = sorted(recorded, key=lambda outcome: (outcome.recorded_at_s, outcome.feedback_id))
+        return replace(self._traces[trace_id], outcomes=tuple(ordered))
+
+    def _drop_oldest(self) -> None:
+        while len(self._traces) > self._max_traces:
+            dropped = next(iter(self._traces))
+            del self._traces[dropped]
+            self._outcomes.pop(dropped, None)
+        while len(self._outcomes) > 2 * self._max_traces:
+            del self._outcomes[next(known for known in self._outcomes if known not in self._traces)]
+
+    def _select(self, query: TraceQuery) -> Trajectories:
+        with self._lock:
+            found = [t for t in map(self._joined, self._traces) if query.matches(t)]
+        found.sort(key=_place, reverse=not query.oldest_first)
+        if query.cursor is not None:
+            start = parse_cursor(query.cursor)
+            found = [t for t in found if (_place(t) > start if query.oldest_first else _place(t) < start)]
+        return found[: query.limit]
+
+
+def _place(trajectory: Trajectory) -> tuple[float, str]:
+    return trajectory.arrived_at_s, trajectory.trace_id

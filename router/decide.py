@@ -1,0 +1,378 @@
+"""The heart: mask what cannot be, let the policy propose, explore, choose, and record the propensity.
+
+Nothing here takes a lock across an await, does I/O or waits for a metrics page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inframind.errors import ConfigError
+from inframind.fleet.clock import Clock, Deadline
+from inframind.fleet.snapshot import FleetSnapshot
+from inframind.router.actions import ADVANCE, STAY, ActionSpace, PlannerAction
+from inframind.router.features import FEATURES_VERSION
+from inframind.router.latency import LatencyModel
+from inframind.router.masks import PaceMask, plan_masks, step_masks
+from inframind.router.policy import Policy, Proposal
+from inframind.router.topology import TopologySpec
+from inframind.router.views import Array, PaceView, PlanView, Query, RoleView, Slot, StepView
+from inframind.traces.records import Decision, DecisionKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecideConfig:
+    """How proposals become choices."""
+
+    exploration: float = 0.0
+    """Share of decisions drawn uniformly from what is allowed; every propensity is at least this share's."""
+    greedy: bool = False
+    """Evaluation mode: always the policy's best candidate."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.exploration <= 1:
+            raise ConfigError("policy.exploration", self.exploration, "use a share in [0, 1]")
+        if self.greedy and self.exploration:
+            raise ConfigError(
+                "policy.exploration", self.exploration, "greedy evaluation explores nothing: use 0"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A topology, and the role of each agent."""
+
+    topology: TopologySpec
+    team: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepChoice:
+    """A model, a strategy, and what to fall back on.
+
+    Attributes:
+        model: chosen model.
+        strategy: chosen strategy.
+        models: the chosen model first, then the allowed ones in the policy's order, for failover.
+        q50_s: predicted median seconds of the step.
+        q90_s: predicted 90 % quantile.
+    """
+
+    model: str
+    strategy: str
+    models: tuple[str, ...]
+    q50_s: float
+    q90_s: float
+
+
+class Decider:
+    """Asks one policy, and turns its proposals into recorded decisions.
+
+    Args:
+        actions: what may be chosen.
+        policy: who proposes; replace it by assigning ``policy``, which is atomic.
+        latency: predicts step latency.
+        clock: time.
+        rng: chance.
+        config: exploration, or greedy evaluation.
+    """
+
+    def __init__(
+        self,
+        actions: ActionSpace,
+        policy: Policy,
+        latency: LatencyModel,
+        *,
+        clock: Clock,
+        rng: np.random.Generator,
+        config: DecideConfig | None = None,
+    ) -> None:
+        self.actions, self.policy, self.latency = actions, policy, latency
+        self._clock, self._rng, self._config = clock, rng, config or DecideConfig()
+        self._quality, self._cost = _static_columns(actions)
+
+    def plan(
+        self,
+        query: Query,
+        snapshot: FleetSnapshot,
+        deadline: Deadline,
+        *,
+        decision_id: str,
+        topology: str | None = None,
+        team_size: int | None = None,
+    ) -> tuple[Plan, Decision]:
+        """Choose topology, team size and roles; a fixed ``topology`` or ``team_size`` narrows the choice.
+
+        Raises:
+            UnknownTopology: no topology of that name.
+            ConfigError: nothing fits the fixed values.
+        """
+        actions = self._narrowed(topology, team_size)
+        view, reasons = self._plan_view(query, snapshot, deadline, actions)
+        proposal = self.policy.plan(view)
+        probabilities = self._behaviour(proposal, view.allowed)
+        chosen = self._draw(probabilities)
+        action = actions[chosen]
+        team, team_probability = self._seat_roles(query, action)
+        decision = self._record(
+            "plan", decision_id, deadline, proposal, [a.label for a in actions], probabilities, reasons, chosen,
+            probability=float(probabilities[chosen]) * team_probability,
+            choice={"topology": action.topology, "team_size": action.team_size, "team": list(team)},
+            quantiles=(view.q50_s, view.q90_s),
+            seen={
+                "remaining_s": view.remaining_s,
+                "step_quality": view.step_quality,
+                "team_probability": team_probability,
+                "loads": _loads(snapshot),
+            },
+        )  # fmt: skip
+        return Plan(self.actions.topology(action.topology), team), decision
+
+    def step(
+        self, query: Query, slot: Slot, snapshot: FleetSnapshot, deadline: Deadline, *, decision_id: str
+    ) -> tuple[StepChoice, Decision]:
+        """Choose model and strategy for one step."""
+        view, reasons = self._step_view(query, slot, snapshot, deadline)
+        proposal = self.policy.step(view)
+        probabilities = self._behaviour(proposal, view.allowed)
+        chosen = self._draw(probabilities)
+        action = view.actions[chosen]
+        decision = self._record(
+            "step", decision_id, deadline, proposal, self.actions.executor_labels, probabilities, reasons, chosen,
+            probability=float(probabilities[chosen]),
+            choice={"model": action.model, "strategy": action.strategy},
+            quantiles=(view.q50_s, view.q90_s),
+            seen={
+                "remaining_s": view.remaining_s,
+                "kind": slot.kind,
+                "role": slot.role,
+                "round": slot.round,
+                "depth_left": slot.depth_left,
+                "agreement": slot.agreement,
+                "prompt_tokens": slot.prompt_tokens,
+                "loads": _loads(snapshot),
+            },
+        )  # fmt: skip
+        return self._choice(view, chosen, proposal), decision
+
+    def pace(
+        self,
+        query: Query,
+        topology: TopologySpec,
+        *,
+        round_number: int,
+        agreement: float,
+        stagnation: float,
+        snapshot: FleetSnapshot,
+        deadline: Deadline,
+        decision_id: str,
+    ) -> tuple[bool, Decision]:
+        """Another round (True, STAY) or on to the judge (False, ADVANCE)."""
+        remaining_s = deadline.remaining_s(self._clock)
+        round_q90_s = 2 * self._fastest_q90_s(snapshot, query.prompt_tokens)
+        mask = PaceMask.of(topology.max_rounds - round_number, round_q90_s, remaining_s)
+        view = PaceView(
+            query=query,
+            topology=topology,
+            round=round_number,
+            rounds_left=topology.max_rounds - round_number,
+            agreement=agreement,
+            stagnation=stagnation,
+            budget_s=deadline.budget_s,
+            remaining_s=remaining_s,
+            round_q90_s=round_q90_s,
+            allowed=mask.allowed,
+        )
+        proposal = self.policy.pace(view)
+        probabilities = self._behaviour(proposal, mask.allowed)
+        chosen = self._draw(probabilities)
+        decision = self._record(
+            "pace", decision_id, deadline, proposal, (STAY, ADVANCE), probabilities, mask.reasons, chosen,
+            probability=float(probabilities[chosen]),
+            choice={"pace": (STAY, ADVANCE)[chosen], "round": round_number},
+            seen={
+                "remaining_s": remaining_s,
+                "agreement": agreement,
+                "stagnation": stagnation,
+                "round_q90_s": round_q90_s,
+            },
+        )  # fmt: skip
+        return chosen == 0, decision
+
+    # Views ---------------------------------------------------------------------------------------------
+
+    def _narrowed(self, topology: str | None, team_size: int | None) -> tuple[PlannerAction, ...]:
+        if topology is not None and team_size is not None:
+            self.actions.topology(topology).graph(team_size)
+            return (PlannerAction(topology, team_size),)
+        wanted = self.actions.planner_actions
+        if topology is not None:
+            name = self.actions.topology(topology).name
+            wanted = tuple(action for action in wanted if action.topology == name)
+        if team_size is not None:
+            wanted = tuple(action for action in wanted if action.team_size == team_size)
+        if not wanted:
+            raise ConfigError("team_size", team_size, "no topology is planned with a team of that size")
+        return wanted
+
+    def _plan_view(
+        self, query: Query, snapshot: FleetSnapshot, deadline: Deadline, actions: tuple[PlannerAction, ...]
+    ) -> tuple[PlanView, tuple[str, ...]]:
+        remaining_s = deadline.remaining_s(self._clock)
+        step, _ = self._step_view(
+            query, Slot(topology="", prompt_tokens=query.prompt_tokens), snapshot, deadline
+        )
+        specs = tuple(self.actions.topology(action.topology) for action in actions)
+        depth = np.array(
+            [s.depth(a.team_size) for s, a in zip(specs, actions, strict=True)], dtype=np.float64
+        )
+        fastest_q90_s = float(step.q90_s[step.allowed].min())
+        allowed, reasons = plan_masks(depth * fastest_q90_s, remaining_s)
+        view = PlanView(
+            query=query,
+            budget_s=deadline.budget_s,
+            remaining_s=remaining_s,
+            actions=actions,
+            specs=specs,
+            allowed=allowed,
+            q50_s=depth * float(np.median(step.q50_s[step.allowed])),
+            q90_s=depth * float(np.median(step.q90_s[step.allowed])),
+            step_quality=float(step.quality[step.allowed].max()),
+            models=self.actions.models,
+            snapshot=snapshot,
+        )
+        return view, reasons
+
+    def _step_view(
+        self, query: Query, slot: Slot, snapshot: FleetSnapshot, deadline: Deadline
+    ) -> tuple[StepView, tuple[str, ...]]:
+        remaining_s = deadline.remaining_s(self._clock)
+        map_s = self.latency.predict(snapshot, slot.prompt_tokens)
+        q50_s, q90_s = map_s.q50_s.reshape(-1), map_s.q90_s.reshape(-1)
+        allowed, reasons = step_masks(self.actions, query, slot, snapshot, q50_s, q90_s, remaining_s)
+        view = StepView(
+            query=query,
+            slot=slot,
+            budget_s=deadline.budget_s,
+            remaining_s=remaining_s,
+            actions=self.actions.executor_actions,
+            allowed=allowed,
+            q50_s=q50_s,
+            q90_s=q90_s,
+            quality=self._quality,
+            cost=self._cost,
+            models=self.actions.models,
+            snapshot=snapshot,
+        )
+        return view, reasons
+
+    def _fastest_q90_s(self, snapshot: FleetSnapshot, prompt_tokens: int) -> float:
+        return float(self.latency.predict(snapshot, prompt_tokens).q90_s.min())
+
+    # Choosing ------------------------------------------------------------------------------------------
+
+    def _seat_roles(self, query: Query, action: PlannerAction) -> tuple[tuple[str, ...], float]:
+        roles = self.actions.roles_for(query.domain)
+        allowed = np.ones(len(roles), dtype=np.bool_)
+        team: tuple[str, ...] = ()
+        probability = 1.0
+        for seat in range(action.team_size):
+            view = RoleView(query=query, action=action, seat=seat, roles=roles, taken=team, allowed=allowed)
+            probabilities = self._behaviour(self.policy.role(view), allowed)
+            chosen = self._draw(probabilities)
+            team += (roles[chosen],)
+            probability *= float(probabilities[chosen])
+        return team, probability
+
+    def _behaviour(self, proposal: Proposal, allowed: np.ndarray) -> Array:
+        """The distribution that is drawn from: masked, normalised, explored or greedy."""
+        weights = np.where(allowed, proposal.weights, 0.0)
+        total = float(weights.sum())
+        if not np.isfinite(total) or (weights < 0).any():
+            raise ValueError(
+                f"policy {self.policy.name!r} proposed {proposal.weights}: need finite weights >= 0"
+            )
+        uniform: Array = allowed / allowed.sum()
+        probabilities: Array = weights / total if total > 0 else uniform
+        if self._config.greedy:
+            probabilities = np.eye(len(weights))[int(np.argmax(probabilities))]
+        explore = self._config.exploration
+        return (1 - explore) * probabilities + explore * uniform if explore else probabilities
+
+    def _draw(self, probabilities: Array) -> int:
+        edges = np.cumsum(probabilities)
+        chosen = int(np.searchsorted(edges, self._rng.random() * edges[-1], side="right"))
+        # A draw on the last edge's rounding error must not fall on a masked candidate.
+        return chosen if probabilities[min(chosen, len(edges) - 1)] > 0 else int(np.argmax(probabilities))
+
+    def _choice(self, view: StepView, chosen: int, proposal: Proposal) -> StepChoice:
+        action = view.actions[chosen]
+        keys = {
+            candidate.model: (-float(weight), float(q50_s))
+            for candidate, weight, q50_s, allowed in zip(
+                view.actions, proposal.weights, view.q50_s, view.allowed, strict=True
+            )
+            if allowed and candidate.strategy == action.strategy and candidate.model != action.model
+        }
+        return StepChoice(
+            model=action.model,
+            strategy=action.strategy,
+            models=(action.model, *sorted(keys, key=lambda model: keys[model])),
+            q50_s=float(view.q50_s[chosen]),
+            q90_s=float(view.q90_s[chosen]),
+        )
+
+    # Recording -----------------------------------------------------------------------------------------
+
+    def _record(
+        self,
+        kind: DecisionKind,
+        decision_id: str,
+        deadline: Deadline,
+        proposal: Proposal,
+        labels: Sequence[str],
+        probabilities: Array,
+        reasons: tuple[str, ...],
+        chosen: int,
+        *,
+        probability: float,
+        choice: dict[str, Any],
+        seen: dict[str, Any],
+        quantiles: tuple[Array, Array] | None = None,
+    ) -> Decision:
+        return Decision(
+            decision_id=decision_id,
+            kind=kind,
+            made_s=deadline.budget_s - deadline.remaining_s(self._clock),
+            policy=self.policy.name,
+            policy_version=self.policy.version,
+            features_version=FEATURES_VERSION,
+            actions=tuple(labels),
+            probabilities=tuple(probabilities.tolist()),
+            masked=reasons,
+            latency_q50_s=tuple(quantiles[0].tolist()) if quantiles else (),
+            latency_q90_s=tuple(quantiles[1].tolist()) if quantiles else (),
+            chosen=chosen,
+            probability=probability,
+            choice=choice,
+            seen=seen,
+            reason=proposal.reason,
+        )
+
+
+def _static_columns(actions: ActionSpace) -> tuple[Array, Array]:
+    """Prior quality and expected cost of each executor action (A), (A)."""
+    pairs = [(actions.models[a.model], actions.strategies[a.strategy]) for a in actions.executor_actions]
+    quality = [min(facts.quality * strategy.quality_factor, 0.99) for facts, strategy in pairs]
+    prices_known = all(facts.price_output_usd_per_mtok > 0 for facts in actions.models.values())
+    rates = [facts.price_output_usd_per_mtok if prices_known else facts.size_b for facts, _ in pairs]
+    tokens = [strategy.expected_output_tokens for _, strategy in pairs]
+    return np.array(quality), np.array(rates) * np.array(tokens, dtype=np.float64)
+
+
+def _loads(snapshot: FleetSnapshot) -> dict[str, dict[str, Any]]:
+    return {name: load.as_dict() for name, load in snapshot.loads.items()}

@@ -1,0 +1,276 @@
+"""What a file promises beyond the contract: crashes, migrations, several processes, and errors with a fix."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inframind.errors import ConfigError, StoreError
+from inframind.traces.memory import MemoryStore
+from inframind.traces.records import Outcome, Trajectory
+from inframind.traces.sql import MIGRATIONS
+from inframind.traces.sqlite import SqliteStore
+from inframind.traces.store import open_store
+
+CHILD_PRELUDE = """
+import asyncio, sys
+from inframind.errors import StoreError
+from inframind.traces.records import Trajectory
+from inframind.traces.sqlite import SqliteStore
+
+def trajectory(n, text="", offset=0):
+    trace_id = f"{n + offset:032x}"
+    return Trajectory(trace_id=trace_id, question="q", arrived_at_s=float(n), budget_s=1.0, text=text)
+"""
+
+
+def child(code: str, *args: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD_PRELUDE + code, *map(str, args)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def trajectory(n: int, **changes: Any) -> Trajectory:
+    fields = {"trace_id": f"{n:032x}", "question": "q", "arrived_at_s": float(n), "budget_s": 1.0}
+    return Trajectory(**{**fields, **changes})
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{}", "{}"])
+async def test_traces_outlive_the_store(tmp_path: Path, url: str) -> None:
+    path = tmp_path / "traces.db"
+    async with open_store(url.format(path)) as store:
+        await store.put(trajectory(1))
+        await store.add_outcome(
+            f"{2:032x}", Outcome(feedback_id="f", key="solved", score=1.0, recorded_at_s=1.0)
+        )
+    async with open_store(url.format(path)) as store:
+        await store.put(trajectory(2))
+        assert await store.get(f"{1:032x}") == trajectory(1)
+        assert (await store.get(f"{2:032x}")).solved is True
+
+
+@pytest.mark.parametrize("synchronous", ["NORMAL", "FULL"])
+async def test_put_survives_a_kill_right_after_it_returned(tmp_path: Path, synchronous: str) -> None:
+    path = tmp_path / "traces.db"
+    code = """
+async def main():
+    store = SqliteStore(sys.argv[1], synchronous=sys.argv[2])
+    n = 0
+    while True:
+        await asyncio.gather(*(store.put(trajectory(n + k)) for k in range(5)))
+        n += 5
+        print(n, flush=True)
+asyncio.run(main())
+"""
+    with child(code, path, synchronous) as process:
+        assert process.stdout is not None
+        acknowledged = [int(process.stdout.readline()) for _ in range(20)][-1]
+        process.send_signal(signal.SIGKILL)
+        acknowledged = max([acknowledged, *map(int, process.stdout.read().split())])
+    async with SqliteStore(path) as store:
+        found = {t.trace_id async for t in store.iter()}
+    assert {f"{n:032x}" for n in range(acknowledged)} <= found
+
+
+async def test_two_processes_open_and_write_a_new_file_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    code = """
+print("ready", flush=True)
+sys.stdin.readline()
+async def main():
+    async with SqliteStore(sys.argv[1]) as store:
+        for n in range(30):
+            await store.put(trajectory(n, offset=int(sys.argv[2])))
+asyncio.run(main())
+"""
+    with child(code, path, 1000) as one, child(code, path, 2000) as two:
+        for process in (one, two):
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in (one, two):
+            process.communicate("go\n", timeout=60)
+        assert (one.returncode, two.returncode) == (0, 0)
+    async with SqliteStore(path) as store:
+        assert await store.count() == 60
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(len(MIGRATIONS),)]
+
+
+async def test_two_stores_on_one_file_see_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    async with SqliteStore(path) as one, SqliteStore(path) as two:
+        await one.put(trajectory(1))
+        await two.put(trajectory(2))
+        assert await one.count() == await two.count() == 2
+
+
+async def test_an_empty_file_is_migrated_and_a_current_one_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    path.touch()
+    for expected in (0, 1):
+        async with SqliteStore(path) as store:
+            assert await store.count() == expected
+            await store.put(trajectory(1))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_a_newer_schema_is_refused_with_both_versions(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    await SqliteStore(path).aclose()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO schema_version VALUES (99)")
+        connection.commit()
+    with pytest.raises(
+        StoreError, match=f"schema version 99, this version of InfraMind knows {len(MIGRATIONS)}"
+    ):
+        SqliteStore(path)
+
+
+async def test_a_failed_migration_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE outcomes (somebody_elses INTEGER)")
+    with pytest.raises(StoreError, match="already exists"):
+        SqliteStore(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("outcomes",)]
+
+
+@pytest.mark.parametrize("synchronous", ["NORMAL", "FULL"])
+async def test_a_lock_held_by_another_process_reaches_every_caller(tmp_path: Path, synchronous: Any) -> None:
+    path = tmp_path / "traces.db"
+    async with SqliteStore(path, synchronous=synchronous, busy_timeout_s=0.01) as store:
+        await store.put(trajectory(1))
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            puts = [store.put(trajectory(n)) for n in (2, 3, 4)]
+            results = await asyncio.gather(*puts, return_exceptions=True)
+            assert [type(result) for result in results] == [StoreError] * 3
+            assert str(path) in str(results[0])
+            assert "busy_timeout_s" in str(results[0])
+            assert await store.count() == 1
+            other.execute("ROLLBACK")
+        await store.put(trajectory(2))
+        assert await store.count() == 2
+
+
+async def test_a_reader_does_not_block_the_writer(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "traces.db") as store:
+        for n in range(5):
+            await store.put(trajectory(n))
+        reading = store.iter()
+        await anext(reading)
+        await store.put(trajectory(9))
+        assert len([t async for t in reading]) == 4
+
+
+async def test_a_damaged_row_names_the_problem(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    async with SqliteStore(path) as store:
+        await store.put(trajectory(1))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE traces SET payload = 'oops'")
+            connection.commit()
+        with pytest.raises(StoreError, match="not a trajectory"):
+            await store.get(f"{1:032x}")
+
+
+def test_a_missing_folder_says_to_create_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"create the folder {tmp_path / 'missing'} first"):
+        open_store(f"sqlite:///{tmp_path}/missing/traces.db")
+
+
+def test_a_folder_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=f"{tmp_path}: unable to open database file; check that the path"):
+        SqliteStore(tmp_path)
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    path.write_bytes(b"definitely not a database " * 100)
+    with pytest.raises(StoreError, match=f"{path}: file is not a database; .*move it away"):
+        SqliteStore(path)
+    assert path.read_bytes() == b"definitely not a database " * 100
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="needs a user for whom files can be read-only")
+async def test_a_read_only_file_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    await SqliteStore(path).aclose()
+    path.chmod(0o444)
+    with pytest.raises(StoreError, match=f"{path}: attempt to write a readonly database; make the file"):
+        SqliteStore(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_reaches_the_caller_and_spares_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    code = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+async def main():
+    async with SqliteStore(sys.argv[1]) as store:
+        n = 0
+        try:
+            while True:
+                await store.put(trajectory(n, text="x" * 10_000))
+                n += 1
+        except StoreError as error:
+            print(n, await store.count(), error)
+asyncio.run(main())
+"""
+    with child(code, path) as process:
+        output, _ = process.communicate(timeout=60)
+    written, readable, message = output.split(maxsplit=2)
+    assert 0 < int(written) == int(readable)
+    assert str(path) in message
+    assert "disk" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"synchronous": "OFF"}, "synchronous"), ({"busy_timeout_s": -1.0}, "busy_timeout_s")],
+)
+def test_options_out_of_range_are_named(tmp_path: Path, options: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        SqliteStore(tmp_path / "traces.db", **options)
+    assert caught.value.field == field
+
+
+async def test_memory_store_drops_the_oldest_trace_and_its_outcomes() -> None:
+    async with MemoryStore(max_traces=2) as store:
+        await store.add_outcome(
+            f"{1:032x}", Outcome(feedback_id="f", key="solved", score=1.0, recorded_at_s=1.0)
+        )
+        for n in (1, 2, 3):
+            await store.put(trajectory(n))
+        assert [summary.trace_id for summary in await store.list()] == [f"{3:032x}", f"{2:032x}"]
+        await store.put(trajectory(1))
+        assert (await store.get(f"{1:032x}")).outcomes == ()
+
+
+async def test_memory_store_bounds_outcomes_whose_trace_never_came() -> None:
+    early = Outcome(feedback_id="f", key="solved", score=1.0, recorded_at_s=1.0)
+    async with MemoryStore(max_traces=2) as store:
+        await store.put(trajectory(100))
+        for n in range(10):
+            await store.add_outcome(f"{n:032x}", early)
+        await store.put(trajectory(9))
+        await store.put(trajectory(0))
+        assert (await store.get(f"{9:032x}")).outcomes == (early,)
+        assert (await store.get(f"{0:032x}")).outcomes == ()
+
+
+def test_memory_store_needs_room_for_a_trace() -> None:
+    with pytest.raises(ConfigError, match="max_traces"):
+        MemoryStore(max_traces=0)

@@ -15,6 +15,7 @@ AnswerKind = Literal["math", "numeric", "choice", "exact"]
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
 _CUE = re.compile(r"\banswer\s*(?:\*\*)?\s*(?:is\b|:)\s*:?", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s)")
+_REST_OF_LINE = re.compile(r"\s*([^\n]{0,2000})")
 _MARKDOWN_OR_DOLLAR = " \t*_`$"
 
 _NUMBER = re.compile(
@@ -92,14 +93,18 @@ def last_boxed(text: str) -> str | None:
     return _box(text, openings[-1].end())[0] if openings else None
 
 
-def boxed_answers(text: str) -> list[str]:
-    """Contents of all boxes in ``text``, in order of appearance; a box inside another is not listed."""
-    found: list[str] = []
+def stated_answers(text: str) -> list[str]:
+    """Every answer that ``text`` states, in order: each box, and each "answer is" sentence without a box.
+
+    For texts in which several people speak. A box inside another is not listed, nor is an empty answer.
+    """
+    found: list[tuple[int, str]] = []
     end = 0
     while opening := _BOX.search(text, end):
         content, end = _box(text, opening.end())
-        found.append(content)
-    return found
+        found.append((opening.start(), content))
+    found += [(cue.end(), _sentence(text, cue.end())) for cue in _CUE.finditer(text)]
+    return [answer for _, answer in sorted(found) if answer and not _BOX.search(answer)]
 
 
 def after_cue(text: str) -> str:
@@ -107,8 +112,13 @@ def after_cue(text: str) -> str:
     cues = list(_CUE.finditer(text))
     if not cues:
         return ""
-    line = text[cues[-1].end() :].lstrip().partition("\n")[0]
-    sentence = _SENTENCE_END.split(line, maxsplit=1)[0]
+    return _sentence(text, cues[-1].end())
+
+
+def _sentence(text: str, start: int) -> str:
+    line = _REST_OF_LINE.match(text, start)
+    assert line is not None  # the pattern matches the empty string
+    sentence = _SENTENCE_END.split(line.group(1), maxsplit=1)[0]
     return sentence.strip(_MARKDOWN_OR_DOLLAR).rstrip(".").strip(_MARKDOWN_OR_DOLLAR)
 
 

@@ -212,8 +212,9 @@ class Engine:
             sequence.first_token_ns = at_ns
             self.stats.prompt_tokens += sequence.request.prompt_tokens
             self.stats.cached_prompt_tokens += sequence.cached_tokens
+            ttft_s = (at_ns - sequence.arrived_ns) / NS
+            self.stats.first_token_s.observe(ttft_s)
             if not sequence.aborted:
-                ttft_s = (at_ns - sequence.arrived_ns) / NS
                 self._events.append(FirstToken(sequence.request.request_id, at_ns / NS, ttft_s))
         else:
             self.stats.inter_token_s.observe((at_ns - sequence.last_token_ns) / NS)

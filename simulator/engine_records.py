@@ -13,6 +13,10 @@ INTER_TOKEN_BOUNDS_S = (
     *(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5),
     *(0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0),
 )
+FIRST_TOKEN_BOUNDS_S = (
+    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
+    *(1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +136,7 @@ class EngineStats:
         preemptions: sequences preempted.
         rejections: requests refused because the queue was full.
         iteration_tokens: tokens per step.
+        first_token_s: seconds from arrival to first token.
         inter_token_s: seconds between two tokens of one sequence.
     """
 
@@ -143,4 +148,5 @@ class EngineStats:
     preemptions: int = 0
     rejections: int = 0
     iteration_tokens: Tally = field(default_factory=lambda: Tally(ITERATION_TOKEN_BOUNDS))
+    first_token_s: Tally = field(default_factory=lambda: Tally(FIRST_TOKEN_BOUNDS_S))
     inter_token_s: Tally = field(default_factory=lambda: Tally(INTER_TOKEN_BOUNDS_S))

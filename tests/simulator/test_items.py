@@ -147,9 +147,7 @@ def solve_counting(question: str, level: int) -> int:
 def solve_combinatorics(question: str, level: int) -> int:
     if level == 3:
         word = re.search(r"text\{(\w+)\}", question).group(1)  # type: ignore[union-attr]
-        return int(
-            sympy.utilities.iterables.multiset_permutations.__wrapped__ if False else count_anagrams(word)
-        )
+        return count_anagrams(word)
     numbers = integers(question)
     match level:
         case 1:
@@ -205,9 +203,7 @@ def solve_geometry(question: str, level: int) -> sympy.Expr:
 def solve_bases(question: str, level: int) -> int:
     if level == 3:
         base, number = integers(question)
-        return next(
-            d for d in itertools.count(number) if "9" not in str(d) or base > 9 if base_ten(d, base) == number
-        )
+        return next(d for d in itertools.count(number) if base_ten(d, base) == number)
     terms = [base_ten(int(digits), int(base)) for digits, base in re.findall(r"(\d+)_\{(\d)\}", question)]
     if level == 5:
         base = integers(question)[0]
@@ -246,8 +242,8 @@ def test_an_item_comes_back_from_its_id(seed: int, level: int) -> None:
 def test_an_item_is_the_same_on_every_machine() -> None:
     item = item_from_id("gen/modular/3/17")
     assert (item.question, item.answer, item.level, item.domain, item.subject) == (
-        "",
-        "",
+        "Calculate the remainder when $251^{6}$ is divided by $18$.",
+        "1",
         3,
         "math",
         "Number Theory",

@@ -142,7 +142,7 @@ class CallTimings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailedAttempt:
+class Attempt:
     """One try that failed over to the next candidate.
 
     Attributes:
@@ -188,4 +188,4 @@ class Completion:
     model: str
     request_id: str = ""
     priority: int | None = None
-    attempts: tuple[FailedAttempt, ...] = ()
+    attempts: tuple[Attempt, ...] = ()

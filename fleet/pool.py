@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from inframind.fleet.metrics import MetricsScraper
 
 from inframind.errors import (
     ConfigError,
@@ -18,12 +19,11 @@ from inframind.errors import (
     UnknownModel,
 )
 from inframind.fleet.breaker import Breaker, BreakerConfig
-from inframind.fleet.clock import Clock, Deadline, SystemClock
 from inframind.fleet.client import HttpClientFactory, TimedClient
+from inframind.fleet.clock import Clock, Deadline, SystemClock
 from inframind.fleet.endpoints import EndpointSpec, ModelFacts, group_by_model
 from inframind.fleet.limits import ConcurrencyLimit
-from inframind.fleet.messages import ChatRequest, Completion, Delta, FailedAttempt, OnDelta
-from inframind.fleet.metrics import MetricsScraper
+from inframind.fleet.messages import Attempt, ChatRequest, Completion, Delta, OnDelta
 from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 
 
@@ -39,7 +39,7 @@ class FleetConfig:
     """How often the list of candidates is gone through while only retryable errors come back."""
     backoff_s: float = 0.2
     """Wait before the second pass; doubles with each, with full jitter."""
-    breaker: BreakerConfig = BreakerConfig()
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
     """When to stop sending to an endpoint."""
 
     def __post_init__(self) -> None:
@@ -181,18 +181,18 @@ class Fleet:
     @asynccontextmanager
     async def _slot(self, endpoint: _Endpoint, priority: int, deadline: Deadline) -> AsyncIterator[None]:
         asked_s = self.clock.now_s()
-        slot = endpoint.limit.slot(priority)
         try:
             async with asyncio.timeout(deadline.remaining_s(self.clock)) as timer:
-                await slot.__aenter__()
+                await endpoint.limit.acquire(priority)
         except TimeoutError as error:
             if not timer.expired():
                 raise
             waited_s = self.clock.now_s() - asked_s
             raise EndpointTimeout(endpoint.spec.name, waited_s, deadline.budget_s) from error
-        async with AsyncExitStack() as stack:
-            stack.push_async_exit(slot)
+        try:
             yield
+        finally:
+            endpoint.limit.release()
 
     @contextmanager
     def _verdict(self, endpoint: _Endpoint, expected_output_tokens: int) -> Iterator[None]:
@@ -270,10 +270,10 @@ class _Witness:
 
 def failed_attempts(
     failures: Sequence[EndpointError], endpoint_models: Mapping[str, str]
-) -> tuple[FailedAttempt, ...]:
+) -> tuple[Attempt, ...]:
     """Plain records of failures, for a trace."""
     return tuple(
-        FailedAttempt(
+        Attempt(
             endpoint=failure.endpoint,
             model=endpoint_models.get(failure.endpoint, ""),
             error=type(failure).__name__,

@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from inframind.fleet.messages import Attempt
+
+__all__ = ["RECORD_VERSION", "Attempt", "Decision", "Outcome", "Skip", "Status", "Step", "Trajectory"]
+
 RECORD_VERSION = 1
 
 DecisionKind = Literal["plan", "step", "pace"]
@@ -65,25 +69,6 @@ class Decision:
     def action(self) -> str:
         """Label of the chosen candidate."""
         return self.actions[self.chosen]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One try of a call at one endpoint that did not give the answer.
-
-    Attributes:
-        endpoint: name of the endpoint.
-        model: model that was asked for.
-        error: class name of the error.
-        detail: the error's message.
-        elapsed_s: seconds that it cost.
-    """
-
-    endpoint: str
-    model: str
-    error: str
-    detail: str
-    elapsed_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,197 @@
+"""The parts that every topology is built from: the agent and judge nodes, pacing, and who is sent what.
+
+A topology's file says who sees what, and nothing else.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langgraph.graph import StateGraph
+from langgraph.types import Send
+
+from inframind.graphs.agent import AgentStep
+from inframind.graphs.agreement import agreement, best_draft, stagnation
+from inframind.graphs.portal import Portal
+from inframind.graphs.services import Services, announce
+from inframind.graphs.state import AgentTask, Draft, TopologyInput, TopologyOutput, TopologyState
+from inframind.router.topology import JUDGE, TopologySpec
+
+AGENT, PACE = "agent", "pace"
+StateT = TypeVar("StateT")
+Update = dict[str, Any]
+
+
+class TopologyKit:
+    """Nodes and helpers for one topology.
+
+    Args:
+        services: what the nodes need.
+        spec: the topology.
+        portal: runs the nodes for graphs that are invoked synchronously.
+    """
+
+    def __init__(self, services: Services, spec: TopologySpec, portal: Portal) -> None:
+        self.spec = spec
+        self._services, self._portal = services, portal
+        self._step = AgentStep(services)
+
+    def new_graph(self) -> StateGraph[TopologyState, None, TopologyInput, TopologyOutput]:
+        """An empty graph over the topologies' state."""
+        return StateGraph(TopologyState, input_schema=TopologyInput, output_schema=TopologyOutput)
+
+    @property
+    def agent(self) -> RunnableLambda[AgentTask, Update]:
+        """Node that makes one agent's call; send it an `AgentTask`."""
+        return both_ways(self._agent, self._portal)
+
+    @property
+    def judge(self) -> RunnableLambda[TopologyState, Update]:
+        """Node that ends a round: by agreement, by a judge's call, or by the only draft."""
+        return both_ways(self._judge, self._portal)
+
+    @property
+    def close(self) -> RunnableLambda[TopologyState, Update]:
+        """Node that answers with the latest draft that has an answer, without any call."""
+        return both_ways(self._close, self._portal)
+
+    @property
+    def pace(self) -> RunnableLambda[TopologyState, Update]:
+        """Node between two rounds: STAY raises ``round``, ADVANCE leaves it."""
+        return both_ways(self._pace, self._portal)
+
+    def task(
+        self,
+        state: TopologyState,
+        seat: int,
+        *,
+        task: str,
+        round_number: int = 1,
+        peers: Sequence[Draft] = (),
+        calls_after: int = 0,
+        is_last: bool = False,
+    ) -> Send:
+        """What one agent is sent.
+
+        Args:
+            state: the topology's state.
+            seat: 0-based seat.
+            task: one of `inframind.graphs.prompts.TASKS`.
+            round_number: 1-based round.
+            peers: drafts that it is shown.
+            calls_after: calls that must follow this one, one after the other, the judge apart.
+            is_last: whether nothing but the judge can follow.
+        """
+        judged = self.is_judged(state)
+        return Send(
+            AGENT,
+            AgentTask(
+                run=state["run"],
+                seat=seat,
+                round=round_number,
+                task=task,
+                peers=list(peers),
+                depth_left=calls_after + int(judged),
+                is_final=is_last and not judged,
+            ),
+        )
+
+    def is_judged(self, state: TopologyState) -> bool:
+        """Whether a team of this size has a judge."""
+        return JUDGE in self.spec.graph(team_size(state)).nodes
+
+    async def _agent(self, task: AgentTask, config: RunnableConfig) -> Update:
+        return {"drafts": [await self._step(task, config)]}
+
+    async def _judge(self, state: TopologyState, config: RunnableConfig) -> Update:
+        drafts = last_round(state)
+        best = best_draft(drafts) or best_draft(state["drafts"])
+        reason = self._skip_reason(state, drafts)
+        if reason is None:
+            verdict = await self._step(self._judge_task(state, drafts), config)
+            return {"final": verdict if verdict["text"] and not verdict["error"] else best or verdict}
+        if reason:
+            self._services.recorder(state["run"]).skip(JUDGE, reason)
+            announce("skip", trace_id=state["run"]["trace_id"], node=JUDGE, reason=reason)
+        return {"final": best}
+
+    def _skip_reason(self, state: TopologyState, drafts: Sequence[Draft]) -> str | None:
+        """Why no judge is asked: "" when none is planned, None when one is to be asked."""
+        usable = [draft for draft in drafts if draft["text"]]
+        if not self.is_judged(state):
+            return ""
+        if len(usable) < 2:
+            return "one draft" if usable else "no drafts"
+        return "agreement" if agreement(usable) == 1.0 else None
+
+    def _judge_task(self, state: TopologyState, drafts: Sequence[Draft]) -> AgentTask:
+        return AgentTask(
+            run=state["run"],
+            seat=0,
+            round=drafts[-1]["round"],
+            task=JUDGE,
+            peers=[draft for draft in drafts if draft["text"]],
+            depth_left=0,
+            is_final=True,
+        )
+
+    async def _close(self, state: TopologyState) -> Update:
+        with_text = [draft for draft in state["drafts"] if draft["text"]]
+        answered = [draft for draft in with_text if draft["answer"] and not draft["error"]] or with_text
+        return {"final": answered[-1] if answered else None}
+
+    async def _pace(self, state: TopologyState) -> Update:
+        drafts, number = last_round(state), current_round(state)
+        if number >= self.spec.max_rounds:
+            return {"round": number}
+        recorder = self._services.recorder(state["run"])
+        stays, decision = self._services.decider.pace(
+            recorder.query,
+            self.spec,
+            round_number=number,
+            agreement=agreement(drafts) or 0.0,
+            stagnation=stagnation(drafts_of_round(state, number - 1), drafts) if number > 1 else 0.0,
+            snapshot=self._services.fleet.snapshot(),
+            deadline=recorder.deadline,
+            decision_id=recorder.new_decision_id(),
+        )
+        recorder.decisions.append(decision)
+        announce("pace", trace_id=recorder.trace_id, choice=decision.action, reason=decision.reason)
+        return {"round": number + int(stays)}
+
+
+def team_size(state: TopologyState) -> int:
+    """Number of agents of the run."""
+    return len(state["run"]["team"])
+
+
+def drafts_of_round(state: TopologyState, number: int) -> list[Draft]:
+    """Drafts of one round, by seat."""
+    return sorted((d for d in state["drafts"] if d["round"] == number), key=lambda draft: draft["seat"])
+
+
+def current_round(state: TopologyState) -> int:
+    """The latest round that has drafts."""
+    return max((draft["round"] for draft in state["drafts"]), default=0)
+
+
+def last_round(state: TopologyState) -> list[Draft]:
+    """Drafts of the latest round, by seat."""
+    return drafts_of_round(state, current_round(state))
+
+
+def both_ways(node: Callable[..., Awaitable[Update]], portal: Portal) -> RunnableLambda[Any, Update]:
+    """A node for ``ainvoke`` and ``invoke``: the synchronous door runs it on the portal's loop."""
+    takes_config = "config" in inspect.signature(node).parameters
+
+    async def asynchronous(state: Any, config: RunnableConfig) -> Update:
+        return await (node(state, config) if takes_config else node(state))
+
+    def synchronous(state: Any, config: RunnableConfig) -> Update:
+        coroutine: Coroutine[Any, Any, Update] = asynchronous(state, config)
+        return portal.run(coroutine)
+
+    return RunnableLambda(synchronous, afunc=asynchronous, name=node.__name__.strip("_"))

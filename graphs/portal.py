@@ -1,0 +1,66 @@
+"""A background event loop for callers without one: the synchronous API, and graphs that are invoked
+synchronously. Started on first use, shared by all threads, safe to call with or without a running loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Portal:
+    """Runs coroutines on a loop of its own, in a daemon thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the background loop has been started and not closed."""
+        return self._loop is not None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is on the portal's own thread."""
+        return threading.current_thread() is self._thread
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end; cancels it when the waiting thread is interrupted.
+
+        Raises:
+            RuntimeError: called from the portal's own thread, which would wait for itself.
+        """
+        if self.is_current:
+            coroutine.close()
+            raise RuntimeError("synchronous call from the background loop itself; await the async method")
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Stop the loop and wait for its thread; a later `run` starts a new one."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=self._loop.run_forever, name="inframind-portal", daemon=True
+                )
+                self._thread.start()
+            return self._loop

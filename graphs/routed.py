@@ -1,0 +1,201 @@
+"""The routed graph: plan -> topology -> respond. A `MessagesState` goes in, a `MessagesState` comes out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import get_runtime
+
+from inframind.errors import DeadlineExceeded, FleetExhausted, InvalidBudget, InvalidQuestion
+from inframind.fleet.clock import Deadline
+from inframind.graphs.domains import guess_domain, require_domain
+from inframind.graphs.kit import TopologyKit, Update, both_ways
+from inframind.graphs.portal import Portal
+from inframind.graphs.recorder import FinalAnswer, RunRecorder
+from inframind.graphs.registry import TopologyRegistry
+from inframind.graphs.services import RunDefaults, Services, announce, query_of
+from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState, Run
+from inframind.traces.records import Status
+
+PLAN, RESPOND = "plan", "respond"
+MOST_CHARS_PER_TOKEN = 8
+
+
+def build_routed_graph(
+    services: Services, registry: TopologyRegistry, portal: Portal
+) -> StateGraph[RoutedState, RouteContext, RoutedState, RoutedOutput]:
+    """The routed graph, uncompiled: add nodes, a checkpointer or a store before you compile it."""
+    nodes = _Nodes(services)
+    graph = StateGraph(RoutedState, context_schema=RouteContext, output_schema=RoutedOutput)
+    graph.add_node(PLAN, both_ways(nodes.plan, portal))
+    graph.add_node(RESPOND, both_ways(nodes.respond, portal))
+    graph.add_edge(START, PLAN)
+    for name, topology in registry.topologies.items():
+        kit = TopologyKit(services, topology.spec, portal)
+        graph.add_node(name, topology.build(kit).compile(name=name))
+        graph.add_edge(name, RESPOND)
+    graph.add_conditional_edges(PLAN, _planned_topology, list(registry.topologies))
+    graph.add_edge(RESPOND, END)
+    return graph
+
+
+def _planned_topology(state: RoutedState) -> str:
+    return state["run"]["topology"]
+
+
+class _Nodes:
+    """The first and the last node."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def plan(self, state: RoutedState) -> Update:
+        """Open the trace, and choose topology and team."""
+        services = self._services
+        context = get_runtime(RouteContext).context or RouteContext()
+        run, deadline = self._new_run(state, context)
+        recorder = services.open_run(run, deadline, context.metadata)
+        plan, decision = services.decider.plan(
+            query_of(run),
+            services.fleet.snapshot(),
+            deadline,
+            decision_id=recorder.new_decision_id(),
+            topology=context.topology,
+            team_size=context.team_size,
+        )
+        recorder.decisions.append(decision)
+        recorder.topology, recorder.team = plan.topology.name, plan.team
+        run["topology"], run["team"] = plan.topology.name, list(plan.team)
+        announce("plan", trace_id=run["trace_id"], topology=plan.topology.name, team=list(plan.team))
+        return {"run": run, "final": None}
+
+    async def respond(self, state: RoutedState) -> Update:
+        """Answer with what the topology came to, and store the trace before saying so."""
+        services, run = self._services, state["run"]
+        recorder = services.recorder(run)
+        draft = state.get("final")
+        if not draft or not draft["text"]:
+            error = _no_answer(recorder)
+            await services.close_run(run["trace_id"], "failed", error=error)
+            raise error
+        final = FinalAnswer(
+            text=draft["text"],
+            answer=draft["answer"],
+            message_id=draft["message_id"],
+            step_id=draft["step_id"],
+        )
+        status: Status = "late" if recorder.is_late or recorder.remaining_s() < 0 else "ok"
+        account = _account(recorder, final, status)
+        await services.close_run(run["trace_id"], status, final=final)
+        announce("answer", **account)
+        message = AIMessage(
+            content=final.text, id=final.message_id or None, response_metadata={"inframind": account}
+        )
+        return {"messages": [message], "inframind": account}
+
+    def _new_run(self, state: RoutedState, context: RouteContext) -> tuple[Run, Deadline]:
+        defaults, clock = self._services.defaults, self._services.clock
+        budget_s = require_budget(defaults.budget_s if context.budget_s is None else context.budget_s)
+        question, history = _question_of(state["messages"], defaults)
+        self._require_room(question)
+        domain = context.domain or defaults.domain
+        run = Run(
+            trace_id=context.trace_id or self._services.new_trace_id(),
+            question=question,
+            question_id=context.question_id,
+            domain=guess_domain(question) if domain == "auto" else require_domain(domain),
+            budget_s=budget_s,
+            arrived_at_s=clock.wall_s(),
+            topology="",
+            team=[],
+            history=history,
+        )
+        return run, Deadline.after(budget_s, clock)
+
+    def _require_room(self, question: str) -> None:
+        """Refuse a question that no model can hold, by a count that leaves every doubt to the server."""
+        longest = max(facts.context_length for facts in self._services.fleet.models.values())
+        if len(question) > MOST_CHARS_PER_TOKEN * longest:
+            raise InvalidQuestion(
+                f"has {len(question):,} characters, more than the longest context ({longest:,} tokens) holds",
+                "shorten it, or add an endpoint with a longer context_length",
+            )
+
+
+def require_budget(budget_s: float) -> float:
+    """The budget itself.
+
+    Raises:
+        InvalidBudget: not a positive, finite number of seconds.
+    """
+    if isinstance(budget_s, bool) or not isinstance(budget_s, int | float):
+        raise InvalidBudget(budget_s)
+    if not math.isfinite(budget_s) or budget_s <= 0:
+        raise InvalidBudget(budget_s)
+    return float(budget_s)
+
+
+def require_question(question: object, defaults: RunDefaults) -> str:
+    """The question itself.
+
+    Raises:
+        InvalidQuestion: empty, not text, not valid Unicode, or longer than allowed.
+    """
+    if not isinstance(question, str):
+        raise InvalidQuestion(f"is of type {type(question).__name__}", "give text")
+    if not question.strip():
+        raise InvalidQuestion("is empty", "give some text")
+    limit = defaults.max_question_chars
+    if len(question) > limit:
+        raise InvalidQuestion(
+            f"has {len(question):,} characters, more than {limit:,}",
+            "shorten it, or raise run.max_question_chars and use models with a longer context",
+        )
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidQuestion("holds lone surrogates", "decode its bytes as UTF-8 first") from error
+    return question
+
+
+def _question_of(messages: Sequence[AnyMessage], defaults: RunDefaults) -> tuple[str, list[dict[str, str]]]:
+    """The last human message, and the human and AI turns before it."""
+    places = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    if not places:
+        raise InvalidQuestion("is missing", "end `messages` with a human message")
+    last = places[-1]
+    turns = [message for message in messages[:last] if isinstance(message, HumanMessage | AIMessage)]
+    roles = {True: "user", False: "assistant"}
+    history = [
+        {"role": roles[isinstance(turn, HumanMessage)], "content": turn.text} for turn in turns if turn.text
+    ]
+    return require_question(messages[last].text, defaults), history
+
+
+def _no_answer(recorder: RunRecorder) -> Exception:
+    if recorder.is_late or recorder.remaining_s() <= 0:
+        elapsed_s = recorder.since_arrival_s()
+        return DeadlineExceeded(recorder.trace_id, recorder.deadline.budget_s, elapsed_s)
+    return recorder.last_error or FleetExhausted((), reason="every answer was empty")
+
+
+def _account(recorder: RunRecorder, final: FinalAnswer, status: Status) -> dict[str, Any]:
+    """What a run came to, as plain data."""
+    return {
+        "trace_id": recorder.trace_id,
+        "answer": final.answer,
+        "status": status,
+        "topology": recorder.topology,
+        "team": list(recorder.team),
+        "rounds": recorder.rounds,
+        "latency_s": recorder.since_arrival_s(),
+        "budget_s": recorder.deadline.budget_s,
+        "decisions": [
+            {"kind": decision.kind, "action": decision.action, "probability": decision.probability}
+            for decision in recorder.decisions
+        ],
+    }

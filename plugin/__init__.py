@@ -1,0 +1,1 @@
+"""What a user touches: `InfraMind`, its configuration, and the command line."""

@@ -1,0 +1,264 @@
+"""The configuration: one TOML file, overridden by ``INFRAMIND_...`` variables. The only reader of either."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from inframind.errors import ConfigError
+from inframind.fleet.breaker import BreakerConfig
+from inframind.fleet.endpoints import EndpointSpec
+from inframind.fleet.pool import FleetConfig
+from inframind.graphs.services import RunDefaults
+from inframind.router.actions import DEFAULT_STRATEGIES, StrategySpec
+from inframind.router.decide import DecideConfig
+from inframind.router.topology import MAX_TEAM_SIZE
+
+ENV_PREFIX = "INFRAMIND_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EndpointSection(EndpointSpec):
+    """An endpoint as it is written in the file: the key comes from a variable or a file."""
+
+    api_key_env: str | None = None
+    """Environment variable that holds the API key."""
+    api_key_file: Path | None = None
+    """File that holds the API key, and nothing else."""
+
+    @model_validator(mode="after")
+    def _one_key(self) -> EndpointSection:
+        given = [name for name in ("api_key", "api_key_env", "api_key_file") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} contradict each other; keep one")
+        return self
+
+    def to_spec(self) -> EndpointSpec:
+        """The endpoint with its key read.
+
+        Raises:
+            ConfigError: the variable is not set, or the file cannot be read.
+        """
+        values = {name: getattr(self, name) for name in EndpointSpec.model_fields}
+        return EndpointSpec.model_validate({**values, "api_key": self._read_key()})
+
+    def _read_key(self) -> SecretStr | None:
+        if self.api_key_env:
+            key = os.environ.get(self.api_key_env, "")
+            if not key:
+                field = f"endpoints.{self.name}.api_key_env"
+                raise ConfigError(field, self.api_key_env, "set this environment variable")
+            return SecretStr(key)
+        if self.api_key_file:
+            return SecretStr(self._read_key_file(self.api_key_file))
+        return self.api_key
+
+    def _read_key_file(self, path: Path) -> str:
+        field = f"endpoints.{self.name}.api_key_file"
+        try:
+            key = path.expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(field, str(path), f"cannot be read: {error}") from error
+        if not key:
+            raise ConfigError(field, str(path), "the file is empty")
+        return key
+
+
+class RunSection(_Section):
+    """What applies to a question where its caller says nothing."""
+
+    budget_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """Latency budget in seconds."""
+    domain: Literal["auto", "math", "code", "knowledge", "general"] = "auto"
+    """Domain, or ``auto`` to guess it from the question."""
+    max_question_chars: int = Field(default=400_000, gt=0)
+    """Longer questions are refused."""
+
+
+class PolicySection(_Section):
+    """Who decides."""
+
+    name: Literal["just_enough", "uniform"] = "just_enough"
+    """Policy."""
+    quality_floor: float | None = Field(default=None, ge=0, lt=1)
+    """Share of questions a call should solve; only for ``just_enough``."""
+    exploration: float = Field(default=0.0, ge=0, le=1)
+    """Share of decisions drawn uniformly from what is allowed, so that traces can be learned from."""
+    greedy: bool = False
+    """Evaluation mode: always the best candidate."""
+    seed: int | None = None
+    """Seed of all chance; None takes a fresh one."""
+    max_team: int = Field(default=MAX_TEAM_SIZE, ge=1, le=MAX_TEAM_SIZE)
+    """Largest team that is planned."""
+    topologies: tuple[str, ...] = ()
+    """Topologies to choose from; empty means all."""
+
+
+class BreakerSection(_Section):
+    """When an endpoint that keeps failing is left alone."""
+
+    failure_threshold: int = Field(default=3, ge=1)
+    """Consecutive failures that open the breaker."""
+    open_s: float = Field(default=2.0, gt=0)
+    """Seconds before the first trial."""
+    max_open_s: float = Field(default=60.0, gt=0)
+    """Longest wait between trials."""
+
+
+class FleetSection(_Section):
+    """How the fleet is called and watched."""
+
+    scrape_interval_s: float = Field(default=0.5, gt=0)
+    """Seconds between two readings of an endpoint's metrics page."""
+    max_attempts: int = Field(default=6, ge=1)
+    """Most tries of one call."""
+    passes: int = Field(default=2, ge=1)
+    """How often the list of candidates is gone through."""
+    backoff_s: float = Field(default=0.2, gt=0)
+    """Wait before the second pass."""
+    breaker: BreakerSection = BreakerSection()
+    """When an endpoint is left alone."""
+
+
+class TracesSection(_Section):
+    """Where traces are kept."""
+
+    url: str = "sqlite:///inframind.db"
+    """``memory:`` or ``sqlite:///path``."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured. Unknown keys are errors.
+
+    ``INFRAMIND_RUN__BUDGET_S=20`` overrides ``[run] budget_s``; two underscores separate section and key.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    endpoints: tuple[EndpointSection, ...] = Field(min_length=1)
+    """What serves."""
+    strategies: tuple[StrategySpec, ...] = ()
+    """Prompt strategies of your own; one with the name of a default replaces it."""
+    roles_file: Path | None = None
+    """TOML file with more roles."""
+    run: RunSection = RunSection()
+    """Defaults of a run."""
+    policy: PolicySection = PolicySection()
+    """Who decides."""
+    fleet: FleetSection = FleetSection()
+    """How the fleet is called."""
+    traces: TracesSection = TracesSection()
+    """Where traces are kept."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file."""
+        return env_settings, init_settings
+
+    def endpoint_specs(self) -> tuple[EndpointSpec, ...]:
+        """Endpoints with their keys read."""
+        return tuple(endpoint.to_spec() for endpoint in self.endpoints)
+
+    def all_strategies(self) -> tuple[StrategySpec, ...]:
+        """Default strategies, replaced and extended by the file's."""
+        by_name = {strategy.name: strategy for strategy in (*DEFAULT_STRATEGIES, *self.strategies)}
+        return tuple(by_name.values())
+
+    def run_defaults(self) -> RunDefaults:
+        """For the graphs."""
+        return RunDefaults(**self.run.model_dump())
+
+    def decide_config(self) -> DecideConfig:
+        """For the router."""
+        return DecideConfig(exploration=self.policy.exploration, greedy=self.policy.greedy)
+
+    def fleet_config(self) -> FleetConfig:
+        """For the fleet."""
+        values = self.fleet.model_dump(exclude={"breaker"})
+        return FleetConfig(**values, breaker=BreakerConfig(**self.fleet.breaker.model_dump()))
+
+
+def load_settings(path: Path | str) -> Settings:
+    """Settings from a TOML file and the environment.
+
+    Relative paths inside the file (keys, roles, the trace store) are relative to the file's folder.
+
+    Raises:
+        ConfigError: no such file, not TOML, an unknown or impossible key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError("config", str(path), "no such file; `inframind init` writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("config", str(path), f"cannot be read: {error}") from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("config", str(path), f"not valid TOML: {error}") from error
+    return settings_from(values, base=path.parent)
+
+
+def settings_from(values: Mapping[str, Any], *, base: Path | None = None) -> Settings:
+    """Settings from a mapping of the file's form and the environment.
+
+    Raises:
+        ConfigError: an unknown or impossible key; names the first one, counts the others.
+    """
+    try:
+        settings = Settings(**_anchored(dict(values), base) if base else values)
+    except ValidationError as error:
+        raise _config_error(error) from error
+    return settings
+
+
+def _anchored(values: dict[str, Any], base: Path) -> dict[str, Any]:
+    """The mapping with its relative paths made relative to ``base``."""
+    if isinstance(values.get("roles_file"), str):
+        values["roles_file"] = str(base / values["roles_file"])
+    traces = values.get("traces")
+    if isinstance(traces, dict) and str(traces.get("url", "")).startswith("sqlite:///"):
+        place = Path(str(traces["url"]).removeprefix("sqlite:///"))
+        values["traces"] = {**traces, "url": f"sqlite:///{base / place}"}
+    for endpoint in values.get("endpoints") or ():
+        if isinstance(endpoint, dict) and isinstance(endpoint.get("api_key_file"), str):
+            key_file = Path(endpoint["api_key_file"]).expanduser()
+            endpoint["api_key_file"] = str(base / key_file)
+    return values
+
+
+def _config_error(error: ValidationError) -> ConfigError:
+    first, *others = error.errors()
+    field = ".".join(str(part) for part in first["loc"]) or "config"
+    fix = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        fix = "unknown key; remove it or correct its spelling"
+    if first["type"] == "missing":
+        fix = "this key is required; `inframind init` writes an example"
+    shown = "..." if "key" in field.rsplit(".", 1)[-1] else _shown(first["input"])
+    more = f" ({len(others)} more problem{'s' if len(others) > 1 else ''})" if others else ""
+    return ConfigError(field, shown, fix + more)
+
+
+def _shown(value: object) -> object:
+    """A value short enough for an error; whole sections are not repeated."""
+    return value if isinstance(value, str | int | float | bool) else type(value).__name__

@@ -1,0 +1,377 @@
+"""`InfraMind`: the front door. Builds everything from a configuration, and answers questions."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import numpy as np
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from inframind.errors import InfraMindError
+from inframind.fleet.client import HttpClientFactory
+from inframind.fleet.clock import Clock, SystemClock
+from inframind.fleet.pool import Fleet
+from inframind.graphs.portal import Portal
+from inframind.graphs.registry import TopologyRegistry
+from inframind.graphs.roles import RoleSpec
+from inframind.graphs.routed import build_routed_graph, require_budget, require_question
+from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState
+from inframind.plugin.build import build_services
+from inframind.plugin.config import Settings, load_settings
+from inframind.plugin.explain import explain_trajectory
+from inframind.plugin.result import Event, EventKind, Result
+from inframind.router.policy import Policy
+from inframind.traces.records import Outcome, Trajectory
+from inframind.traces.store import TraceStore
+
+Question = str | Mapping[str, Any]
+"""A question's text, or a mapping with ``question`` and any field of `RouteContext`."""
+
+
+class InfraMind:
+    """A learned router over a fleet: ask questions, get answers with a complete trace behind each.
+
+    Use as a context manager, or call `close` (`aclose` on your own loop) when done. Synchronous methods work
+    with and without a running event loop; they run on a background loop of this object.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        policy: Policy | None = None,
+        topologies: TopologyRegistry | None = None,
+        roles: Sequence[RoleSpec] = (),
+        store: TraceStore | None = None,
+        clock: Clock | None = None,
+        http_client_factory: HttpClientFactory | None = None,
+    ) -> None:
+        """Build from settings.
+
+        Args:
+            settings: from `load_settings` or `settings_from`.
+            policy: instead of the configured one.
+            topologies: instead of the six defaults; see `TopologyRegistry.register`.
+            roles: in addition to the catalogue and the configured file.
+            store: instead of the configured one; stays yours to close.
+            clock: time.
+            http_client_factory: replaces the wire.
+
+        Raises:
+            ConfigError: settings that contradict each other.
+        """
+        self.settings = settings
+        self._clock = clock or SystemClock()
+        self._owns_store = store is None
+        self._portal = Portal()
+        registry = topologies or TopologyRegistry()
+        if settings.policy.topologies:
+            registry = registry.only(settings.policy.topologies)
+        self._services = build_services(
+            settings,
+            registry,
+            clock=self._clock,
+            rng=np.random.default_rng(settings.policy.seed),
+            policy=policy,
+            roles=roles,
+            store=store,
+            http_client_factory=http_client_factory,
+        )
+        self._graph = build_routed_graph(self._services, registry, self._portal)
+        self._compiled: CompiledStateGraph[RoutedState, RouteContext, RoutedState, RoutedOutput]
+        self._compiled = self._graph.compile(name="inframind")
+
+    @classmethod
+    def from_config(cls, path: str | Path = "inframind.toml", **overrides: Any) -> InfraMind:
+        """Build from a TOML file; ``overrides`` are the keyword arguments of `InfraMind`.
+
+        Raises:
+            ConfigError: the file or one of its values is wrong.
+        """
+        return cls(load_settings(path), **overrides)
+
+    # Asking --------------------------------------------------------------------------------------------
+
+    async def ainvoke(
+        self,
+        question: str,
+        *,
+        budget_s: float | None = None,
+        topology: str | None = None,
+        team_size: int | None = None,
+        domain: str | None = None,
+        question_id: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """Answer one question.
+
+        Args:
+            question: the question.
+            budget_s: latency budget in seconds; None takes the configured default.
+            topology: a topology by name; None lets the planner choose.
+            team_size: number of agents, 1 to 6; None lets the planner choose.
+            domain: ``math``, ``code``, ``knowledge`` or ``general``; None guesses.
+            question_id: your own id of the question.
+            metadata: plain data to keep with the trace.
+
+        Raises:
+            InvalidQuestion, InvalidBudget, UnknownTopology, ConfigError: the call is wrong.
+            DeadlineExceeded: the budget ran out before there was any answer.
+            FleetExhausted, EndpointError: no endpoint gave an answer.
+        """
+        context = self._context(question, budget_s, topology, team_size, domain, question_id, metadata or {})
+        await self._services.fleet.watch()
+        async with self._closing(context):
+            state = await self._compiled.ainvoke(_as_state(question), context=context)
+        return Result.of(state["inframind"], str(state["messages"][-1].text))
+
+    async def astream(self, question: str, **options: Any) -> AsyncIterator[Event]:
+        """Answer one question and tell what happens meanwhile; options as for `ainvoke`.
+
+        Yields:
+            Events in order: ``plan``, ``step_start``, ``step_end``, ``pace``, ``skip``, ``token`` (pieces of
+            the final answer), and at last ``answer``, whose data is what `ainvoke` returns as a `Result`.
+        """
+        metadata = options.pop("metadata", None) or {}
+        names = ("budget_s", "topology", "team_size", "domain")
+        values = [options.pop(name, None) for name in names]
+        context = self._context(question, *values, options.pop("question_id", ""), metadata)
+        if options:
+            raise TypeError(f"astream() got unexpected arguments {sorted(options)}")
+        await self._services.fleet.watch()
+        async with self._closing(context):
+            stream = self._compiled.astream(
+                _as_state(question), context=context, stream_mode=["custom", "messages"], subgraphs=True
+            )
+            async for _, mode, part in stream:
+                event = _as_event(mode, part)
+                if event is not None:
+                    yield event
+
+    async def abatch(
+        self,
+        questions: Sequence[Question],
+        *,
+        max_concurrency: int = 16,
+        return_exceptions: bool = False,
+        **options: Any,
+    ) -> list[Result | InfraMindError]:
+        """Answer many questions side by side, in order.
+
+        Args:
+            questions: texts, or mappings with ``question`` and any option of `ainvoke`.
+            max_concurrency: questions in progress at once.
+            return_exceptions: put an `InfraMindError` in a question's place instead of raising the first.
+            options: options of `ainvoke` for all questions; a mapping's own come first.
+        """
+        gate = asyncio.Semaphore(max_concurrency)
+
+        async def one(question: Question) -> Result | InfraMindError:
+            own = {"question": question} if isinstance(question, str) else dict(question)
+            async with gate:
+                try:
+                    return await self.ainvoke(**{**options, **own})
+                except InfraMindError as error:
+                    if return_exceptions:
+                        return error
+                    raise
+
+        tasks = [asyncio.create_task(one(question)) for question in questions]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def invoke(self, question: str, **options: Any) -> Result:
+        """`ainvoke` for callers without an event loop; works inside a running one too, and blocks it."""
+        return self._portal.run(self.ainvoke(question, **options))
+
+    def batch(self, questions: Sequence[Question], **options: Any) -> list[Result | InfraMindError]:
+        """`abatch` for callers without an event loop."""
+        return self._portal.run(self.abatch(questions, **options))
+
+    def stream(self, question: str, **options: Any) -> Iterator[Event]:
+        """`astream` for callers without an event loop."""
+        events = self.astream(question, **options)
+        try:
+            while True:
+                try:
+                    yield self._portal.run(anext(events))
+                except StopAsyncIteration:
+                    return
+        finally:
+            self._portal.run(events.aclose())
+
+    # LangGraph -----------------------------------------------------------------------------------------
+
+    def graph(self) -> StateGraph[RoutedState, RouteContext, RoutedState, RoutedOutput]:
+        """The routed workflow as an uncompiled StateGraph: a `MessagesState` in and out.
+
+        ``builder.add_node("solve", mind.graph().compile())`` makes it a node of your own graph.
+        """
+        return self._graph
+
+    # Traces --------------------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> TraceStore:
+        """Where the traces are."""
+        return self._services.store
+
+    @property
+    def fleet(self) -> Fleet:
+        """The endpoints and their load."""
+        return self._services.fleet
+
+    async def afeedback(
+        self,
+        trace_id: str,
+        *,
+        solved: bool | None = None,
+        key: str | None = None,
+        score: float | None = None,
+        value: str | None = None,
+        comment: str = "",
+        feedback_id: str | None = None,
+        source: str = "api",
+    ) -> Outcome:
+        """Say how a run turned out; early, late, or again with the same ``feedback_id`` to replace it.
+
+        Give ``solved``, or ``key`` with ``score`` or ``value``. Without a ``feedback_id`` there is one per
+        trace, key and source, so that saying the same thing twice counts once.
+
+        Raises:
+            ValueError: neither, or both.
+        """
+        if (solved is None) == (key is None):
+            raise ValueError("give either solved=True/False, or key= with score= or value=")
+        if solved is not None:
+            key, score = "solved", float(solved)
+        elif score is None and value is None:
+            raise ValueError(f"feedback {key!r} needs a score= or a value=")
+        outcome = Outcome(
+            feedback_id=feedback_id or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{trace_id}/{key}/{source}")),
+            key=str(key),
+            score=score,
+            value=value,
+            comment=comment,
+            source=source,
+            recorded_at_s=self._clock.wall_s(),
+        )
+        await self.store.add_outcome(trace_id, outcome)
+        return outcome
+
+    def feedback(self, trace_id: str, **what: Any) -> Outcome:
+        """`afeedback` for callers without an event loop."""
+        return self._portal.run(self.afeedback(trace_id, **what))
+
+    async def atrace(self, trace_id: str) -> Trajectory:
+        """The trace of that id, or of the only one whose id begins so.
+
+        Raises:
+            UnknownTrace: there is none.
+        """
+        return await self.store.get(await self.store.resolve(trace_id))
+
+    def trace(self, trace_id: str) -> Trajectory:
+        """`atrace` for callers without an event loop."""
+        return self._portal.run(self.atrace(trace_id))
+
+    def explain(self, trace_id: str) -> str:
+        """What was seen, masked and chosen in a run, with which probability and why, as text."""
+        return explain_trajectory(self.trace(trace_id))
+
+    # Life ----------------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Release what the running loop uses, and the store if it is ours."""
+        await self._services.drain()
+        await self._services.fleet.aclose()
+        if self._portal.is_running and not self._portal.is_current:
+            await asyncio.to_thread(self._portal.run, self._services.fleet.aclose())
+        if self._owns_store:
+            await self.store.aclose()
+
+    def close(self) -> None:
+        """`aclose`, and stop the background loop."""
+        self._portal.run(self.aclose())
+        self._portal.close()
+
+    def _context(
+        self,
+        question: str,
+        budget_s: float | None,
+        topology: str | None,
+        team_size: int | None,
+        domain: str | None,
+        question_id: str,
+        metadata: Mapping[str, Any],
+    ) -> RouteContext:
+        """The run's context, checked before anything is opened."""
+        defaults = self._services.defaults
+        require_question(question, defaults)
+        return RouteContext(
+            budget_s=require_budget(defaults.budget_s if budget_s is None else budget_s),
+            domain=None if domain == "auto" else domain,
+            topology=None if topology == "auto" else topology,
+            team_size=team_size,
+            question_id=question_id,
+            trace_id=self._services.new_trace_id(),
+            metadata=metadata,
+        )
+
+    @asynccontextmanager
+    async def _closing(self, context: RouteContext) -> AsyncIterator[None]:
+        """Whatever ends the run, its trace is stored."""
+        trace_id = str(context.trace_id)
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit) as error:
+            await self._services.close_run(trace_id, "cancelled", error=error)
+            raise
+        except BaseException as error:
+            await self._services.close_run(trace_id, "failed", error=error)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+        self._portal.close()
+
+
+def _as_state(question: str) -> RoutedState:
+    return {"messages": [HumanMessage(question)]}
+
+
+def _as_event(mode: str, part: Any) -> Event | None:
+    """A part of LangGraph's stream as an event; None for what is not ours or says nothing."""
+    if mode == "custom":
+        kind = str(part.get("type", "")) if isinstance(part, dict) else ""
+        if not kind.startswith("inframind."):
+            return None
+        data = {name: value for name, value in part.items() if name != "type"}
+        return Event(cast(EventKind, kind.removeprefix("inframind.")), data)
+    message = part[0]
+    return Event("token", {"text": message.text}) if isinstance(message, AIMessage) and message.text else None

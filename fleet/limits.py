@@ -6,8 +6,6 @@ import asyncio
 import heapq
 import itertools
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from inframind.errors import ConfigError
@@ -52,16 +50,8 @@ class ConcurrencyLimit:
         """Whether a call that came now would have to wait."""
         return self._held >= self._limit
 
-    @asynccontextmanager
-    async def slot(self, priority: int = 0) -> AsyncIterator[None]:
-        """Hold one slot; lower ``priority`` is served sooner, ties in order of arrival."""
-        await self._acquire(priority)
-        try:
-            yield
-        finally:
-            self._release()
-
-    async def _acquire(self, priority: int) -> None:
+    async def acquire(self, priority: int = 0) -> None:
+        """Take one slot; lower ``priority`` is served sooner, ties in order of arrival."""
         with self._lock:
             if self._held < self._limit:
                 self._held += 1
@@ -83,9 +73,10 @@ class ConcurrencyLimit:
                 heapq.heapify(self._waiting)
         if not still_waiting:
             # The slot was handed over while the cancellation was on its way: pass it on.
-            self._release()
+            self.release()
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Give one slot back, to the most urgent that waits."""
         with self._lock:
             while self._waiting:
                 waiter = heapq.heappop(self._waiting)

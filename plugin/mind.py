@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, TypedDict, Unpack, cast
 
 import numpy as np
 from langchain_core.messages import AIMessage, HumanMessage
@@ -34,6 +34,23 @@ from inframind.traces.store import TraceStore
 
 Question = str | Mapping[str, Any]
 """A question's text, or a mapping with ``question`` and any field of `RouteContext`."""
+
+
+class RunOptions(TypedDict, total=False):
+    """What may be said about one run. Every key may be left out.
+
+    ``budget_s``: latency budget in seconds (default: the configured one). ``topology``: a topology by name
+    (``auto``: the planner chooses). ``team_size``: number of agents, 1 to 6 (default: the planner chooses).
+    ``domain``: ``math``, ``code``, ``knowledge`` or ``general`` (``auto``: guessed). ``question_id``: your own
+    id of the question. ``metadata``: plain data to keep with the trace.
+    """
+
+    budget_s: float | None
+    topology: str | None
+    team_size: int | None
+    domain: str | None
+    question_id: str
+    metadata: Mapping[str, Any] | None
 
 
 class InfraMind:
@@ -100,52 +117,32 @@ class InfraMind:
 
     # Asking --------------------------------------------------------------------------------------------
 
-    async def ainvoke(
-        self,
-        question: str,
-        *,
-        budget_s: float | None = None,
-        topology: str | None = None,
-        team_size: int | None = None,
-        domain: str | None = None,
-        question_id: str = "",
-        metadata: Mapping[str, Any] | None = None,
-    ) -> Result:
+    async def ainvoke(self, question: str, **options: Unpack[RunOptions]) -> Result:
         """Answer one question.
 
         Args:
             question: the question.
-            budget_s: latency budget in seconds; None takes the configured default.
-            topology: a topology by name; None lets the planner choose.
-            team_size: number of agents, 1 to 6; None lets the planner choose.
-            domain: ``math``, ``code``, ``knowledge`` or ``general``; None guesses.
-            question_id: your own id of the question.
-            metadata: plain data to keep with the trace.
+            options: see `RunOptions`.
 
         Raises:
             InvalidQuestion, InvalidBudget, UnknownTopology, ConfigError: the call is wrong.
             DeadlineExceeded: the budget ran out before there was any answer.
             FleetExhausted, EndpointError: no endpoint gave an answer.
         """
-        context = self._context(question, budget_s, topology, team_size, domain, question_id, metadata or {})
+        context = self._context(question, **options)
         await self._services.fleet.watch()
         async with self._closing(context):
             state = await self._compiled.ainvoke(_as_state(question), context=context)
         return Result.of(state["inframind"], str(state["messages"][-1].text))
 
-    async def astream(self, question: str, **options: Any) -> AsyncIterator[Event]:
+    async def astream(self, question: str, **options: Unpack[RunOptions]) -> AsyncGenerator[Event]:
         """Answer one question and tell what happens meanwhile; options as for `ainvoke`.
 
         Yields:
             Events in order: ``plan``, ``step_start``, ``step_end``, ``pace``, ``skip``, ``token`` (pieces of
             the final answer), and at last ``answer``, whose data is what `ainvoke` returns as a `Result`.
         """
-        metadata = options.pop("metadata", None) or {}
-        names = ("budget_s", "topology", "team_size", "domain")
-        values = [options.pop(name, None) for name in names]
-        context = self._context(question, *values, options.pop("question_id", ""), metadata)
-        if options:
-            raise TypeError(f"astream() got unexpected arguments {sorted(options)}")
+        context = self._context(question, **options)
         await self._services.fleet.watch()
         async with self._closing(context):
             stream = self._compiled.astream(
@@ -162,7 +159,7 @@ class InfraMind:
         *,
         max_concurrency: int = 16,
         return_exceptions: bool = False,
-        **options: Any,
+        **options: Unpack[RunOptions],
     ) -> list[Result | InfraMindError]:
         """Answer many questions side by side, in order.
 
@@ -178,7 +175,7 @@ class InfraMind:
             own = {"question": question} if isinstance(question, str) else dict(question)
             async with gate:
                 try:
-                    return await self.ainvoke(**{**options, **own})
+                    return await self.ainvoke(**cast(Any, {**options, **own}))
                 except InfraMindError as error:
                     if return_exceptions:
                         return error
@@ -192,7 +189,7 @@ class InfraMind:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def invoke(self, question: str, **options: Any) -> Result:
+    def invoke(self, question: str, **options: Unpack[RunOptions]) -> Result:
         """`ainvoke` for callers without an event loop; works inside a running one too, and blocks it."""
         return self._portal.run(self.ainvoke(question, **options))
 
@@ -200,15 +197,12 @@ class InfraMind:
         """`abatch` for callers without an event loop."""
         return self._portal.run(self.abatch(questions, **options))
 
-    def stream(self, question: str, **options: Any) -> Iterator[Event]:
+    def stream(self, question: str, **options: Unpack[RunOptions]) -> Iterator[Event]:
         """`astream` for callers without an event loop."""
         events = self.astream(question, **options)
         try:
-            while True:
-                try:
-                    yield self._portal.run(anext(events))
-                except StopAsyncIteration:
-                    return
+            while (event := self._portal.run(_next_or_none(events))) is not None:
+                yield event
         finally:
             self._portal.run(events.aclose())
 
@@ -310,12 +304,13 @@ class InfraMind:
     def _context(
         self,
         question: str,
-        budget_s: float | None,
-        topology: str | None,
-        team_size: int | None,
-        domain: str | None,
-        question_id: str,
-        metadata: Mapping[str, Any],
+        *,
+        budget_s: float | None = None,
+        topology: str | None = None,
+        team_size: int | None = None,
+        domain: str | None = None,
+        question_id: str = "",
+        metadata: Mapping[str, Any] | None = None,
     ) -> RouteContext:
         """The run's context, checked before anything is opened."""
         defaults = self._services.defaults
@@ -327,7 +322,7 @@ class InfraMind:
             team_size=team_size,
             question_id=question_id,
             trace_id=self._services.new_trace_id(),
-            metadata=metadata,
+            metadata=metadata or {},
         )
 
     @asynccontextmanager
@@ -359,6 +354,10 @@ class InfraMind:
     ) -> None:
         await self.aclose()
         self._portal.close()
+
+
+async def _next_or_none(events: AsyncGenerator[Event]) -> Event | None:
+    return await anext(events, None)
 
 
 def _as_state(question: str) -> RoutedState:

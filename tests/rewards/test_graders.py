@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inframind.errors import ConfigError
@@ -183,6 +183,7 @@ def test_an_unknown_grader_names_the_known_ones() -> None:
         grader_for("essay")
 
 
+@settings(deadline=None)
 @given(text=st.text(), expected=st.text())
 def test_string_verdicts_never_raise(text: str, expected: str) -> None:
     for name in ("numeric", "choice", "exact"):

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inframind.rewards.normalise import (
@@ -53,6 +53,7 @@ def test_an_answer_is_rewritten_as_the_benchmark_rewrites_it(answer: str, normal
     assert normalise_math(answer) == normal
 
 
+@settings(deadline=None)
 @given(LATEX | st.text())
 @example("x=" * 9)
 @example("\\frac" * 30 + "12")
@@ -93,16 +94,19 @@ def test_a_rational_answer_has_one_spelling(answer: str, canonical: str) -> None
     assert canonical_answer(answer) == canonical
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**9), 10**9), st.integers(1, 10**6), st.integers(1, 50))
 def test_equal_fractions_agree_however_they_are_written(top: int, bottom: int, factor: int) -> None:
     assert answers_agree(f"{top}/{bottom}", rf"\frac{{{top * factor}}}{{{bottom * factor}}}")
 
 
+@settings(deadline=None)
 @given(st.integers(), st.integers())
 def test_integers_agree_only_with_themselves(left: int, right: int) -> None:
     assert answers_agree(f"{left:,}", str(right)) == (left == right)
 
 
+@settings(deadline=None)
 @given(LATEX | st.text(), LATEX | st.text())
 def test_agreement_is_symmetric_and_total(first: str, second: str) -> None:
     assert answers_agree(first, second) == answers_agree(second, first)

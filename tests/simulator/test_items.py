@@ -232,6 +232,7 @@ def test_the_answer_is_what_an_independent_solver_finds(kind: str, level: int, s
     assert sympy.simplify(read_latex(item.answer) - found) == 0, item
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**48), level=st.integers(1, 5))
 def test_an_item_comes_back_from_its_id(seed: int, level: int) -> None:
     item = generate_item(seed, level)

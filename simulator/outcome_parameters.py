@@ -1,0 +1,161 @@
+"""The numbers behind simulated answers: frozen, checked, and read from ``outcomes.toml`` unless given."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from inframind.errors import ConfigError
+
+_DATA = Path(__file__).with_name("outcomes.toml")
+_SIZE_IN_NAME = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelTraits:
+    """How good and how wordy one model is.
+
+    Attributes:
+        size_b: parameters, in billions.
+        skill: logit on a question of mean difficulty with the Flash strategy.
+        verbosity: multiplies the length of its answers.
+        is_reasoning: whether it thinks before it answers.
+    """
+
+    size_b: float
+    skill: float
+    verbosity: float = 1.0
+    is_reasoning: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.size_b > 0 or not self.verbosity > 0:
+            raise ConfigError(
+                "size_b, verbosity", (self.size_b, self.verbosity), "give positive numbers for both"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyTraits:
+    """What one prompt strategy does.
+
+    Attributes:
+        effect: logit added to the skill.
+        mean_tokens: mean length of an answer to a question of level 3.
+        sigma: standard deviation of the length's logarithm.
+        runaway_share: share of answers that run to five times their length.
+    """
+
+    effect: float
+    mean_tokens: float
+    sigma: float = 0.35
+    runaway_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.mean_tokens > 0 or self.sigma < 0:
+            raise ConfigError("mean_tokens, sigma", (self.mean_tokens, self.sigma), "give a positive length")
+        if not 0 <= self.runaway_share <= 1:
+            raise ConfigError("runaway_share", self.runaway_share, "give a share from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shipped:
+    """What ``outcomes.toml`` holds."""
+
+    models: Mapping[str, ModelTraits]
+    strategies: Mapping[str, StrategyTraits]
+    roles: Mapping[str, Mapping[str, float]]
+
+
+@functools.cache
+def _shipped() -> _Shipped:
+    data: dict[str, Any] = tomllib.loads(_DATA.read_text(encoding="utf-8"))
+    return _Shipped(
+        models={name: ModelTraits(**traits) for name, traits in data["models"].items()},
+        strategies={name: StrategyTraits(**traits) for name, traits in data["strategies"].items()},
+        roles=data["roles"],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeParameters:
+    """Everything that the latent-difficulty model assumes; logits unless said otherwise.
+
+    Attributes:
+        models: by served model name.
+        strategies: by name.
+        roles: by domain, then by role name; the fit of the role to such questions.
+        default_strategy: stands in for a strategy that is absent or unknown: no instruction, no degradation.
+        slope: how strongly difficulty counts.
+        level_step: difficulty between neighbouring levels.
+        mean_level: level of mean difficulty; 3.4 is the mean of the MATH test split.
+        item_spread: standard deviation of an item's own difficulty around its level's.
+        quirk_spread: standard deviation of what one model finds easy or hard about one item.
+        step_by_step_effect: effect of the CoT topology.
+        keep, keep_per_skill: logit of keeping a right majority, and how it grows with skill.
+        rescue: share of its own solving power with which a model prefers a right minority.
+        repair: share of its own solving power with which a model mends an answer when all it sees are wrong.
+        follow: probability that a wrong reviewer repeats a wrong answer that it sees, not a new one.
+        mistake_weights: probabilities of an item's typical wrong answers, most tempting first.
+    """
+
+    models: Mapping[str, ModelTraits] = field(default_factory=lambda: _shipped().models)
+    strategies: Mapping[str, StrategyTraits] = field(default_factory=lambda: _shipped().strategies)
+    roles: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: _shipped().roles)
+    default_strategy: str = "Plain"
+    slope: float = 2.3
+    level_step: float = 0.55
+    mean_level: float = 3.4
+    item_spread: float = 0.70
+    quirk_spread: float = 0.6
+    step_by_step_effect: float = 0.12
+    keep: float = 2.6
+    keep_per_skill: float = 1.0
+    rescue: float = 0.75
+    repair: float = 0.45
+    follow: float = 0.85
+    mistake_weights: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)
+
+    def __post_init__(self) -> None:
+        if self.default_strategy not in self.strategies:
+            raise ConfigError(
+                "default_strategy", self.default_strategy, f"choose one of: {', '.join(self.strategies)}"
+            )
+        if not self.models:
+            raise ConfigError("models", dict(self.models), "describe at least one model")
+        for name in ("rescue", "repair", "follow"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(name, getattr(self, name), "give a share from 0 to 1")
+
+    def model_traits(self, name: str) -> ModelTraits:
+        """The traits of a model; for an unknown one a guess from the size in its name, such as ``-7b``.
+
+        The guess interpolates skill over the logarithm of the size, flat beyond the known models. Without a
+        size, the model of median size stands in.
+        """
+        if name in self.models:
+            return self.models[name]
+        by_size = sorted(self.models.values(), key=lambda traits: traits.size_b)
+        size = _SIZE_IN_NAME.search(name)
+        if size is None or not float(size.group(1)) > 0:
+            return by_size[len(by_size) // 2]
+        return _interpolated(by_size, float(size.group(1)))
+
+    def strategy_traits(self, name: str) -> StrategyTraits:
+        """The traits of a strategy; the default's for an unknown one."""
+        return self.strategies.get(name, self.strategies[self.default_strategy])
+
+
+def _interpolated(by_size: list[ModelTraits], size_b: float) -> ModelTraits:
+    clamped = min(max(size_b, by_size[0].size_b), by_size[-1].size_b)
+    for low, high in itertools.pairwise(by_size):
+        if clamped <= high.size_b:
+            share = math.log(clamped / low.size_b) / math.log(high.size_b / low.size_b)
+            return ModelTraits(size_b=size_b, skill=low.skill + share * (high.skill - low.skill))
+    return ModelTraits(size_b=size_b, skill=by_size[-1].skill)

@@ -1,0 +1,192 @@
+"""One chat request on its way through a simulated server: from the answer that is known to the bytes that leave.
+
+`ChatReply` is an ASGI response. It gives up its place in the engine when the client goes away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from inframind.simulator.driver import EngineGone, TokenStream
+from inframind.simulator.engine_records import RequestRecord
+from inframind.simulator.exposition import RequestTallies
+from inframind.simulator.faults import Fault
+from inframind.simulator.openai_api import ChatCall
+from inframind.simulator.openai_errors import ENGINE_DIED
+from inframind.simulator.replies import (
+    DONE,
+    EventWriter,
+    ReplyHead,
+    completion,
+    error_event,
+    usage_event,
+)
+from inframind.simulator.speech import Speech
+
+DROP_EXTENSION = "inframind.drop"
+
+_JSON = [(b"content-type", b"application/json")]
+_EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One choice in flight: what will be said, and the tokens that have come."""
+
+    speech: Speech
+    stream: TokenStream
+    max_tokens: int
+
+
+class ChatReply(Response):
+    """Sends the answers to one request as the engine gives their tokens."""
+
+    def __init__(
+        self,
+        call: ChatCall,
+        head: ReplyHead,
+        answers: Sequence[Answer],
+        news: asyncio.Event,
+        tallies: RequestTallies,
+        fault: Fault | None,
+    ) -> None:
+        super().__init__()
+        self._call, self._head, self._answers = call, head, answers
+        self._news, self._tallies, self._fault = news, tallies, fault
+        self._is_client_gone = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send everything, unless the client goes away or a fault strikes first."""
+        watcher = asyncio.create_task(self._watch(receive))
+        try:
+            await (self._send_events(send) if self._call.stream else self._send_body(send))
+        except EngineGone:
+            if not self._is_client_gone:
+                await self._send_death(send)
+        except _Dropped:
+            await drop(scope)
+            await watcher
+        finally:
+            watcher.cancel()
+            self._close()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._is_client_gone = True
+        self._close()
+        self._news.set()
+
+    def _close(self) -> None:
+        for answer in self._answers:
+            answer.stream.close()
+
+    async def _send_body(self, send: Send) -> None:
+        while not self._is_complete():
+            await self._wait()
+            await self._strike()
+        body = completion(self._head, [answer.speech for answer in self._answers], self._records())
+        self._tally()
+        await send(start(200, [*_JSON, (b"content-length", b"%d" % len(body))]))
+        await send({"type": "http.response.body", "body": body})
+
+    async def _send_events(self, send: Send) -> None:
+        await send(start(200, _EVENTS))
+        writers = list(self._writers())
+        sent = [0] * len(writers)
+        while not self._is_complete() or not all(sent):
+            await self._wait()
+            events = b"".join(self._new_events(writers, sent))
+            if events:
+                await send({"type": "http.response.body", "body": events, "more_body": True})
+            await self._strike()
+        self._tally()
+        ending = usage_event(self._head, self._records()) if self._call.include_usage else b""
+        await send({"type": "http.response.body", "body": ending + DONE})
+
+    def _writers(self) -> Iterator[EventWriter]:
+        for index, answer in enumerate(self._answers):
+            yield EventWriter(
+                self._head,
+                index,
+                answer.speech,
+                has_usage=self._call.continuous_usage,
+                has_fingerprint=not self._call.include_usage,
+            )
+
+    def _new_events(self, writers: Sequence[EventWriter], sent: list[int]) -> Iterator[bytes]:
+        for index, (writer, answer) in enumerate(zip(writers, self._answers, strict=True)):
+            generated = answer.stream.generated
+            if generated == sent[index]:
+                continue
+            if not sent[index]:
+                yield writer.opening()
+            yield from writer.up_to(generated, is_last=generated == answer.speech.n_tokens)
+            sent[index] = generated
+
+    async def _wait(self) -> None:
+        """Wait until any answer has further tokens."""
+        await self._news.wait()
+        self._news.clear()
+        for answer in self._answers:
+            if answer.stream.is_gone:
+                raise EngineGone(answer.stream.request.request_id)
+
+    async def _strike(self) -> None:
+        """Let a fault of after the first token happen."""
+        if self._fault is None or not any(answer.stream.generated for answer in self._answers):
+            return
+        self._close()
+        if self._fault is Fault.DROP:
+            raise _Dropped
+        if self._fault is Fault.STALL:
+            while not self._is_client_gone:
+                await self._news.wait()
+                self._news.clear()
+        raise EngineGone(self._head.reply_id)
+
+    async def _send_death(self, send: Send) -> None:
+        if self._call.stream:
+            await send({"type": "http.response.body", "body": error_event(ENGINE_DIED) + DONE})
+            return
+        body = orjson.dumps(ENGINE_DIED)
+        await send(start(500, [*_JSON, (b"content-length", b"%d" % len(body))]))
+        await send({"type": "http.response.body", "body": body})
+
+    def _is_complete(self) -> bool:
+        return all(answer.stream.record is not None for answer in self._answers)
+
+    def _records(self) -> list[RequestRecord]:
+        return [answer.stream.record for answer in self._answers if answer.stream.record is not None]
+
+    def _tally(self) -> None:
+        self._tallies.record_request(self._records())
+        for answer, record in zip(self._answers, self._records(), strict=True):
+            self._tallies.record_answer(record, answer.speech.finish_reason, answer.max_tokens)
+
+
+class _Dropped(Exception):
+    """The connection is to be closed here and now."""
+
+
+def start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
+    """The message that opens a response."""
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+async def drop(scope: Scope) -> None:
+    """Close the connection without a word.
+
+    Raises:
+        RuntimeError: this ASGI server cannot do that; `inframind.simulator.fleet` runs one that can.
+    """
+    extension = scope.get("extensions", {}).get(DROP_EXTENSION)
+    if extension is None:
+        raise RuntimeError("this ASGI server cannot drop a connection: run the app in a SimulatedFleet")
+    extension["close"]()

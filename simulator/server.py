@@ -1,0 +1,365 @@
+"""One simulated vLLM server as an ASGI app.
+
+The engine decides when, the language model what. Durations in ``metrics`` blocks and in ``/metrics`` are
+simulated seconds; a client's own stopwatch sees them divided by the server's speed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inframind.errors import ConfigError
+from inframind.fleet.clock import Clock
+from inframind.fleet.context import StepContext
+from inframind.simulator.chat import Answer, ChatReply, drop
+from inframind.simulator.driver import EngineDriver
+from inframind.simulator.engine import Engine
+from inframind.simulator.engine_profile import EngineProfile
+from inframind.simulator.engine_records import EngineRequest
+from inframind.simulator.exposition import (
+    CONTENT_TYPE,
+    EngineCollector,
+    RequestTallies,
+    make_registry,
+    render,
+)
+from inframind.simulator.faults import CHAT_ONLY, EVERY_ROUTE, Fault, FaultPlan
+from inframind.simulator.model import LanguageModel, SimReply, SimRequest
+from inframind.simulator.openai_api import ChatCall, check_context, parse_chat, parse_json
+from inframind.simulator.openai_errors import (
+    QUEUE_FULL,
+    TOO_MANY_REQUESTS,
+    UNAUTHORIZED,
+    ApiError,
+    bad_request,
+)
+from inframind.simulator.replies import ReplyHead
+from inframind.simulator.seeds import reply_seed
+from inframind.simulator.speech import compose, is_model_asked
+from inframind.simulator.tokens import prefix_keys, prompt_pieces, token_id
+
+VERSION = "0.32.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """One replica.
+
+    Attributes:
+        name: unique in its fleet.
+        model: served model name; replicas of one model share it.
+        profile: speed and limits.
+        is_reasoning: whether thinking is sent apart, as ``reasoning``.
+        api_key: key that ``/v1`` routes ask for, or None for none.
+        seed: part of the seed of every reply; give replicas of one model the same.
+    """
+
+    name: str
+    model: str
+    profile: EngineProfile
+    is_reasoning: bool = False
+    api_key: str | None = field(default=None, repr=False)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("name", "model"):
+            if not getattr(self, name):
+                raise ConfigError(name, getattr(self, name), "give a non-empty name")
+        if self.api_key == "":
+            raise ConfigError("api_key", "", "give a key, or None for a server without one")
+
+
+class SimulatedServer:
+    """The state behind one app.
+
+    Attributes:
+        spec: what it serves.
+        driver: its engine and the time it runs in.
+        faults: what goes wrong with it; change it at any time.
+    """
+
+    def __init__(
+        self,
+        spec: ServerSpec,
+        model: LanguageModel,
+        clock: Clock,
+        *,
+        speed: float = 1.0,
+        flush_interval_s: float | None = 0.02,
+    ) -> None:
+        self.spec = spec
+        self.faults = FaultPlan()
+        self.driver = EngineDriver(
+            Engine(spec.profile), clock, speed=speed, flush_interval_s=flush_interval_s
+        )
+        self._model = model
+        self._clock = clock
+        self._tallies = RequestTallies()
+        self._started_s = clock.wall_s()
+        collector = EngineCollector(self.driver.engine, self._tallies, spec.model, self._started_s)
+        self._registry = make_registry(collector)
+        self._requests = 0
+
+    def close(self) -> None:
+        """Let go of every request in flight; their clients see the engine die."""
+        self.driver.close()
+
+    # The routes.
+
+    async def chat(self, request: Request) -> Response:
+        """``POST /v1/chat/completions``."""
+        fault = self.faults.take(among=CHAT_ONLY)
+        if fault is not None and fault in _EARLY_FAULTS:
+            return _EARLY_FAULTS[fault]()
+        call = parse_chat(
+            parse_json(await request.body()),
+            served_model=self.spec.model,
+            max_model_len=self.spec.profile.max_model_len,
+        )
+        return self._accept(call, _context(request), _request_id(request), fault)
+
+    async def models(self, request: Request) -> Response:
+        """``GET /v1/models``."""
+        created = int(self._started_s)
+        permission = {
+            "id": f"modelperm-{uuid.uuid5(uuid.NAMESPACE_DNS, self.spec.name).hex[:16]}",
+            "object": "model_permission",
+            "created": created,
+            "allow_create_engine": False,
+            "allow_sampling": True,
+            "allow_logprobs": True,
+            "allow_search_indices": False,
+            "allow_view": True,
+            "allow_fine_tuning": False,
+            "organization": "*",
+            "group": None,
+            "is_blocking": False,
+        }
+        model = {
+            "id": self.spec.model,
+            "object": "model",
+            "created": created,
+            "owned_by": "vllm",
+            "root": f"/models/{self.spec.model}",
+            "parent": None,
+            "max_model_len": self.spec.profile.max_model_len,
+            "permission": [permission],
+        }
+        return _json({"object": "list", "data": [model]})
+
+    async def tokenize(self, request: Request) -> Response:
+        """``POST /tokenize``, for ``messages`` or a ``prompt``."""
+        data = parse_json(await request.body())
+        if isinstance(data.get("prompt"), str):
+            data = {"messages": [{"role": "user", "content": data["prompt"]}]} | data
+        call = parse_chat(data, served_model=self.spec.model, max_model_len=self.spec.profile.max_model_len)
+        tokens = [token_id(piece) for piece in prompt_pieces(call.messages, call.tools)]
+        max_model_len = self.spec.profile.max_model_len
+        return _json(
+            {"count": len(tokens), "max_model_len": max_model_len, "tokens": tokens, "token_strs": None}
+        )
+
+    async def health(self, request: Request) -> Response:
+        """``GET /health`` and ``/ping``."""
+        return Response()
+
+    async def version(self, request: Request) -> Response:
+        """``GET /version``."""
+        return _json({"version": VERSION})
+
+    async def load(self, request: Request) -> Response:
+        """``GET /load``: chat requests in flight."""
+        return _json({"server_load": self.driver.in_flight})
+
+    async def metrics(self, request: Request) -> Response:
+        """``GET /metrics``."""
+        self.driver.sync()
+        return Response(render(self._registry), headers={"content-type": CONTENT_TYPE})
+
+    # A chat request's way in.
+
+    def _accept(
+        self, call: ChatCall, context: StepContext | None, request_id: str, fault: Fault | None
+    ) -> Response:
+        """Decide every answer's text, and queue its tokens."""
+        pieces = prompt_pieces(call.messages, call.tools)
+        check_context(call, len(pieces), self.spec.profile.max_model_len)
+        max_tokens = call.max_tokens or self.spec.profile.max_model_len - len(pieces)
+        keys = prefix_keys(pieces, self.spec.profile.block_size)
+        news = asyncio.Event()
+        answers: list[Answer] = []
+        for index in range(call.n):
+            speech = compose(
+                call,
+                self._reply(call, context, index),
+                is_reasoning=self.spec.is_reasoning,
+                max_tokens=max_tokens,
+            )
+            work = EngineRequest(
+                request_id=self._next_id(),
+                prompt_tokens=len(pieces),
+                output_tokens=speech.n_tokens,
+                block_keys=keys,
+                priority=call.priority,
+            )
+            stream = self.driver.submit(work, is_live=call.stream, news=news)
+            if stream is None:
+                for answer in answers:
+                    answer.stream.close()
+                return _json(QUEUE_FULL, 503)
+            answers.append(Answer(speech=speech, stream=stream, max_tokens=max_tokens))
+        head = ReplyHead(
+            reply_id=f"chatcmpl-{call.request_id or request_id or uuid.uuid4().hex[:16]}",
+            created=int(self._clock.wall_s()),
+            model=self.spec.model,
+            prompt_tokens=len(pieces),
+        )
+        return ChatReply(call, head, answers, news, self._tallies, fault)
+
+    def _reply(self, call: ChatCall, context: StepContext | None, choice: int) -> SimReply:
+        if not is_model_asked(call) and call.schema != {}:
+            return SimReply(text="")
+        seed = reply_seed(self.spec.seed, self.spec.model, call.messages, call.seed, context, choice)
+        return self._model.reply(
+            SimRequest(model=self.spec.model, messages=call.messages, context=context, seed=seed)
+        )
+
+    def _next_id(self) -> str:
+        self._requests += 1
+        return str(self._requests)
+
+
+class _Door:
+    """What happens to every request: the fault that refuses it, the key, the common headers, the errors."""
+
+    def __init__(self, app: ASGIApp, server: SimulatedServer) -> None:
+        self._app, self._server = app, server
+        key = server.spec.api_key
+        self._authorization = None if key is None else f"Bearer {key}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif self._server.faults.take(among=EVERY_ROUTE):
+            await drop(scope)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        elif not self._may_pass(scope):
+            await _json(UNAUTHORIZED, 401)(scope, receive, send)
+        else:
+            await self._app(scope, receive, _with_headers(scope, send))
+
+    def _may_pass(self, scope: Scope) -> bool:
+        if self._authorization is None or not scope["path"].startswith("/v1"):
+            return True
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        return hmac.compare_digest(given, self._authorization)
+
+
+def create_app(
+    spec: ServerSpec,
+    model: LanguageModel,
+    clock: Clock,
+    *,
+    speed: float = 1.0,
+    flush_interval_s: float | None = 0.02,
+) -> Starlette:
+    """An app that behaves like one vLLM 0.32 server; ``app.state.server`` is its `SimulatedServer`.
+
+    Args:
+        spec: what it serves.
+        model: thinks of the answers.
+        clock: must agree with the time of the loop that the app runs in.
+        speed: simulated seconds per second of the clock.
+        flush_interval_s: streams send at most this often, in seconds of the clock, several tokens to an event
+            if need be; None for the first token and the last alone.
+    """
+    server = SimulatedServer(spec, model, clock, speed=speed, flush_interval_s=flush_interval_s)
+    app = Starlette(
+        routes=[
+            Route("/v1/chat/completions", server.chat, methods=["POST"]),
+            Route("/v1/models", server.models),
+            Route("/tokenize", server.tokenize, methods=["POST"]),
+            Route("/health", server.health),
+            Route("/ping", server.health, methods=["GET", "POST"]),
+            Route("/version", server.version),
+            Route("/load", server.load),
+            Route("/metrics", server.metrics),
+        ],
+        middleware=[Middleware(_Door, server=server)],
+        exception_handlers={HTTPException: _http_error, ApiError: _api_error},
+    )
+    app.state.server = server
+    return app
+
+
+def _json(body: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, headers={"content-type": "application/json"})
+
+
+def _garbage() -> Response:
+    return Response(b"<html>upstream hiccup", headers={"content-type": "application/json"})
+
+
+_EARLY_FAULTS: dict[Fault, Callable[[], Response]] = {
+    Fault.GARBAGE: _garbage,
+    Fault.TOO_MANY_REQUESTS: lambda: _json(TOO_MANY_REQUESTS, 429),
+    Fault.UNAVAILABLE: lambda: _json(QUEUE_FULL, 503),
+}
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Routing errors, as FastAPI words them."""
+    if not isinstance(error, HTTPException):
+        raise error
+    return _json({"detail": error.detail}, error.status_code)
+
+
+async def _api_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, ApiError):
+        raise error
+    return _json(error.body, error.status)
+
+
+def _request_id(request: Request) -> str:
+    return request.headers.get("x-request-id", "")
+
+
+def _context(request: Request) -> StepContext | None:
+    """The step that is asking, from the ``baggage`` header.
+
+    Raises:
+        ApiError: 400, a number in it is not one; a real server would not look, but here the answer hangs on it.
+    """
+    try:
+        return StepContext.from_baggage(request.headers.get("baggage", ""))
+    except ValueError:
+        raise bad_request(
+            "The baggage header carries a position or round that is not a number.", "baggage"
+        ) from None
+
+
+def _with_headers(scope: Scope, send: Send) -> Send:
+    """Add what vLLM adds: the request's own id, or a fresh one."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
+    extra = [(b"vary", b"Origin"), (b"x-request-id", given or uuid.uuid4().hex.encode())]
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *extra]
+        await send(message)
+
+    return send_with_headers

@@ -1,0 +1,1 @@
+"""A fleet that behaves like vLLM: engine, servers, outcome models, question generator."""

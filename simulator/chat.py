@@ -99,8 +99,8 @@ class ChatReply(Response):
     async def _send_events(self, send: Send) -> None:
         await send(start(200, _EVENTS))
         writers = list(self._writers())
-        sent = [0] * len(writers)
-        while not self._is_complete() or not all(sent):
+        sent, wanted = [0] * len(writers), [answer.speech.n_tokens for answer in self._answers]
+        while sent != wanted:
             await self._wait()
             events = b"".join(self._new_events(writers, sent))
             if events:

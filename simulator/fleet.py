@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -19,10 +20,34 @@ from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock, SystemClock
 from inframind.simulator.chat import DROP_EXTENSION
 from inframind.simulator.model import LanguageModel
+from inframind.simulator.profiles import load_profiles
 from inframind.simulator.server import ServerSpec, SimulatedServer, create_app
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 5.0
+
+
+def default_specs(
+    *,
+    replicas: int = 1,
+    scheduling_policy: Literal["fcfs", "priority"] = "fcfs",
+    api_key: str | None = None,
+) -> tuple[ServerSpec, ...]:
+    """The five models of `load_profiles`, each as often as ``replicas`` says.
+
+    A single replica is named as its model, several get ``-0``, ``-1`` and so on.
+    """
+    return tuple(
+        ServerSpec(
+            name=profile.name if replicas == 1 else f"{profile.name}-{index}",
+            model=profile.name,
+            profile=replace(profile.engine, scheduling_policy=scheduling_policy),
+            is_reasoning=profile.is_reasoning,
+            api_key=api_key,
+        )
+        for profile in load_profiles().values()
+        for index in range(replicas)
+    )
 
 
 class SimulatedFleet:
@@ -64,8 +89,8 @@ class SimulatedFleet:
 
     async def __aenter__(self) -> Self:
         """Bind every port first, then serve; returns once all servers answer."""
-        sockets = [_bind(self._host) for _ in self._specs]
         apps = [create_app(spec, self._model, self._clock, speed=self._speed) for spec in self._specs]
+        sockets = [_bind(self._host) for _ in self._specs]
         self._uvicorns = [_QuietServer(_config(app)) for app in apps]
         self._tasks = [
             asyncio.create_task(server.serve(sockets=[bound]))
@@ -159,6 +184,8 @@ def _serve_in_process(
     speed: float,
     host: str,
 ) -> None:
+    # A Ctrl-C reaches the whole process group; the parent decides what becomes of its fleet.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     fleet = SimulatedFleet(specs, model, seed=seed, speed=speed, host=host)
     asyncio.run(_serve_until_closed(fleet, pipe))
 

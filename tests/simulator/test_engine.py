@@ -287,24 +287,24 @@ def cases(draw: st.DrawFn) -> Case:
         per_prefill_token_s=0.001,
         per_decode_token_s=0.007,
         queue_base_s=draw(st.sampled_from([0.0, 0.05])),
-        kv_blocks=draw(st.integers(10, 40)),
+        kv_blocks=draw(st.sampled_from([10, 12, 40])),
         block_size=4,
-        max_num_seqs=draw(st.integers(1, 5)),
+        max_num_seqs=draw(st.sampled_from([5, 3, 1])),
         max_num_batched_tokens=draw(st.integers(5, 40)),
         max_model_len=40,
-        max_num_queued_reqs=draw(st.sampled_from([None, 3])),
+        max_num_queued_reqs=draw(st.sampled_from([None, 1])),
         scheduling_policy=draw(st.sampled_from(["fcfs", "priority"])),
         prefix_cache=draw(st.booleans()),
     )
     arrivals, at_s = [], 0.0
-    for index in range(draw(st.integers(1, 12))):
-        at_s += draw(st.sampled_from([0.0, 0.01, 0.3, 2.0]))
-        prompt = draw(st.integers(1, 25))
+    for index in range(draw(st.integers(3, 12))):
+        at_s += draw(st.sampled_from([0.0, 0.01, 0.3, 0.3]))
+        prompt = draw(st.sampled_from([1, 8, 13, 25]))
         family = draw(st.integers(0, 2))
         request = ask(
             str(index),
             prompt=prompt,
-            output=draw(st.integers(1, 15)),
+            output=draw(st.sampled_from([1, 2, 9, 15])),
             block_keys=tuple((family, block) for block in range(prompt // 4)),
             priority=draw(st.integers(-1, 1)),
         )

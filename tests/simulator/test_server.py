@@ -18,8 +18,9 @@ from inframind.errors import ConfigError
 from inframind.fleet.context import StepContext
 from inframind.simulator.engine_profile import EngineProfile
 from inframind.simulator.faults import Fault, FaultPlan
-from inframind.simulator.fleet import SimulatedFleet, SimulatedFleetProcess
+from inframind.simulator.fleet import SimulatedFleet, SimulatedFleetProcess, default_specs
 from inframind.simulator.model import EchoModel, SimReply, SimRequest
+from inframind.simulator.profiles import load_profiles
 from inframind.simulator.server import ServerSpec
 from inframind.simulator.tokens import count_prompt_tokens, count_tokens
 
@@ -525,6 +526,14 @@ async def test_replicas_give_the_same_answers_and_names_must_differ() -> None:
         assert texts[0] == texts[1]
     with pytest.raises(ConfigError, match="specs"):
         SimulatedFleet([SPEC, SPEC], Seeds())
+
+
+def test_the_default_fleet_is_the_shipped_models_as_often_as_asked() -> None:
+    specs = default_specs(replicas=2, scheduling_policy="priority")
+    assert [spec.name for spec in specs][:3] == ["llama-3.2-3b-0", "llama-3.2-3b-1", "llama-3.1-8b-0"]
+    assert {spec.model for spec in specs if spec.is_reasoning} == {"deepseek-r1-32b"}
+    assert {spec.profile.scheduling_policy for spec in specs} == {"priority"}
+    assert [spec.name for spec in default_specs()] == list(load_profiles())
 
 
 async def test_a_fleet_stops_at_once_with_requests_in_flight() -> None:

@@ -115,10 +115,10 @@ def query_of(run: Run) -> Query:
     )
 
 
-def announce(kind: str, **data: Any) -> None:
+def announce(event: str, /, **data: Any) -> None:
     """Tell a custom stream what happens; silent when nobody streams or outside a graph."""
     try:
         writer = get_stream_writer()
     except RuntimeError:
         return
-    writer({"type": f"inframind.{kind}", **data})
+    writer({"type": f"inframind.{event}", **data})

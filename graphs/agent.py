@@ -229,7 +229,7 @@ class _StepCall:
             "position": task["seat"],
             "round": task["round"],
             "role": self._role,
-            "parents": tuple(peer["step_id"] for peer in task["peers"] if peer["text"]),
+            "parents": tuple(peer["step_id"] for peer in task["peers"] if peer["step_id"] != NO_STEP),
             "decision_id": self._decision_id,
             "model": choice.model if choice else "",
             "strategy": choice.strategy if choice else "",

@@ -133,7 +133,7 @@ class TopologyKit:
             seat=0,
             round=drafts[-1]["round"],
             task=JUDGE,
-            peers=[draft for draft in drafts if draft["text"]],
+            peers=list(drafts),
             depth_left=0,
             is_final=True,
         )

@@ -82,7 +82,7 @@ class Step:
         position: 0-based index in the team; 0 for the judge.
         round: 1-based round.
         role: role name.
-        parents: step ids whose output this step was shown; the executed DAG.
+        parents: step ids that this step waited for, and was shown if they had any text; the executed DAG.
         decision_id: the decision that chose model and strategy.
         model: model that was decided on.
         strategy: strategy that was decided on.

@@ -134,9 +134,10 @@ class _Wire:
 
     async def _next_event(self) -> object:
         while (event := self.http.next_event()) is h11.NEED_DATA:
-            self.http.receive_data(await self.reader.read(_READ_BYTES))
-        if isinstance(event, h11.ConnectionClosed):
-            raise h11.RemoteProtocolError("the server closed the connection before it answered")
+            data = await self.reader.read(_READ_BYTES)
+            if not data and self.http.their_state is h11.SEND_RESPONSE:
+                raise h11.RemoteProtocolError("the server closed the connection without an answer")
+            self.http.receive_data(data)
         return event
 
 

@@ -127,7 +127,10 @@ class ChatReply(Response):
                 continue
             if not sent[index]:
                 yield writer.opening()
-            yield from writer.up_to(generated, is_last=generated == answer.speech.n_tokens)
+                # The first token has an event of its own, however many have come by now: clients time it.
+                yield from writer.up_to(1, is_last=answer.speech.n_tokens == 1)
+            if generated > max(sent[index], 1):
+                yield from writer.up_to(generated, is_last=generated == answer.speech.n_tokens)
             sent[index] = generated
 
     async def _wait(self) -> None:

@@ -1,8 +1,8 @@
 """One kept-alive HTTP/1.1 connection that reads pages, for a fraction of what a client library costs.
 
 Fifty endpoints read twice a second make a hundred requests a second for as long as the application runs. httpx
-spends 300 to 1600 us of CPU on each, h11 over asyncio streams about 75 us; ``benchmarks/metrics.py`` measures
-both. Calls to models, which are few and long, use a client library.
+spends 300 to 900 us of CPU on each, h11 over asyncio streams about 75 us; ``benchmarks/metrics.py`` compares
+them. Calls to models, which are few and long, use a client library.
 
 Not a general client: GET only; no redirects, compression, proxies or cookies.
 """

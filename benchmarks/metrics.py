@@ -71,7 +71,7 @@ def make_page(rng: np.random.Generator) -> bytes:
         Gauge(f"vllm:{name}", name, list(labels), registry=registry).labels(**labels).set(rng.random())
     for name in COUNTERS:
         Counter(f"vllm:{name}", name, list(labels), registry=registry).labels(**labels).inc(
-            rng.integers(10**6)
+            int(rng.integers(10**6))
         )
     others = (f"request_other_{n}" for n in range(10**6))
     names = iter([*HISTOGRAMS, *others])

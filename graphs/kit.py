@@ -5,11 +5,10 @@ A topology's file says who sees what, and nothing else.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.types import Send
 
@@ -21,7 +20,6 @@ from inframind.graphs.state import AgentTask, Draft, TopologyInput, TopologyOutp
 from inframind.router.topology import JUDGE, TopologySpec
 
 AGENT, PACE = "agent", "pace"
-StateT = TypeVar("StateT")
 Update = dict[str, Any]
 
 
@@ -44,24 +42,24 @@ class TopologyKit:
         return StateGraph(TopologyState, input_schema=TopologyInput, output_schema=TopologyOutput)
 
     @property
-    def agent(self) -> RunnableLambda[AgentTask, Update]:
+    def agent(self) -> Node:
         """Node that makes one agent's call; send it an `AgentTask`."""
-        return both_ways(self._agent, self._portal)
+        return Node(self._agent, self._portal)
 
     @property
-    def judge(self) -> RunnableLambda[TopologyState, Update]:
+    def judge(self) -> Node:
         """Node that ends a round: by agreement, by a judge's call, or by the only draft."""
-        return both_ways(self._judge, self._portal)
+        return Node(self._judge, self._portal)
 
     @property
-    def close(self) -> RunnableLambda[TopologyState, Update]:
+    def close(self) -> Node:
         """Node that answers with the latest draft that has an answer, without any call."""
-        return both_ways(self._close, self._portal)
+        return Node(self._close, self._portal)
 
     @property
-    def pace(self) -> RunnableLambda[TopologyState, Update]:
+    def pace(self) -> Node:
         """Node between two rounds: STAY raises ``round``, ADVANCE leaves it."""
-        return both_ways(self._pace, self._portal)
+        return Node(self._pace, self._portal)
 
     def task(
         self,
@@ -138,12 +136,12 @@ class TopologyKit:
             is_final=True,
         )
 
-    async def _close(self, state: TopologyState) -> Update:
+    async def _close(self, state: TopologyState, config: RunnableConfig) -> Update:
         with_text = [draft for draft in state["drafts"] if draft["text"]]
         answered = [draft for draft in with_text if draft["answer"] and not draft["error"]] or with_text
         return {"final": answered[-1] if answered else None}
 
-    async def _pace(self, state: TopologyState) -> Update:
+    async def _pace(self, state: TopologyState, config: RunnableConfig) -> Update:
         drafts, number = last_round(state), current_round(state)
         if number >= self.spec.max_rounds:
             return {"round": number}
@@ -183,15 +181,23 @@ def last_round(state: TopologyState) -> list[Draft]:
     return drafts_of_round(state, current_round(state))
 
 
-def both_ways(node: Callable[..., Awaitable[Update]], portal: Portal) -> RunnableLambda[Any, Update]:
-    """A node for ``ainvoke`` and ``invoke``: the synchronous door runs it on the portal's loop."""
-    takes_config = "config" in inspect.signature(node).parameters
+class Node(Runnable[Any, Update]):
+    """A graph node for ``ainvoke`` and ``invoke``; the synchronous door runs it on the portal's loop.
 
-    async def asynchronous(state: Any, config: RunnableConfig) -> Update:
-        return await (node(state, config) if takes_config else node(state))
+    A `Runnable` of our own rather than a `RunnableLambda`, which opens a callback run and inspects signatures
+    on every call: LangGraph already does both for the node.
+    """
 
-    def synchronous(state: Any, config: RunnableConfig) -> Update:
-        coroutine: Coroutine[Any, Any, Update] = asynchronous(state, config)
-        return portal.run(coroutine)
+    def __init__(
+        self, call: Callable[[Any, RunnableConfig], Coroutine[Any, Any, Update]], portal: Portal
+    ) -> None:
+        self._call, self._portal = call, portal
+        self.name = call.__name__.strip("_")
 
-    return RunnableLambda(synchronous, afunc=asynchronous, name=node.__name__.strip("_"))
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Update:
+        """Run the node on the running loop."""
+        return await self._call(input, config or {})
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Update:
+        """Run the node on the portal's loop, and wait for it."""
+        return self._portal.run(self._call(input, config or {}))

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
 
 from inframind.errors import DeadlineExceeded, FleetExhausted, InvalidBudget, InvalidQuestion
 from inframind.fleet.clock import Deadline
 from inframind.graphs.domains import guess_domain, require_domain
-from inframind.graphs.kit import TopologyKit, Update, both_ways
+from inframind.graphs.kit import Node, TopologyKit, Update
 from inframind.graphs.portal import Portal
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.registry import TopologyRegistry
@@ -31,8 +32,8 @@ def build_routed_graph(
     """The routed graph, uncompiled: add nodes, a checkpointer or a store before you compile it."""
     nodes = _Nodes(services)
     graph = StateGraph(RoutedState, context_schema=RouteContext, output_schema=RoutedOutput)
-    graph.add_node(PLAN, both_ways(nodes.plan, portal))
-    graph.add_node(RESPOND, both_ways(nodes.respond, portal))
+    graph.add_node(PLAN, Node(nodes.plan, portal))
+    graph.add_node(RESPOND, Node(nodes.respond, portal))
     graph.add_edge(START, PLAN)
     for name, topology in registry.topologies.items():
         kit = TopologyKit(services, topology.spec, portal)
@@ -53,7 +54,7 @@ class _Nodes:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def plan(self, state: RoutedState) -> Update:
+    async def plan(self, state: RoutedState, config: RunnableConfig) -> Update:
         """Open the trace, and choose topology and team."""
         services = self._services
         context = get_runtime(RouteContext).context or RouteContext()
@@ -73,7 +74,7 @@ class _Nodes:
         announce("plan", trace_id=run["trace_id"], topology=plan.topology.name, team=list(plan.team))
         return {"run": run, "final": None}
 
-    async def respond(self, state: RoutedState) -> Update:
+    async def respond(self, state: RoutedState, config: RunnableConfig) -> Update:
         """Answer with what the topology came to, and store the trace before saying so."""
         services, run = self._services, state["run"]
         recorder = services.recorder(run)

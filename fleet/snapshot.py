@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from inframind.fleet.breaker import BreakerState
@@ -69,6 +69,15 @@ class FleetSnapshot:
 
     taken_s: float
     loads: Mapping[str, EndpointLoad]
+    _best: Mapping[str, EndpointLoad] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        best: dict[str, EndpointLoad] = {}
+        for load in self.loads.values():
+            rival = best.get(load.model)
+            if load.is_available and (rival is None or load.occupancy < rival.occupancy):
+                best[load.model] = load
+        object.__setattr__(self, "_best", best)
 
     def of_model(self, model: str) -> tuple[EndpointLoad, ...]:
         """Loads of the model's replicas, available or not."""
@@ -76,5 +85,4 @@ class FleetSnapshot:
 
     def least_loaded(self, model: str) -> EndpointLoad | None:
         """The available replica with the lowest occupancy, or None when every breaker is open."""
-        available = [load for load in self.of_model(model) if load.is_available]
-        return min(available, key=lambda load: load.occupancy, default=None)
+        return self._best.get(model)

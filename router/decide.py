@@ -226,10 +226,8 @@ class Decider:
         step, _ = self._step_view(
             query, Slot(topology="", prompt_tokens=query.prompt_tokens), snapshot, deadline
         )
-        specs = tuple(self.actions.topology(action.topology) for action in actions)
-        depth = np.array(
-            [s.depth(a.team_size) for s, a in zip(specs, actions, strict=True)], dtype=np.float64
-        )
+        graphs = [self.actions.topologies[a.topology].graph(a.team_size) for a in actions]
+        depth = np.array([float(graph.depth) for graph in graphs])
         fastest_q90_s = float(step.q90_s[step.allowed].min())
         allowed, reasons = plan_masks(depth * fastest_q90_s, remaining_s)
         view = PlanView(
@@ -237,7 +235,7 @@ class Decider:
             budget_s=deadline.budget_s,
             remaining_s=remaining_s,
             actions=actions,
-            specs=specs,
+            calls=np.array([float(graph.calls) for graph in graphs]),
             allowed=allowed,
             q50_s=depth * float(np.median(step.q50_s[step.allowed])),
             q90_s=depth * float(np.median(step.q90_s[step.allowed])),
@@ -311,17 +309,16 @@ class Decider:
 
     def _choice(self, view: StepView, chosen: int, proposal: Proposal) -> StepChoice:
         action = view.actions[chosen]
-        keys = {
-            candidate.model: (-float(weight), float(q50_s))
-            for candidate, weight, q50_s, allowed in zip(
-                view.actions, proposal.weights, view.q50_s, view.allowed, strict=True
-            )
-            if allowed and candidate.strategy == action.strategy and candidate.model != action.model
-        }
+        same_strategy = [
+            place
+            for place in np.flatnonzero(view.allowed).tolist()
+            if view.actions[place].strategy == action.strategy and place != chosen
+        ]
+        others = sorted(same_strategy, key=lambda place: (-proposal.weights[place], view.q50_s[place]))
         return StepChoice(
             model=action.model,
             strategy=action.strategy,
-            models=(action.model, *sorted(keys, key=lambda model: keys[model])),
+            models=(action.model, *(view.actions[place].model for place in others)),
             q50_s=float(view.q50_s[chosen]),
             q90_s=float(view.q90_s[chosen]),
         )

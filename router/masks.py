@@ -32,16 +32,16 @@ def step_masks(
     let through after all, or, when none is possible, the fastest: the call itself then says what is wrong.
     """
     reasons = _hard_reasons(actions, query, slot, snapshot)
-    possible = np.array([not reason for reason in reasons])
+    possible = np.fromiter((not reason for reason in reasons), dtype=np.bool_, count=len(reasons))
     if not possible.any():
         return _only(int(np.argmin(q90_s)), reasons)
-    downstream_s = slot.depth_left * float(q50_s[possible].min())
-    in_time = q90_s + downstream_s <= remaining_s
-    reasons = [reason or ("" if fits else TOO_SLOW) for reason, fits in zip(reasons, in_time, strict=True)]
-    allowed = possible & in_time
+    downstream_s = slot.depth_left * float(q50_s[possible].min()) if slot.depth_left else 0.0
+    allowed = possible & (q90_s + downstream_s <= remaining_s)
     if not allowed.any():
-        return _only(int(np.argmin(np.where(possible, q90_s, np.inf))), reasons)
-    return allowed, tuple(reasons)
+        fastest = int(np.argmin(np.where(possible, q90_s, np.inf)))
+        return _only(fastest, [reason or TOO_SLOW for reason in reasons])
+    fits = zip(reasons, allowed.tolist(), strict=True)
+    return allowed, tuple("" if is_allowed else reason or TOO_SLOW for reason, is_allowed in fits)
 
 
 def plan_masks(least_s: Array, remaining_s: float) -> tuple[Mask, tuple[str, ...]]:

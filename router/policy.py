@@ -113,9 +113,7 @@ class JustEnoughPolicy:
 
     def plan(self, view: PlanView) -> Proposal:
         """Fewest calls when one is good enough, else the smallest workflow with several."""
-        calls = np.array(
-            [spec.calls(action.team_size) for spec, action in zip(view.specs, view.actions, strict=True)]
-        )
+        calls = view.calls
         floor_met = view.step_quality >= self.quality_floor
         wanted = view.allowed & ((calls == 1) if floor_met else (calls > 1))
         pool = wanted if wanted.any() else view.allowed

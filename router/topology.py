@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from inframind.errors import ConfigError
 
@@ -17,7 +17,7 @@ def call_name(position: int, round_number: int) -> str:
     return f"agent-{position}/r{round_number}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CallGraph:
     """The calls of one run as a DAG.
 
@@ -34,7 +34,7 @@ class CallGraph:
         """Number of calls."""
         return len(self.nodes)
 
-    @property
+    @cached_property
     def depth(self) -> int:
         """Calls on the longest path."""
         depth: dict[str, int] = {}

@@ -48,7 +48,7 @@ class PlanView:
         budget_s: the whole budget.
         remaining_s: what is left of it.
         actions: candidates (P).
-        specs: topology of each candidate (P).
+        calls: calls of each candidate with its default number of rounds (P).
         allowed: candidates that are not masked (P).
         q50_s: predicted median seconds of the whole workflow (P).
         q90_s: predicted 90 % quantile (P).
@@ -61,7 +61,7 @@ class PlanView:
     budget_s: float
     remaining_s: float
     actions: tuple[PlannerAction, ...]
-    specs: tuple[TopologySpec, ...]
+    calls: Array
     allowed: Mask
     q50_s: Array
     q90_s: Array

@@ -15,8 +15,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from inframind.errors import StoreError
-
-from .records import RECORD_VERSION, Outcome, Trajectory
+from inframind.traces.records import RECORD_VERSION, Decision, Outcome, Trajectory
 
 _ADAPTER: TypeAdapter[Trajectory] = TypeAdapter(Trajectory)
 
@@ -90,9 +89,17 @@ def _has_non_finite(record: object) -> bool:
             stack.extend(value)
         elif isinstance(value, Mapping):
             stack.extend(value.values())
+        elif isinstance(value, Decision):
+            stack.extend((_sum_of_numbers(value), value.choice, value.seen))
         elif names := getattr(value, "__dataclass_fields__", None):
             stack.extend(getattr(value, name) for name in names)
     return False
+
+
+def _sum_of_numbers(decision: Decision) -> float:
+    """Finite exactly when all numbers of its columns are: most of a trace's numbers stand there."""
+    columns = (decision.probabilities, decision.latency_q50_s, decision.latency_q90_s)
+    return sum(map(sum, columns)) + decision.made_s + decision.probability
 
 
 def _version_of(payload: bytes | str) -> object:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from inframind.errors import StoreError
-
-from .codec import decode, encode
-from .query import ALL_TRACES, TraceQuery
-from .records import Trajectory
-from .store import TraceStore
+from inframind.traces.codec import decode, encode
+from inframind.traces.query import ALL_TRACES, TraceQuery
+from inframind.traces.records import Trajectory
+from inframind.traces.store import TraceStore
 
 _CHUNK_LINES = 256
 

@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import Self
 
 from inframind.errors import ConfigError, StoreClosed, UnknownTrace
-
-from .codec import check_outcome, decode, encode
-from .prefix import check_prefix, only_match
-from .query import ALL_TRACES, TraceQuery, TraceSummary, parse_cursor
-from .records import Outcome, Trajectory
+from inframind.traces.codec import check_outcome, decode, encode
+from inframind.traces.prefix import check_prefix, only_match
+from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary, parse_cursor
+from inframind.traces.records import Outcome, Trajectory
 
 Summaries = list[TraceSummary]  # inside the class, `list` is the method
 Trajectories = list[Trajectory]

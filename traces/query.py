@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 
 from inframind.errors import ConfigError
-
-from .records import Status, Trajectory
+from inframind.traces.records import Status, Trajectory
 
 EXCERPT_CHARS = 200
 

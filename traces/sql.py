@@ -31,10 +31,9 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from inframind.errors import StoreError
-
-from .codec import check_outcome, decode, encode
-from .query import EXCERPT_CHARS, TraceQuery, TraceSummary, parse_cursor
-from .records import Outcome, Trajectory
+from inframind.traces.codec import check_outcome, decode, encode
+from inframind.traces.query import EXCERPT_CHARS, TraceQuery, TraceSummary, parse_cursor
+from inframind.traces.records import Outcome, Trajectory
 
 Row = dict[str, Any]
 

@@ -28,12 +28,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from inframind.errors import ConfigError, StoreClosed, StoreError, UnknownTrace
-
-from . import sql
-from .group_commit import GroupCommit
-from .prefix import check_prefix, only_match
-from .query import ALL_TRACES, TraceQuery, TraceSummary, format_cursor
-from .records import Outcome, Trajectory
+from inframind.traces import sql
+from inframind.traces.group_commit import GroupCommit
+from inframind.traces.prefix import check_prefix, only_match
+from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary, format_cursor
+from inframind.traces.records import Outcome, Trajectory
 
 Summaries = list[TraceSummary]  # inside the class, `list` is the method
 Write = Sequence[tuple[Executable, sql.Row]]

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from inframind.errors import ConfigError
-
-from .memory import MemoryStore
-from .query import ALL_TRACES, TraceQuery, TraceSummary
-from .records import Outcome, Trajectory
-from .sqlite import SqliteStore
+from inframind.traces.memory import MemoryStore
+from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary
+from inframind.traces.records import Outcome, Trajectory
+from inframind.traces.sqlite import SqliteStore
 
 Summaries = list[TraceSummary]  # inside the class, `list` is the method
 

@@ -90,16 +90,21 @@ def _has_non_finite(record: object) -> bool:
         elif isinstance(value, Mapping):
             stack.extend(value.values())
         elif isinstance(value, Decision):
-            stack.extend((_sum_of_numbers(value), value.choice, value.seen))
+            stack.extend((value.choice, value.seen))
+            if not math.isfinite(_sum_of_numbers(value)):  # or so large that it only looks so: look again
+                stack.extend((*_columns(value), value.made_s, value.probability))
         elif names := getattr(value, "__dataclass_fields__", None):
             stack.extend(getattr(value, name) for name in names)
     return False
 
 
+def _columns(decision: Decision) -> tuple[tuple[float, ...], ...]:
+    return decision.probabilities, decision.latency_q50_s, decision.latency_q90_s
+
+
 def _sum_of_numbers(decision: Decision) -> float:
-    """Finite exactly when all numbers of its columns are: most of a trace's numbers stand there."""
-    columns = (decision.probabilities, decision.latency_q50_s, decision.latency_q90_s)
-    return sum(map(sum, columns)) + decision.made_s + decision.probability
+    """Not finite when one of the decision's own numbers is not: most of a trace's numbers stand there."""
+    return sum(map(sum, _columns(decision))) + decision.made_s + decision.probability
 
 
 def _version_of(payload: bytes | str) -> object:

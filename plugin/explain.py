@@ -1,17 +1,286 @@
-"""A trace in words: what was seen, what was masked, what was chosen with which probability, and why."""
+"""A trace in words: what was seen, what was masked, what was chosen with which probability, and what came of it.
+
+One structure for both doors: `explanation` for a terminal, `explain_trajectory` the same without colour.
+"""
 
 from __future__ import annotations
 
-from inframind.traces.records import Decision, Trajectory
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from inframind.plugin.terminal import latency_text, one_line, safe, seconds, solved_text
+from inframind.traces.records import Decision, Outcome, Step, Trajectory
+
+TEXT_WIDTH = 120
+"""Columns of `explain_trajectory`."""
+CANDIDATES_SHOWN = 6
+"""Allowed candidates that a cut table shows, the chosen one included."""
+LOADS_SHOWN = 8
+"""Endpoints that a cut table of loads shows."""
+
+_INDENT = (0, 0, 0, 2)
 
 
-def explain_trajectory(trajectory: Trajectory) -> str:
-    """The whole run as text, decision by decision."""
-    head = f"trace {trajectory.trace_id}: {trajectory.status}, {trajectory.topology}, {trajectory.latency_s:.2f} s"
-    return "\n\n".join([head, *(_explain(decision) for decision in trajectory.decisions)])
+def explain_trajectory(trajectory: Trajectory, *, show_all: bool = False) -> str:
+    """The whole run as plain text, decision by decision; ``show_all`` cuts no table."""
+    page = io.StringIO()
+    console = Console(file=page, width=TEXT_WIDTH, color_system=None, highlight=False, emoji=False)
+    console.print(explanation(trajectory, show_all=show_all))
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
 
-def _explain(decision: Decision) -> str:
-    return (
-        f"{decision.kind} at {decision.made_s:.2f} s: {decision.action} with p = {decision.probability:.3f}"
+def explanation(trajectory: Trajectory, *, show_all: bool = False) -> Group:
+    """The whole run for a terminal, decision by decision; ``show_all`` cuts no table."""
+    steps = {step.decision_id: step for step in trajectory.steps if step.decision_id}
+    undecided = [step for step in trajectory.steps if not step.decision_id]
+    parts: list[RenderableType] = [_head(trajectory)]
+    for decision in trajectory.decisions:
+        parts += ["", *_decision(decision, steps.get(decision.decision_id), show_all=show_all)]
+    for step in undecided:
+        parts += ["", Text("A step that ended before anything was decided", "bold"), *_came_of_it(step)]
+    parts += ["", *_ending(trajectory)]
+    return Group(*parts)
+
+
+# The run as a whole ----------------------------------------------------------------------------------------
+
+
+def _head(trajectory: Trajectory) -> Table:
+    facts: dict[str, str | Text] = {
+        "trace": trajectory.trace_id,
+        "question": one_line(trajectory.question, 300),
+        "domain": trajectory.domain,
+        "plan": _plan(trajectory),
+        "status": _status(trajectory),
+        "answer": one_line(trajectory.answer, 300) or "none",
+    }
+    if trajectory.question_id:
+        facts["question id"] = one_line(trajectory.question_id, 100)
+    grid = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        grid.add_row(Text(name, "bold"), value if isinstance(value, Text) else Text(value))
+    return grid
+
+
+def _plan(trajectory: Trajectory) -> str:
+    if not trajectory.topology:
+        return "none: the run ended before it was planned"
+    team = ", ".join(trajectory.team)
+    return f"{trajectory.topology} with {len(trajectory.team)} agent(s): {safe(team)}; rounds: {trajectory.rounds}"
+
+
+def _status(trajectory: Trajectory) -> Text:
+    is_late = trajectory.status != "ok" or not trajectory.on_time
+    text = Text(f"{trajectory.status}, ")
+    text.append_text(latency_text(trajectory.latency_s, trajectory.budget_s, is_late=is_late))
+    if trajectory.error:
+        text.append(f"; {trajectory.error}: {one_line(trajectory.error_detail, 400)}", "red")
+    return text
+
+
+def _ending(trajectory: Trajectory) -> Iterator[RenderableType]:
+    for skip in trajectory.skips:
+        yield Text(f"{seconds(skip.at_s)}: {skip.node} left out ({skip.reason})")
+    if not trajectory.outcomes:
+        yield Text("No feedback so far: whether the answer is right is unknown.", "dim")
+    for outcome in trajectory.outcomes:
+        yield _outcome(outcome)
+
+
+def _outcome(outcome: Outcome) -> Text:
+    text = Text(f"feedback from {safe(outcome.source)}: ")
+    if outcome.key == "solved" and outcome.score is not None:
+        text.append_text(solved_text(outcome.score >= 0.5))
+    else:
+        said = outcome.value if outcome.score is None else f"{outcome.score:g}"
+        text.append(f"{safe(outcome.key)} = {safe(str(said))}")
+    return text.append(f"; {one_line(outcome.comment, 300)}" if outcome.comment else "")
+
+
+# One decision ----------------------------------------------------------------------------------------------
+
+
+def _decision(decision: Decision, step: Step | None, *, show_all: bool) -> Iterator[RenderableType]:
+    yield _title(decision)
+    yield from map(_indented, _why(decision))
+    loads = decision.seen.get("loads")
+    if isinstance(loads, Mapping) and loads:
+        yield _indented(_load_table(loads, step, show_all=show_all))
+    yield _indented(_candidate_table(decision, show_all=show_all))
+    if not show_all:
+        yield from map(_indented, _left_out(decision))
+    yield from _came_of_it(step) if step else ()
+
+
+def _title(decision: Decision) -> Text:
+    what = {"plan": "Topology and team", "step": "Model and strategy", "pace": "Another round?"}
+    text = Text(f"{seconds(decision.made_s)}  {what[decision.kind]}: ", "bold")
+    text.append(decision.action, "bold cyan")
+    return text.append(f" with p = {decision.probability:.3f}")
+
+
+def _why(decision: Decision) -> Iterator[Text]:
+    yield Text(
+        f"why: {safe(decision.reason) or 'the policy gave no reason'} "
+        f"({decision.policy} {decision.policy_version}, features {decision.features_version})"
     )
+    likeliest = max(range(len(decision.actions)), key=lambda place: decision.probabilities[place])
+    if decision.probabilities[likeliest] > decision.probabilities[decision.chosen]:
+        yield Text(
+            f"by chance: the likeliest was {decision.actions[likeliest]} "
+            f"with p = {decision.probabilities[likeliest]:.3f}",
+            "yellow",
+        )
+    seen = [_seen(name, value) for name, value in decision.seen.items() if name != "loads"]
+    if seen:
+        yield Text(f"saw: {'; '.join(seen)}")
+
+
+def _seen(name: str, value: object) -> str:
+    if name.endswith("_s") and isinstance(value, int | float):
+        return f"{name.removesuffix('_s').replace('_', ' ')} {seconds(float(value))}"
+    return f"{name.replace('_', ' ')} {_figure(value)}"
+
+
+def _figure(value: object) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.3g}" if isinstance(value, float) else safe(str(value))
+
+
+def _load_table(loads: Mapping[str, Mapping[str, Any]], step: Step | None, *, show_all: bool) -> Table:
+    """Loads as they were known then; the endpoint that answered comes first where the table is cut."""
+    names = list(loads)
+    if step is not None and step.endpoint in names:
+        names.sort(key=lambda name: name != step.endpoint)
+    shown = names if show_all else names[:LOADS_SHOWN]
+    table = _table("load of", "breaker", "running", "waiting", "KV use", "ours there", "reading's age")
+    for name in shown:
+        load = loads[name]
+        age_s = load.get("age_s")
+        ours = f"{_figure(load.get('in_flight'))} + {_figure(load.get('waiting_here'))} waiting"
+        row = (
+            name,
+            _figure(load.get("breaker")),
+            _figure(load.get("running")),
+            _figure(load.get("waiting")),
+            _figure(load.get("kv_cache_usage")),
+            ours,
+            "never read" if age_s is None else seconds(float(age_s)),
+        )
+        table.add_row(*(Text(cell) for cell in row))
+    if len(shown) < len(names):
+        table.add_row(Text(f"and {len(names) - len(shown)} more", "dim"))
+    return table
+
+
+def _candidate_table(decision: Decision, *, show_all: bool) -> Table:
+    has_latency = bool(decision.latency_q50_s)
+    table = _table("candidate", "p", *(("q50", "q90") if has_latency else ()), "masked")
+    for place in range(len(decision.actions)) if show_all else _shown_places(decision):
+        is_chosen = place == decision.chosen
+        latency = (
+            (seconds(decision.latency_q50_s[place]), seconds(decision.latency_q90_s[place]))
+            if has_latency
+            else ()
+        )
+        row = (
+            f"{'> ' if is_chosen else '  '}{decision.actions[place]}",
+            f"{decision.probabilities[place]:.3f}",
+            *latency,
+            decision.masked[place],
+        )
+        table.add_row(*(Text(cell) for cell in row), style="bold" if is_chosen else "")
+    return table
+
+
+def _shown_places(decision: Decision) -> Sequence[int]:
+    """The chosen candidate and the likeliest other ones."""
+    others = [place for place in _allowed(decision) if place != decision.chosen]
+    others.sort(key=lambda place: -decision.probabilities[place])
+    return [decision.chosen, *others[: CANDIDATES_SHOWN - 1]]
+
+
+def _left_out(decision: Decision) -> Iterator[Text]:
+    """What a cut table does not show."""
+    shown = set(_shown_places(decision))
+    rest = sum(place not in shown for place in _allowed(decision))
+    if rest:
+        yield Text(f"and {rest} more that were allowed", "dim")
+    reasons = Counter(reason for reason in decision.masked if reason)
+    if reasons:
+        counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        yield Text(f"masked: {counts}", "dim")
+
+
+def _allowed(decision: Decision) -> list[int]:
+    return [place for place, reason in enumerate(decision.masked) if not reason]
+
+
+# What came of it -------------------------------------------------------------------------------------------
+
+
+def _came_of_it(step: Step) -> Iterator[RenderableType]:
+    for attempt in step.attempts:
+        yield _indented(
+            Text(
+                f"failed over: {attempt.endpoint} ({attempt.model}) after {seconds(attempt.elapsed_s)}: "
+                f"{attempt.error}: {one_line(attempt.detail, 200)}",
+                "yellow",
+            )
+        )
+    yield _indented(_step(step))
+    if step.error:
+        yield _indented(Text(f"{step.error}: {one_line(step.error_detail, 400)}", "red"))
+
+
+def _step(step: Step) -> Text:
+    seat = (
+        "judge"
+        if step.kind == "judge"
+        else f"agent {step.position + 1} ({safe(step.role)}), round {step.round}"
+    )
+    parts = [f"-> step {step.step_id}, {seat}", _server(step), f"took {seconds(step.latency_s)}"]
+    if step.sent_s is not None and step.sent_s - step.started_s > 0.001:
+        parts.append(f"sent after {seconds(step.sent_s - step.started_s)}")
+    parts.append(f"first token {'unknown' if step.ttft_s is None else 'after ' + seconds(step.ttft_s)}")
+    if step.queue_s is not None:
+        parts.append(f"queued {seconds(step.queue_s)} there")
+    parts.append(
+        f"tokens {_figure(step.prompt_tokens)} in ({_figure(step.cached_tokens)} cached), "
+        f"{_figure(step.completion_tokens)} out"
+    )
+    if step.priority is not None:
+        parts.append(f"priority {step.priority}")
+    if step.parents:
+        parts.append(f"saw step(s) {', '.join(map(str, step.parents))}")
+    if step.finish_reason not in ("", "stop"):
+        parts.append(f"finish reason {safe(step.finish_reason)}")
+    parts.append(f"answer {one_line(step.answer, 100) or 'none'}")
+    return Text("; ".join(parts))
+
+
+def _server(step: Step) -> str:
+    if not step.endpoint:
+        return "no endpoint answered"
+    served = f", which serves {safe(step.served_model)}" if step.served_model not in ("", step.model) else ""
+    return f"at {step.endpoint}{served}"
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="left" if name in ("breaker", "masked") else "right")
+    return table
+
+
+def _indented(part: RenderableType) -> Padding:
+    return Padding(part, _INDENT)

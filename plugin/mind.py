@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +26,7 @@ from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState
 from inframind.plugin.build import build_services
 from inframind.plugin.config import Settings, load_settings
 from inframind.plugin.explain import explain_trajectory
+from inframind.plugin.feedback import feedback_outcome
 from inframind.plugin.result import Event, EventKind, Result
 from inframind.router.policy import Policy
 from inframind.traces.records import Outcome, Trajectory
@@ -247,20 +247,16 @@ class InfraMind:
         Raises:
             ValueError: neither, or both.
         """
-        if (solved is None) == (key is None):
-            raise ValueError("give either solved=True/False, or key= with score= or value=")
-        if solved is not None:
-            key, score = "solved", float(solved)
-        elif score is None and value is None:
-            raise ValueError(f"feedback {key!r} needs a score= or a value=")
-        outcome = Outcome(
-            feedback_id=feedback_id or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{trace_id}/{key}/{source}")),
-            key=str(key),
+        outcome = feedback_outcome(
+            trace_id,
+            recorded_at_s=self._clock.wall_s(),
+            solved=solved,
+            key=key,
             score=score,
             value=value,
             comment=comment,
+            feedback_id=feedback_id,
             source=source,
-            recorded_at_s=self._clock.wall_s(),
         )
         await self.store.add_outcome(trace_id, outcome)
         return outcome

@@ -1,0 +1,174 @@
+"""The commands that read and judge what happened, declared."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inframind.errors import ConfigError
+from inframind.plugin.cli_options import DEFAULT_CONFIG, Config
+
+if TYPE_CHECKING:
+    from inframind.traces.query import TraceQuery
+
+traces_app = typer.Typer(no_args_is_help=True, help="List, show and export traces.")
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    ok = "ok"
+    late = "late"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+Store = Annotated[
+    str | None, typer.Option(help="Trace store (a .db file or URL) instead of the configured one.")
+]
+TraceId = Annotated[str, typer.Argument(help="Trace id, or its first six or more digits.")]
+StatusFilter = Annotated[Status | None, typer.Option(help="Only traces that ended so.")]
+TopologyFilter = Annotated[str | None, typer.Option(help="Only traces of this topology.")]
+SinceFilter = Annotated[
+    str | None, typer.Option(help="Only arrivals since: 90s, 15m, 2h, 7d, or an ISO time.")
+]
+
+
+def explain(
+    trace: TraceId,
+    show_all: Annotated[bool, typer.Option("--all", help="Show every candidate and every endpoint.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    store: Store = None,
+) -> None:
+    """Say why a run went the way it went: what was seen, masked and chosen, and what came of it.
+
+    Example: [bold]inframind explain 4bf92f35 --all[/bold]
+    """
+    from inframind.plugin.commands.traces import StorePlace, explain_trace
+    from inframind.plugin.terminal import out
+
+    explain_trace(StorePlace(config=config, store=store), trace, show_all=show_all, console=out())
+
+
+def feedback(
+    trace: TraceId,
+    solved: Annotated[
+        bool | None, typer.Option("--solved/--not-solved", help="Whether it was right.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="What else is judged, such as helpful.")] = None,
+    score: Annotated[float | None, typer.Option(help="A number for --key.")] = None,
+    value: Annotated[str | None, typer.Option(help="A label for --key.")] = None,
+    comment: Annotated[str, typer.Option(help="In your own words.")] = "",
+    config: Config = DEFAULT_CONFIG,
+    store: Store = None,
+) -> None:
+    """Say how a run turned out; saying it again replaces what was said before.
+
+    Examples: [bold]inframind feedback 4bf92f35 --solved[/bold],
+    [bold]inframind feedback 4bf92f35 --key helpful --score 0.8[/bold]
+    """
+    _check_feedback(solved, key, score, value)
+    from inframind.fleet.clock import SystemClock
+    from inframind.plugin.commands.traces import StorePlace, give_feedback
+    from inframind.plugin.terminal import out
+
+    give_feedback(
+        StorePlace(config=config, store=store),
+        trace,
+        solved=solved,
+        key=key,
+        score=score,
+        value=value,
+        comment=comment,
+        clock=SystemClock(),
+        console=out(),
+    )
+
+
+@traces_app.command("list")
+def traces_list(
+    status: StatusFilter = None,
+    topology: TopologyFilter = None,
+    solved: Annotated[
+        bool | None, typer.Option("--solved/--not-solved", help="Only traces with this verdict.")
+    ] = None,
+    since: SinceFilter = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Whole traces, one JSON object a line.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    store: Store = None,
+) -> None:
+    """List traces, newest first.
+
+    Example: [bold]inframind traces list --status late --since 2h[/bold]
+    """
+    from inframind.plugin.commands.traces import StorePlace, list_traces
+    from inframind.plugin.terminal import out
+
+    query = _query(status=status, topology=topology, solved=solved, since=since, limit=limit)
+    list_traces(StorePlace(config=config, store=store), query, as_json=as_json, console=out())
+
+
+@traces_app.command("show")
+def traces_show(
+    trace: TraceId,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole trace as one JSON object.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    store: Store = None,
+) -> None:
+    """Show one trace: its steps, or with --json everything.
+
+    Example: [bold]inframind traces show 4bf92f35[/bold]
+    """
+    from inframind.plugin.commands.traces import StorePlace, show_trace
+    from inframind.plugin.terminal import out
+
+    show_trace(StorePlace(config=config, store=store), trace, as_json=as_json, console=out())
+
+
+@traces_app.command("export")
+def traces_export(
+    file: Annotated[Path, typer.Argument(help="JSON Lines file to write.")],
+    status: StatusFilter = None,
+    topology: TopologyFilter = None,
+    since: SinceFilter = None,
+    config: Config = DEFAULT_CONFIG,
+    store: Store = None,
+) -> None:
+    """Write traces with their outcomes to a JSON Lines file.
+
+    Example: [bold]inframind traces export last_week.jsonl --since 7d[/bold]
+    """
+    from inframind.plugin.commands.traces import StorePlace, export_traces
+    from inframind.plugin.terminal import out
+
+    query = _query(status=status, topology=topology, solved=None, since=since, limit=None)
+    export_traces(StorePlace(config=config, store=store), file, query, console=out())
+
+
+def _query(
+    *, status: Status | None, topology: str | None, solved: bool | None, since: str | None, limit: int | None
+) -> TraceQuery:
+    from inframind.fleet.clock import SystemClock
+    from inframind.plugin.commands.traces import since as parse_since
+    from inframind.traces.query import TraceQuery
+
+    return TraceQuery(
+        status=status.value if status else None,
+        topology=topology,
+        solved=solved,
+        since_s=parse_since(since, SystemClock()) if since else None,
+        limit=limit,
+    )
+
+
+def _check_feedback(solved: bool | None, key: str | None, score: float | None, value: str | None) -> None:
+    if (solved is None) == (key is None):
+        raise ConfigError("feedback", key or "", "give either --solved or --not-solved, or --key")
+    if key is not None and score is None and value is None:
+        raise ConfigError("feedback", key, "give --score or --value with --key")
+    if solved is not None and (score is not None or value is not None):
+        raise ConfigError("feedback", "solved", "--score and --value go with --key")

@@ -1,0 +1,180 @@
+"""What the demo shows: a board while it runs, a report when it is done."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from inframind.arena.results import Episode, Rate, Summary, summarise, summarise_by
+from inframind.arena.runner import Offer
+from inframind.fleet.clock import Clock
+from inframind.plugin.terminal import latency_text, one_line, percent, seconds, solved_text
+
+ROWS_SHOWN = 12
+"""Ended questions on the board."""
+LINE_EVERY_S = 5.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class Board:
+    """Counts, and the questions that ended last: live on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, planned: int, clock: Clock, console: Console) -> None:
+        self._planned, self._clock, self._console = planned, clock, console
+        self._began_s = self._said_s = clock.now_s()
+        self._sent = 0
+        self._ended: list[Episode] = []
+        self._last: deque[tuple[float, Episode]] = deque(maxlen=ROWS_SHOWN)
+        self._live = Live(self, console=console, refresh_per_second=4) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.__exit__(None, None, None)
+
+    def take(self, event: Offer | Episode) -> None:
+        """Count an arrival or an end."""
+        now_s = self._clock.now_s()
+        if isinstance(event, Offer):
+            self._sent += 1
+        else:
+            self._ended.append(event)
+            self._last.append((now_s - self._began_s, event))
+        is_done = len(self._ended) == self._planned
+        if self._live is None and (is_done or now_s - self._said_s >= LINE_EVERY_S):
+            self._said_s = now_s
+            self._console.print(self._counts())
+
+    def _counts(self) -> Text:
+        ended = self._ended
+        solved = sum(episode.solved and episode.is_on_time for episode in ended)
+        late = sum(episode.status == "late" for episode in ended)
+        failed = sum(episode.status == "failed" for episode in ended)
+        return Text(
+            f"{self._clock.now_s() - self._began_s:5.1f} s: {self._sent} of {self._planned} sent, {len(ended)} "
+            f"ended: {solved} solved in time, {late} late, {failed} failed"
+        )
+
+    def __rich__(self) -> RenderableType:
+        table = _table("time", "level", "topology", "model / strategy", "latency of budget", "verdict")
+        for at_s, episode in tuple(self._last):
+            table.add_row(
+                Text(f"{at_s:.1f} s"),
+                Text(str(episode.level)),
+                Text(episode.topology or "-"),
+                Text(f"{episode.model} / {episode.strategy}" if episode.model else "-"),
+                latency_text(episode.latency_s, episode.budget_s, is_late=not episode.is_on_time),
+                solved_text(episode.solved) if episode.is_answered else Text(_short(episode.error), "red"),
+            )
+        bar = ProgressBar(total=self._planned, completed=len(self._ended), width=40)
+        return Group(self._counts(), bar, table)
+
+
+def print_report(console: Console, episodes: Sequence[Episode], store: Path) -> None:
+    """The figures, where the traces are, and what to look at next."""
+    summary = summarise(episodes)
+    console.print()
+    console.print(_by_topology(episodes, summary))
+    console.print()
+    for line in _figures(summary):
+        console.print(line)
+    for error, count in _errors(episodes).items():
+        console.print(Text(f"{count} x {error}", "red"))
+    console.print()
+    console.print(Text(f"traces: {store}"))
+    console.print(Text("try next:"))
+    interesting = most_interesting(episodes)
+    if interesting is not None:
+        console.print(Text(f"  inframind explain {interesting.trace_id[:12]} --store {store}", "bold"))
+    console.print(Text(f"  inframind traces list --status late --store {store}", "bold"))
+
+
+def most_interesting(episodes: Sequence[Episode]) -> Episode | None:
+    """The one to look at first: late before wrong before right, then the one with the most calls."""
+    traced = [episode for episode in episodes if episode.trace_id]
+    return max(
+        traced,
+        key=lambda one: (one.status == "late" and bool(one.calls), not one.solved, len(one.calls)),
+        default=None,
+    )
+
+
+def _by_topology(episodes: Sequence[Episode], summary: Summary) -> Table:
+    table = _table(
+        "topology", "offered", "on-time success", "accuracy", "SLO attainment", "p50", "p95", "late", "failed"
+    )
+    groups = summarise_by(episodes, lambda episode: episode.topology or "(no answer)")
+    for name, group in [*groups.items(), ("all", summary)]:
+        cells = (
+            name,
+            str(group.offered),
+            percent(group.on_time_success.value),
+            percent(group.accuracy.value),
+            percent(group.slo_attainment.value),
+            seconds(group.latency_p50_s),
+            seconds(group.latency_p95_s),
+            str(group.late),
+            str(group.failed),
+        )
+        table.add_row(*map(Text, cells), style="bold" if name == "all" else "")
+    return table
+
+
+def _figures(summary: Summary) -> list[Text]:
+    return [
+        Text(f"on-time success  {_rate(summary.on_time_success)}", "bold"),
+        Text(f"accuracy         {_rate(summary.accuracy)}"),
+        Text(f"SLO attainment   {_rate(summary.slo_attainment)}"),
+        Text(
+            f"latency          mean {seconds(summary.latency_mean_s)}, p50 {seconds(summary.latency_p50_s)}, "
+            f"p95 {seconds(summary.latency_p95_s)}"
+        ),
+        Text(f"output tokens    {summary.completion_tokens:,}"),
+        Text(f"calls by model   {_shares(summary.models)}"),
+        Text(f"by strategy      {_shares(summary.strategies)}"),
+    ]
+
+
+def _rate(rate: Rate) -> str:
+    low, high = rate.interval
+    interval = f"95 % interval {percent(low)} to {percent(high)}"
+    return f"{percent(rate.value)} ({rate.hits} of {rate.trials} offered; {interval})"
+
+
+def _shares(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {percent(share)}" for name, share in shares.items()) or "none"
+
+
+def _errors(episodes: Sequence[Episode]) -> Mapping[str, int]:
+    """Failures by class, with the first one's message."""
+    counts: dict[str, int] = {}
+    first: dict[str, str] = {}
+    for episode in episodes:
+        if episode.status == "failed":
+            name = _short(episode.error)
+            counts[name] = counts.get(name, 0) + 1
+            first.setdefault(name, one_line(episode.error, 300))
+    return {first[name]: count for name, count in counts.items()}
+
+
+def _short(error: str) -> str:
+    return error.partition(":")[0]
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table

@@ -1,0 +1,44 @@
+"""Feedback in a caller's words, as an `Outcome`: said once, so that every door counts it the same way."""
+
+from __future__ import annotations
+
+import uuid
+
+from inframind.traces.records import Outcome
+
+
+def feedback_outcome(
+    trace_id: str,
+    *,
+    recorded_at_s: float,
+    solved: bool | None = None,
+    key: str | None = None,
+    score: float | None = None,
+    value: str | None = None,
+    comment: str = "",
+    feedback_id: str | None = None,
+    source: str = "api",
+) -> Outcome:
+    """The outcome that this feedback is. Give ``solved``, or ``key`` with ``score`` or ``value``.
+
+    Without a ``feedback_id`` there is one per trace, key and source, so that saying the same thing twice
+    counts once.
+
+    Raises:
+        ValueError: neither, or both.
+    """
+    if (solved is None) == (key is None):
+        raise ValueError("give either solved=True/False, or key= with score= or value=")
+    if solved is not None:
+        key, score = "solved", float(solved)
+    elif score is None and value is None:
+        raise ValueError(f"feedback {key!r} needs a score= or a value=")
+    return Outcome(
+        feedback_id=feedback_id or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{trace_id}/{key}/{source}")),
+        key=str(key),
+        score=score,
+        value=value,
+        comment=comment,
+        source=source,
+        recorded_at_s=recorded_at_s,
+    )

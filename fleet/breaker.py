@@ -28,6 +28,21 @@ class BreakerConfig:
             raise ConfigError("breaker.failure_threshold", self.failure_threshold, "use 1 or more")
         if not 0 < self.open_s <= self.max_open_s:
             raise ConfigError("breaker.open_s", self.open_s, "use a value in (0, breaker.max_open_s]")
+        if not self.trial_timeout_s > 0:
+            raise ConfigError(
+                "breaker.trial_timeout_s", self.trial_timeout_s, "use a positive number of seconds"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave to send one call; give it back with how the call ended.
+
+    Attributes:
+        trial: number of the half-open breaker's trial, or None for a call through a closed one.
+    """
+
+    trial: int | None = None
 
 
 class Breaker:
@@ -43,6 +58,7 @@ class Breaker:
         self._failures = 0
         self._opened_at_s: float | None = None
         self._open_s = self._config.open_s
+        self._trial = 0
         self._trial_until_s: float | None = None
 
     def state(self, now_s: float) -> BreakerState:
@@ -58,24 +74,30 @@ class Breaker:
             return self._trial_until_s is None or now_s >= self._trial_until_s
         return state == "closed"
 
-    def admit(self, now_s: float) -> bool:
-        """Like `allows`, and takes the one trial of a half-open breaker."""
+    def admit(self, now_s: float) -> Permit | None:
+        """Like `allows`, and takes the one trial of a half-open breaker; None when nothing may be sent."""
         if not self.allows(now_s):
-            return False
-        if self._opened_at_s is not None:
-            self._trial_until_s = now_s + self._config.trial_timeout_s
-        return True
+            return None
+        if self._opened_at_s is None:
+            return Permit()
+        self._trial += 1
+        self._trial_until_s = now_s + self._config.trial_timeout_s
+        return Permit(self._trial)
 
     def record_success(self) -> None:
-        """A call was answered: close."""
+        """A call was answered, the trial or one sent before the breaker opened: close."""
         self._failures = 0
         self._opened_at_s = self._trial_until_s = None
         self._open_s = self._config.open_s
 
-    def record_failure(self, now_s: float) -> None:
-        """A call failed in a way that speaks against the endpoint."""
+    def record_failure(self, permit: Permit, now_s: float) -> None:
+        """A call failed in a way that speaks against the endpoint.
+
+        While the breaker is not closed only its present trial counts: the failures of calls that were sent
+        before it opened are old news.
+        """
         if self._opened_at_s is not None:
-            if self._trial_until_s is not None:
+            if self._is_present_trial(permit):
                 self._open_s = min(2 * self._open_s, self._config.max_open_s)
                 self._open(now_s)
             return
@@ -83,14 +105,18 @@ class Breaker:
         if self._failures >= self._config.failure_threshold:
             self._open(now_s)
 
-    def record_abandoned(self) -> None:
-        """A call ended without telling anything (cancelled, out of time): give the trial back."""
-        self._trial_until_s = None
+    def record_abandoned(self, permit: Permit) -> None:
+        """A call ended without telling anything (cancelled, out of time): give its trial back, if it was one."""
+        if self._is_present_trial(permit):
+            self._trial_until_s = None
 
     def record_probe(self, ok: bool, now_s: float) -> None:
         """A probe reached the endpoint or not; only a successful one matters, and only while open."""
         if ok and self.state(now_s) == "open":
             self._opened_at_s = now_s - self._open_s
+
+    def _is_present_trial(self, permit: Permit) -> bool:
+        return self._trial_until_s is not None and permit.trial == self._trial
 
     def _open(self, now_s: float) -> None:
         self._opened_at_s = now_s

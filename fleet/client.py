@@ -33,6 +33,7 @@ from inframind.fleet.sse import AnswerAssembler, ErrorInStream, MalformedReply
 HttpClientFactory = Callable[[EndpointSpec], httpx2.AsyncClient]
 """Makes the HTTP client of one endpoint; a virtual fleet replaces the wire here."""
 
+MAX_DETAIL_CHARS = 500
 _NO_KEY = "none"
 _Clients = dict[str, AsyncOpenAI]
 
@@ -92,7 +93,7 @@ class TimedClient:
             ) from error
         except (openai.OpenAIError, httpx2.HTTPError, MalformedReply, ErrorInStream) as error:
             raise map_upstream_error(
-                error, endpoint, call.elapsed_s, partial_text=call.answer.text
+                error, endpoint, call.elapsed_s, partial_text=call.answer.text, secret=_key_of(spec)
             ) from error
 
     async def aclose(self) -> None:
@@ -114,7 +115,7 @@ class TimedClient:
         factory = self._http_client_factory
         return AsyncOpenAI(
             base_url=spec.base_url,
-            api_key=spec.api_key.get_secret_value() if spec.api_key else _NO_KEY,
+            api_key=_key_of(spec) or _NO_KEY,
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=spec.connect_timeout_s, read=spec.read_timeout_s),
             http_client=factory(spec) if factory else None,
@@ -209,24 +210,31 @@ class _Call:
         )
 
 
+def _key_of(spec: EndpointSpec) -> str:
+    return spec.api_key.get_secret_value() if spec.api_key else ""
+
+
 def _seconds(milliseconds: object) -> float | None:
     return milliseconds / 1000 if isinstance(milliseconds, int | float) else None
 
 
 def map_upstream_error(
-    error: Exception, endpoint: str, elapsed_s: float, *, partial_text: str = ""
+    error: Exception, endpoint: str, elapsed_s: float, *, partial_text: str = "", secret: str = ""
 ) -> EndpointError:
     """Our error for one of the SDK's, the transport's or the reader's.
+
+    Some servers repeat the key that they refuse: ``secret`` is struck from what they say.
 
     Raises:
         TypeError: an error that has no place in our tree; a test keeps the SDK's from getting here.
     """
     detail = _detail_of(error)
+    detail = (detail.replace(secret, "***") if secret else detail)[:MAX_DETAIL_CHARS]
     if isinstance(error, openai.APIStatusError):
         kind = _class_for_status(error.status_code)
         return kind(endpoint, elapsed_s, detail, status=error.status_code, partial_text=partial_text)
     if isinstance(error, ErrorInStream):
-        kind = EndpointRejected if error.status == 400 else EndpointServerError
+        kind = _class_for_status(error.status or 500)
         return kind(endpoint, elapsed_s, detail, status=error.status, partial_text=partial_text)
     for upstream, ours in _CLASS_FOR_UPSTREAM:
         if isinstance(error, upstream):
@@ -258,7 +266,7 @@ def _detail_of(error: Exception) -> str:
     if isinstance(error, openai.APIStatusError):
         body = error.body
         message = body.get("message") if isinstance(body, dict) else body
-        return str(message or error.message)[:500]
+        return str(message or error.message)
     cause = error.__cause__
     said = str(cause) if cause is not None and str(cause) else str(error)
-    return (said or type(error).__name__)[:500]
+    return said or type(error).__name__

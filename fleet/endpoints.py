@@ -33,7 +33,7 @@ class EndpointSpec(BaseModel):
         pydantic.ValidationError: an unknown, missing or impossible field.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: str = Field(min_length=1, max_length=100)
     """Unique name, shown in traces and errors."""

@@ -80,9 +80,11 @@ class ConcurrencyLimit:
         with self._lock:
             while self._waiting:
                 waiter = heapq.heappop(self._waiting)
-                if not waiter.loop.is_closed():
+                try:
                     waiter.loop.call_soon_threadsafe(_grant, waiter.granted)
-                    return
+                except RuntimeError:  # its loop is closed, so nobody waits there any more
+                    continue
+                return
             self._held -= 1
 
 

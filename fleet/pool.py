@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from inframind.fleet.metrics import MetricsScraper
 
 from inframind.errors import (
     ConfigError,
@@ -18,12 +18,13 @@ from inframind.errors import (
     FleetExhausted,
     UnknownModel,
 )
-from inframind.fleet.breaker import Breaker, BreakerConfig
+from inframind.fleet.breaker import Breaker, BreakerConfig, Permit
 from inframind.fleet.client import HttpClientFactory, TimedClient
 from inframind.fleet.clock import Clock, Deadline, SystemClock
 from inframind.fleet.endpoints import EndpointSpec, ModelFacts, group_by_model
 from inframind.fleet.limits import ConcurrencyLimit
 from inframind.fleet.messages import Attempt, ChatRequest, Completion, Delta, OnDelta
+from inframind.fleet.metrics import MetricsScraper
 from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 
 
@@ -92,6 +93,7 @@ class Fleet:
         self._scraper = MetricsScraper(
             targets, clock=self.clock, rng=self._rng, interval_s=self._config.scrape_interval_s
         )
+        self._watched_by: asyncio.AbstractEventLoop | None = None
 
     @property
     def endpoints(self) -> tuple[EndpointSpec, ...]:
@@ -105,12 +107,22 @@ class Fleet:
         return FleetSnapshot(taken_s=now_s, loads=loads)
 
     async def watch(self) -> None:
-        """Begin to read load metrics in the running loop, unless that is being done already."""
-        await self._scraper.start()
+        """Begin to read load metrics in the running loop, unless that is being done already.
+
+        The reader outlives whoever asks first, so it starts from an empty context instead of holding on to a
+        caller's context variables.
+        """
+        loop = asyncio.get_running_loop()
+        if self._watched_by not in (None, loop) and not self._watched_by.is_closed():
+            return
+        self._watched_by = loop
+        await asyncio.create_task(self._scraper.start(), context=contextvars.Context())
 
     async def aclose(self) -> None:
-        """Stop reading metrics and close the connections of the running loop."""
-        await self._scraper.aclose()
+        """Release what the running loop uses: its connections, and the metrics reader if it runs there."""
+        if self._watched_by is asyncio.get_running_loop():
+            self._watched_by = None
+            await self._scraper.aclose()
         await self._client.aclose()
 
     async def complete(
@@ -145,6 +157,8 @@ class Fleet:
         witness = _Witness(on_delta) if on_delta else None
         failures: list[EndpointError] = []
         for number in range(self._config.passes):
+            if len(failures) >= self._config.max_attempts:
+                break
             if number:
                 await self._back_off(number, deadline)
             for endpoint in self._ranked(models):
@@ -171,9 +185,10 @@ class Fleet:
         on_delta: OnDelta | None,
     ) -> Completion:
         async with self._slot(endpoint, priority, deadline):
-            if not endpoint.breaker.admit(self.clock.now_s()):
+            permit = endpoint.breaker.admit(self.clock.now_s())
+            if permit is None:
                 raise EndpointUnreachable(endpoint.spec.name, 0.0, "its breaker opened while the call waited")
-            with self._verdict(endpoint, request.expected_output_tokens):
+            with self._verdict(endpoint, permit, request.expected_output_tokens):
                 return await self._client.complete(
                     request, endpoint.spec.name, deadline, priority=priority, on_delta=on_delta
                 )
@@ -195,19 +210,19 @@ class Fleet:
             endpoint.limit.release()
 
     @contextmanager
-    def _verdict(self, endpoint: _Endpoint, expected_output_tokens: int) -> Iterator[None]:
+    def _verdict(self, endpoint: _Endpoint, permit: Permit, expected_output_tokens: int) -> Iterator[None]:
         """Count the call's tokens while it runs, and tell the breaker how it ended."""
         endpoint.in_flight_tokens += expected_output_tokens
         try:
             yield
         except EndpointError as error:
             if error.counts_against_endpoint:
-                endpoint.breaker.record_failure(self.clock.now_s())
+                endpoint.breaker.record_failure(permit, self.clock.now_s())
             else:
-                endpoint.breaker.record_abandoned()
+                endpoint.breaker.record_abandoned(permit)
             raise
         except BaseException:
-            endpoint.breaker.record_abandoned()
+            endpoint.breaker.record_abandoned(permit)
             raise
         else:
             endpoint.breaker.record_success()

@@ -94,9 +94,9 @@ class AnswerAssembler:
         self._take_common(reply)
         try:
             choice = reply["choices"][0]
-            self.finish_reason = choice.get("finish_reason") or "stop"
+            self.finish_reason = str(choice.get("finish_reason") or "stop")
             delta = self._take_message(choice["message"])
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise MalformedReply(f"no choices[0].message in {_shorten(body)}") from error
         self.is_done = True
         return delta
@@ -114,10 +114,12 @@ class AnswerAssembler:
             return None
         try:
             choice = choices[0]
+            if choice.get("index"):
+                return None
             if choice.get("finish_reason"):
-                self.finish_reason = choice["finish_reason"]
+                self.finish_reason = str(choice["finish_reason"])
             delta = self._take_message(choice.get("delta") or {})
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MalformedReply(f"unexpected shape of {_shorten(event)}") from error
         return delta if delta.text or delta.reasoning or delta.tool_calls else None
 
@@ -128,12 +130,14 @@ class AnswerAssembler:
         if usage:
             self.usage = _usage_from(usage)
         metrics = reply.get("metrics")
-        if metrics:
+        if isinstance(metrics, dict):
             self.metrics = metrics
 
     def _take_message(self, message: Json) -> Delta:
         text = message.get("content") or ""
         reasoning = message.get("reasoning") or message.get("reasoning_content") or ""
+        if not isinstance(text, str) or not isinstance(reasoning, str):
+            raise TypeError("content and reasoning must be text")
         pieces = message.get("tool_calls") or ()
         if text:
             self._texts.append(text)
@@ -144,7 +148,8 @@ class AnswerAssembler:
         return Delta(text, reasoning, tuple(pieces))
 
     def _merge_tool_call(self, piece: Json, place: int) -> None:
-        index = piece.get("index", place)
+        index = piece.get("index")
+        index = place if index is None else int(index)
         call = self._tool_calls.setdefault(
             index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
         )
@@ -165,14 +170,14 @@ def _parse_object(body: bytes) -> Json:
 
 
 def _usage_from(usage: Json) -> Usage:
-    details = usage.get("prompt_tokens_details") or {}
     try:
+        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
         return Usage(
             prompt_tokens=int(usage["prompt_tokens"]),
             completion_tokens=int(usage.get("completion_tokens") or 0),
-            cached_tokens=details.get("cached_tokens"),
+            cached_tokens=None if cached is None else int(cached),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedReply(f"unexpected usage {usage!r}") from error
 
 

@@ -73,6 +73,7 @@ class Episode:
             ``failed`` when there was an error.
         latency_s: seconds from the *planned* arrival to the answer or the error, so that a sender that falls
             behind cannot hide it.
+        lag_s: seconds by which the sender was behind when it sent the question; part of ``latency_s``.
         solved: whether there was an answer and it was right.
         error: class name and message of the error, or "".
         topology: name of the topology, or "".
@@ -89,6 +90,7 @@ class Episode:
     budget_s: float
     status: EpisodeStatus
     latency_s: float
+    lag_s: float = 0.0
     solved: bool = False
     error: str = ""
     topology: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from inframind.arena.results import Answer, Episode
 from inframind.errors import DeadlineExceeded, InfraMindError
@@ -76,27 +77,25 @@ async def run_workload(
 
 
 async def _run_one(solve: Solve, offer: Offer, start_s: float, clock: Clock, on_event: OnEvent) -> Episode:
-    due_s = start_s + offer.arrived_s
-    lag_s = max(0.0, clock.now_s() - due_s)
+    sent_s = clock.now_s()
+    lag_s = max(0.0, sent_s - start_s - offer.arrived_s)
     try:
         answer = await solve(offer.item, offer.budget_s)
     except InfraMindError as error:
-        episode = _unanswered(offer, clock.now_s() - due_s, error)
+        episode = _unanswered(offer, lag_s, clock.now_s() - sent_s, error)
     else:
-        episode = _answered(offer, answer.latency_s + lag_s, answer)
+        episode = _answered(offer, lag_s, answer)
     on_event(episode)
     return episode
 
 
-def _answered(offer: Offer, latency_s: float, answer: Answer) -> Episode:
+def _answered(offer: Offer, lag_s: float, answer: Answer) -> Episode:
+    latency_s = lag_s + answer.latency_s
     return Episode(
-        index=offer.index,
-        item_id=offer.item.item_id,
-        level=offer.item.level,
-        arrived_s=offer.arrived_s,
-        budget_s=offer.budget_s,
+        **_offered(offer),
         status="late" if answer.is_late or latency_s > offer.budget_s else "ok",
         latency_s=latency_s,
+        lag_s=lag_s,
         solved=answer.solved,
         topology=answer.topology,
         model=answer.model,
@@ -106,16 +105,23 @@ def _answered(offer: Offer, latency_s: float, answer: Answer) -> Episode:
     )
 
 
-def _unanswered(offer: Offer, latency_s: float, error: InfraMindError) -> Episode:
-    is_late = isinstance(error, DeadlineExceeded)
+def _unanswered(offer: Offer, lag_s: float, elapsed_s: float, error: InfraMindError) -> Episode:
+    ran_out = isinstance(error, DeadlineExceeded)
     return Episode(
-        index=offer.index,
-        item_id=offer.item.item_id,
-        level=offer.item.level,
-        arrived_s=offer.arrived_s,
-        budget_s=offer.budget_s,
-        status="late" if is_late else "failed",
-        latency_s=latency_s,
+        **_offered(offer),
+        status="late" if ran_out else "failed",
+        latency_s=lag_s + elapsed_s,
+        lag_s=lag_s,
         error=f"{type(error).__name__}: {error}",
         trace_id=error.trace_id if isinstance(error, DeadlineExceeded) else "",
     )
+
+
+def _offered(offer: Offer) -> dict[str, Any]:
+    return {
+        "index": offer.index,
+        "item_id": offer.item.item_id,
+        "level": offer.item.level,
+        "arrived_s": offer.arrived_s,
+        "budget_s": offer.budget_s,
+    }

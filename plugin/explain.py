@@ -123,7 +123,8 @@ def _title(decision: Decision) -> Text:
     what = {"plan": "Topology and team", "step": "Model and strategy", "pace": "Another round?"}
     text = Text(f"{seconds(decision.made_s)}  {what[decision.kind]}: ", "bold")
     text.append(decision.action, "bold cyan")
-    return text.append(f" with p = {decision.probability:.3f}")
+    roles = " (its roles included)" if "team_probability" in decision.seen else ""
+    return text.append(f" with p = {decision.probability:.3f}{roles}")
 
 
 def _why(decision: Decision) -> Iterator[Text]:

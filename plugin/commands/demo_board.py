@@ -23,6 +23,9 @@ ROWS_SHOWN = 12
 LINE_EVERY_S = 5.0
 """Seconds between two lines where there is no terminal."""
 
+LAG_TOLERATED_S = 0.5
+"""A sender that is further behind its schedule is short of CPU, and the figures suffer for it."""
+
 
 class Board:
     """Counts, and the questions that ended last: live on a terminal, a line now and then elsewhere."""
@@ -92,6 +95,15 @@ def print_report(console: Console, episodes: Sequence[Episode], store: Path) -> 
         console.print(line)
     for error, count in _errors(episodes).items():
         console.print(Text(f"{count} x {error}", "red"))
+    lag_s = max((episode.lag_s for episode in episodes), default=0.0)
+    if lag_s > LAG_TOLERATED_S:
+        console.print(
+            Text(
+                f"The sender was up to {seconds(lag_s)} behind: this machine is short of CPU, so treat lateness "
+                "with care. A lower --rate helps.",
+                "yellow",
+            )
+        )
     console.print()
     console.print(Text(f"traces: {store}"))
     console.print(Text("try next:"))
@@ -102,11 +114,15 @@ def print_report(console: Console, episodes: Sequence[Episode], store: Path) -> 
 
 
 def most_interesting(episodes: Sequence[Episode]) -> Episode | None:
-    """The one to look at first: late before wrong before right, then the one with the most calls."""
+    """The one to look at first: a late one (not by the sender's fault), then the one with the most calls."""
     traced = [episode for episode in episodes if episode.trace_id]
     return max(
         traced,
-        key=lambda one: (one.status == "late" and bool(one.calls), not one.solved, len(one.calls)),
+        key=lambda one: (
+            one.status == "late" and one.lag_s < LAG_TOLERATED_S,
+            len(one.calls),
+            not one.solved,
+        ),
         default=None,
     )
 

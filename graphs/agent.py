@@ -29,6 +29,8 @@ from inframind.router.views import Slot
 from inframind.traces.records import Step
 
 MIN_OUTPUT_TOKENS = 16
+THINKING_TOKENS = 2048
+"""Room for a reasoning model's own thinking, beside the answer that the strategy allows."""
 NO_STEP = -1
 """``step_id`` of a draft whose call was left out."""
 
@@ -137,9 +139,11 @@ class _StepCall:
     def _max_tokens(self, choice: StepChoice, texts: Sequence[str]) -> int:
         """The strategy's limit, or what the smallest candidate's context leaves; a rough count needs slack."""
         actions = self._services.decider.actions
+        thinks = any("reasoning" in actions.models[model].capabilities for model in choice.models)
+        wanted = actions.strategies[choice.strategy].max_tokens + (THINKING_TOKENS if thinks else 0)
         context_length = min(actions.models[model].context_length for model in choice.models)
         room = context_length - int(1.25 * estimate_tokens(texts)) - 32
-        return max(MIN_OUTPUT_TOKENS, min(actions.strategies[choice.strategy].max_tokens, room))
+        return max(MIN_OUTPUT_TOKENS, min(wanted, room))
 
     def _context(self, choice: StepChoice) -> StepContext:
         return StepContext(
@@ -162,7 +166,10 @@ class _StepCall:
         return self._priority
 
     def _learn(self, completion: Completion, slot: Slot, snapshot: FleetSnapshot) -> None:
-        """Tell the latency model; a failover says nothing about the model that was decided on."""
+        """Tell the latency model what the step took, from the snapshot on and the wait for a slot included.
+
+        A failover says nothing about the model that was decided on.
+        """
         assert self._choice is not None
         if not completion.attempts:
             self._services.decider.latency.observe(
@@ -170,11 +177,13 @@ class _StepCall:
                 self._choice.strategy,
                 snapshot,
                 slot.prompt_tokens,
-                completion.timings.total_s,
+                completion.timings.finished_s - snapshot.taken_s,
             )
 
     def _record(self, completion: Completion, message_id: str) -> Draft:
         timings, usage = completion.timings, completion.usage
+        # A model that ran out of tokens while it thought has said nothing else: its thinking is the draft.
+        text = completion.text or completion.reasoning
         first_s = timings.first_token_s
         return self._finish(
             Step(
@@ -189,8 +198,8 @@ class _StepCall:
                 completion_tokens=usage.completion_tokens if usage else None,
                 cached_tokens=usage.cached_tokens if usage else None,
                 finish_reason=completion.finish_reason,
-                text=completion.text,
-                answer=find_answer(completion.text, self._run["domain"]),
+                text=text,
+                answer=find_answer(text, self._run["domain"]),
                 attempts=completion.attempts,
                 priority=completion.priority,
             ),

@@ -121,6 +121,10 @@ class ActionSpace:
         for name in ("models", "strategies", "topologies", "roles"):
             if not getattr(self, name):
                 raise ConfigError(name, {}, "leave at least one to choose from")
+        if "general" not in self.roles:
+            raise ConfigError(
+                "roles", sorted(self.roles), "give the domain 'general' a role: others fall back on it"
+            )
         if not 1 <= self.max_team <= MAX_TEAM_SIZE:
             raise ConfigError("max_team", self.max_team, f"use 1 to {MAX_TEAM_SIZE}")
         steps = tuple(ExecutorAction(model, name) for model in self.models for name in self.strategies)

@@ -17,7 +17,7 @@ from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import ADVANCE, STAY, ActionSpace, PlannerAction
 from inframind.router.features import FEATURES_VERSION
 from inframind.router.latency import LatencyModel
-from inframind.router.masks import PaceMask, plan_masks, step_masks
+from inframind.router.masks import TOO_SLOW, PaceMask, plan_masks, step_masks
 from inframind.router.policy import Policy, Proposal
 from inframind.router.topology import TopologySpec
 from inframind.router.views import Array, PaceView, PlanView, Query, RoleView, Slot, StepView
@@ -57,7 +57,8 @@ class StepChoice:
     Attributes:
         model: chosen model.
         strategy: chosen strategy.
-        models: the chosen model first, then the allowed ones in the policy's order, for failover.
+        models: the chosen model first, then for failover the allowed ones in the policy's order, and at last
+            those that are only predicted to be too slow: late is better than none.
         q50_s: predicted median seconds of the step.
         q90_s: predicted 90 % quantile.
     """
@@ -157,7 +158,7 @@ class Decider:
                 "loads": _loads(snapshot),
             },
         )  # fmt: skip
-        return self._choice(view, chosen, proposal), decision
+        return self._choice(view, reasons, chosen, proposal), decision
 
     def pace(
         self,
@@ -198,7 +199,7 @@ class Decider:
                 "remaining_s": remaining_s,
                 "agreement": agreement,
                 "stagnation": stagnation,
-                "round_q90_s": round_q90_s,
+                "round_q90_s": round_q90_s if np.isfinite(round_q90_s) else None,
             },
         )  # fmt: skip
         return chosen == 0, decision
@@ -269,7 +270,10 @@ class Decider:
         return view, reasons
 
     def _fastest_q90_s(self, snapshot: FleetSnapshot, prompt_tokens: int) -> float:
-        return float(self.latency.predict(snapshot, prompt_tokens).q90_s.min())
+        """Of the models that can be called now; infinite when there is none."""
+        q90_s = self.latency.predict(snapshot, prompt_tokens).q90_s.min(axis=1)
+        callable_now = [snapshot.least_loaded(model) is not None for model in self.actions.models]
+        return float(q90_s[callable_now].min(initial=np.inf))
 
     # Choosing ------------------------------------------------------------------------------------------
 
@@ -303,18 +307,22 @@ class Decider:
 
     def _draw(self, probabilities: Array) -> int:
         edges = np.cumsum(probabilities)
-        chosen = int(np.searchsorted(edges, self._rng.random() * edges[-1], side="right"))
-        # A draw on the last edge's rounding error must not fall on a masked candidate.
-        return chosen if probabilities[min(chosen, len(edges) - 1)] > 0 else int(np.argmax(probabilities))
+        # The product stays below the last edge, so that the draw falls on a candidate of positive probability.
+        return int(np.searchsorted(edges, self._rng.random() * edges[-1], side="right"))
 
-    def _choice(self, view: StepView, chosen: int, proposal: Proposal) -> StepChoice:
+    def _choice(
+        self, view: StepView, reasons: tuple[str, ...], chosen: int, proposal: Proposal
+    ) -> StepChoice:
         action = view.actions[chosen]
         same_strategy = [
             place
-            for place in np.flatnonzero(view.allowed).tolist()
-            if view.actions[place].strategy == action.strategy and place != chosen
+            for place, reason in enumerate(reasons)
+            if reason in _MAY_FAIL_OVER
+            and place != chosen
+            and view.actions[place].strategy == action.strategy
         ]
-        others = sorted(same_strategy, key=lambda place: (-proposal.weights[place], view.q50_s[place]))
+        weights = np.where(view.allowed, proposal.weights, -1.0)
+        others = sorted(same_strategy, key=lambda place: (-weights[place], view.q50_s[place]))
         return StepChoice(
             model=action.model,
             strategy=action.strategy,
@@ -359,6 +367,9 @@ class Decider:
             seen=seen,
             reason=proposal.reason,
         )
+
+
+_MAY_FAIL_OVER = frozenset({"", TOO_SLOW})
 
 
 def _static_columns(actions: ActionSpace) -> tuple[Array, Array]:

@@ -7,13 +7,16 @@ A physical prior gives the shape, the calls that we see correct its level and it
 
 with ``mu`` and ``sigma`` the exponentially forgetting mean and standard deviation of
 ``log(measured / prior)``, per (model, strategy), drawn towards the prior (0, 0.35) while data is scarce.
+
+An endpoint whose load is not known, or was read too long ago, is not an idle one: its median rests on our own
+calls in flight alone, and its spread is wider until measured calls have shown how wide it really is.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -80,6 +83,12 @@ class PhysicalPrior:
     """Weight of the prior, in calls."""
     forgetting: float = 0.98
     """Weight that old calls keep with each new one."""
+    blind_sigma: float = 0.35
+    """Added to the standard deviation (in squares) where the load is unknown; fades with measured calls."""
+    stale_after_s: float = 10.0
+    """Age of a load reading from which on it counts as unknown."""
+    shortest_s: float = 1e-3
+    """Measured latencies are not taken to be shorter than this."""
 
     def __post_init__(self) -> None:
         if not 0 < self.forgetting <= 1:
@@ -113,15 +122,17 @@ class PriorLatencyModel:
 
     def predict(self, snapshot: FleetSnapshot, prompt_tokens: int) -> LatencyMap:
         """Quantiles for every model and strategy, each model on its least loaded replica."""
-        q50_s = self._prior_s(snapshot, prompt_tokens) * np.exp(self._level)
-        return LatencyMap(q50_s=q50_s, q90_s=q50_s * np.exp(Z90 * self._spread))
+        loads = self._loads(snapshot)
+        q50_s = self._prior_s(loads, prompt_tokens) * np.exp(self._level)
+        return LatencyMap(q50_s=q50_s, q90_s=q50_s * np.exp(Z90 * self._spread_under(loads)))
 
     def observe(
         self, model: str, strategy: str, snapshot: FleetSnapshot, prompt_tokens: int, latency_s: float
     ) -> None:
         """Move the level and the spread of one (model, strategy) towards what was measured."""
         place = (self._place_of_model[model], self._place_of_strategy[strategy])
-        log_ratio = float(np.log(latency_s / self._prior_s(snapshot, prompt_tokens)[place]))
+        prior_s = self._prior_s(self._loads(snapshot), prompt_tokens)[place]
+        log_ratio = float(np.log(max(latency_s, self._prior.shortest_s) / prior_s))
         keep = self._prior.forgetting
         with self._lock:
             self._weight[place] = keep * self._weight[place] + 1.0
@@ -136,8 +147,22 @@ class PriorLatencyModel:
         squares = self._sum_squares[place] + prior_calls * prior_sigma**2
         return float(level), float(np.sqrt(max(squares / total - level**2, 1e-4)))
 
-    def _prior_s(self, snapshot: FleetSnapshot, prompt_tokens: int) -> Array:
-        loads = [snapshot.least_loaded(model) for model in self._models]
+    def _loads(self, snapshot: FleetSnapshot) -> list[EndpointLoad | None]:
+        return [self._if_fresh(snapshot.least_loaded(model)) for model in self._models]
+
+    def _if_fresh(self, load: EndpointLoad | None) -> EndpointLoad | None:
+        """The load, without the readings that are too old to mean anything."""
+        if load is None or load.age_s is None or load.age_s <= self._prior.stale_after_s:
+            return load
+        return replace(load, age_s=None, running=None, waiting=None, kv_cache_usage=None)
+
+    def _spread_under(self, loads: Sequence[EndpointLoad | None]) -> Array:
+        is_blind = np.array([load is None or load.running is None for load in loads])[:, None]
+        fading = self._prior.prior_calls / (self._weight + self._prior.prior_calls)
+        spread: Array = np.sqrt(self._spread**2 + is_blind * fading * self._prior.blind_sigma**2)
+        return spread
+
+    def _prior_s(self, loads: Sequence[EndpointLoad | None], prompt_tokens: int) -> Array:
         running = np.array([_running(load) for load in loads])
         wait_s = np.array(
             [self._wait_s(load, tpot_s) for load, tpot_s in zip(loads, self._tpot_s, strict=True)]

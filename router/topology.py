@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from inframind.errors import ConfigError
+from inframind.traces.records import Trajectory
 
 MAX_TEAM_SIZE = 6
 JUDGE = "judge"
@@ -93,6 +94,12 @@ class TopologySpec:
     def depth(self, team_size: int, rounds: int | None = None) -> int:
         """Calls on the longest path, the judge included, when nothing is skipped."""
         return self.graph(team_size, rounds).depth
+
+
+def expected_graph(spec: TopologySpec, trajectory: Trajectory) -> CallGraph:
+    """The call graph that a finished run must have had: its team and rounds, less what it says it left out."""
+    planned = spec.graph(len(trajectory.team), trajectory.rounds)
+    return planned.without(skip.node for skip in trajectory.skips)
 
 
 @lru_cache(maxsize=1024)

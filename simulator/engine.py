@@ -378,8 +378,7 @@ class Engine:
 
     def _is_queue_full(self) -> bool:
         limit = self.profile.max_num_queued_reqs
-        free_slots = self.profile.max_num_seqs - len(self._running)
-        return limit is not None and self.num_waiting - free_slots >= limit
+        return limit is not None and self.num_waiting + self.num_running >= limit
 
     def _check(self, request: EngineRequest) -> None:
         if request.request_id in self._sequences:

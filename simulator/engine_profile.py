@@ -24,7 +24,8 @@ class EngineProfile:
         max_num_seqs: most sequences in a batch.
         max_num_batched_tokens: token budget of a step (chunked prefill).
         max_model_len: most tokens of prompt and answer together.
-        max_num_queued_reqs: most requests waiting beyond the free slots, or None for no limit.
+        max_num_queued_reqs: most requests there at once, those in the batch included (as in vLLM, for all its
+            name), or None for no limit.
         scheduling_policy: ``fcfs``, or ``priority`` (lower runs earlier, ties by arrival).
         prefix_cache: whether full prompt blocks are shared and kept.
     """

@@ -227,22 +227,26 @@ def _max_tokens(data: dict[str, Any], max_model_len: int) -> int | None:
     return value
 
 
-def check_context(call: ChatCall, prompt_tokens: int, max_model_len: int) -> None:
-    """Refuse a prompt that leaves no room for the answer.
+def room_for_answer(call: ChatCall, prompt_tokens: int, max_model_len: int) -> int:
+    """Most tokens of the answer: what was asked for, or less where the prompt leaves less.
 
     Raises:
-        ApiError: 400.
+        ApiError: 400, it leaves none.
     """
-    wanted = call.max_tokens or 1
-    if prompt_tokens + wanted > max_model_len:
+    if prompt_tokens > max_model_len:
+        # vLLM stops to tokenise there, so it does not know the true length either.
+        least = max_model_len + 1
         raise bad_request(
-            f"This model's maximum context length is {max_model_len} tokens. However, you requested {wanted} "
-            f"output tokens and your prompt contains {prompt_tokens} input tokens, for a total of "
-            f"{prompt_tokens + wanted} tokens. Please reduce the length of the input prompt or the number of "
-            "requested output tokens.",
+            f"This model's maximum context length is {max_model_len} tokens. However, your prompt contains at "
+            f"least {least} input tokens, which exceeds this limit even without any output tokens. Please "
+            "reduce the length of the input prompt.",
             "input_tokens",
-            prompt_tokens,
+            least,
         )
+    room = max_model_len - prompt_tokens
+    if room == 0:
+        raise bad_request("max_tokens must be at least 1, got 0.", "max_tokens", 0)
+    return room if call.max_tokens is None else min(call.max_tokens, room)
 
 
 def _stop(data: dict[str, Any]) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ from inframind.simulator.exposition import (
 )
 from inframind.simulator.faults import CHAT_ONLY, EVERY_ROUTE, Fault, FaultPlan
 from inframind.simulator.model import LanguageModel, SimReply, SimRequest
-from inframind.simulator.openai_api import ChatCall, check_context, parse_chat, parse_json
+from inframind.simulator.openai_api import ChatCall, parse_chat, parse_json, room_for_answer
 from inframind.simulator.openai_errors import (
     QUEUE_FULL,
     TOO_MANY_REQUESTS,
@@ -196,8 +196,7 @@ class SimulatedServer:
     ) -> Response:
         """Decide every answer's text, and queue its tokens."""
         pieces = prompt_pieces(call.messages, call.tools)
-        check_context(call, len(pieces), self.spec.profile.max_model_len)
-        max_tokens = call.max_tokens or self.spec.profile.max_model_len - len(pieces)
+        max_tokens = room_for_answer(call, len(pieces), self.spec.profile.max_model_len)
         keys = prefix_keys(pieces, self.spec.profile.block_size)
         news = asyncio.Event()
         answers: list[Answer] = []

@@ -23,7 +23,7 @@ PROFILE = EngineProfile(
     kv_blocks=64,
     max_num_seqs=2,
     max_model_len=1024,
-    max_num_queued_reqs=1,
+    max_num_queued_reqs=3,
 )
 
 

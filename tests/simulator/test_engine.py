@@ -193,7 +193,7 @@ def test_without_the_prefix_cache_nothing_is_looked_up() -> None:
 
 
 def test_a_full_queue_refuses_and_counts() -> None:
-    engine = Engine(replace(PROFILE, max_num_queued_reqs=1))
+    engine = Engine(replace(PROFILE, max_num_queued_reqs=3))
     accepted = [engine.submit(ask(str(index), prompt=10, output=2), now_s=0.0) for index in range(5)]
     assert accepted == [True, True, True, False, False]
     assert engine.stats.rejections == 2
@@ -292,7 +292,7 @@ def cases(draw: st.DrawFn) -> Case:
         max_num_seqs=draw(st.sampled_from([5, 3, 1])),
         max_num_batched_tokens=draw(st.integers(5, 40)),
         max_model_len=40,
-        max_num_queued_reqs=draw(st.sampled_from([None, 1])),
+        max_num_queued_reqs=draw(st.sampled_from([None, 3])),
         scheduling_policy=draw(st.sampled_from(["fcfs", "priority"])),
         prefix_cache=draw(st.booleans()),
     )

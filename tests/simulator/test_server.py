@@ -352,7 +352,7 @@ async def test_a_client_that_leaves_before_a_whole_body_frees_its_place_too() ->
 
 
 async def test_a_full_queue_answers_503_and_counts() -> None:
-    spec = replace(SPEC, profile=replace(PROFILE, max_num_seqs=1, max_num_queued_reqs=1))
+    spec = replace(SPEC, profile=replace(PROFILE, max_num_seqs=1, max_num_queued_reqs=2))
     async with Serve(spec, EchoModel(n_tokens=100), speed=10.0) as client:
         replies = await asyncio.gather(*(client.chat() for _ in range(4)))
         codes = sorted(reply.status_code for reply in replies)
@@ -480,7 +480,7 @@ def test_a_fault_for_no_requests_is_refused() -> None:
             {"tool_choice": "auto"},
             {"max_tokens": 0},
             {"max_tokens": 1.5},
-            {"max_tokens": 4096},
+            {"max_tokens": 4097},
             {"stream": "yes"},
             {"stream_options": {"include_usage": True}},
             {"response_format": {"type": "xml"}},

@@ -196,8 +196,11 @@ def simulate(
 ) -> None:
     """Serve simulated vLLM servers on free loopback ports until Ctrl-C.
 
+    Speeds are those of real models; answers are made up, but for the questions in --items, which the models get
+    right as often as their sizes suggest.
+
     Example: [bold]inframind simulate --write-config sim.toml[/bold], and in another terminal
-    [bold]inframind run "What is 6 times 7?" --config sim.toml[/bold]
+    [bold]inframind run "How many primes are below 100?" --config sim.toml[/bold]
     """
     _require_simulator()
     from inframind.plugin.commands.simulate import simulate

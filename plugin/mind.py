@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack, cast
@@ -148,10 +148,12 @@ class InfraMind:
             stream = self._compiled.astream(
                 _as_state(question), context=context, stream_mode=["custom", "messages"], subgraphs=True
             )
-            async for _, mode, part in stream:
-                event = _as_event(mode, part)
-                if event is not None:
-                    yield event
+            # Closed by hand: an abandoned generator would go on calling until it is collected.
+            async with aclosing(cast(AsyncGenerator[Any], stream)) as parts:
+                async for _, mode, part in parts:
+                    event = _as_event(mode, part)
+                    if event is not None:
+                        yield event
 
     async def abatch(
         self,
@@ -284,13 +286,17 @@ class InfraMind:
     # Life ----------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Release what the running loop uses, and the store if it is ours."""
-        await self._services.drain()
-        await self._services.fleet.aclose()
+        """Release what the running loop and the background loop use, and the store if it is ours."""
+        await self._release()
         if self._portal.is_running and not self._portal.is_current:
-            await asyncio.to_thread(self._portal.run, self._services.fleet.aclose())
+            await asyncio.to_thread(self._portal.run, self._release())
+            await asyncio.to_thread(self._portal.close)
         if self._owns_store:
             await self.store.aclose()
+
+    async def _release(self) -> None:
+        await self._services.drain()
+        await self._services.fleet.aclose()
 
     def close(self) -> None:
         """`aclose`, and stop the background loop."""
@@ -329,6 +335,7 @@ class InfraMind:
             yield
         except (asyncio.CancelledError, GeneratorExit) as error:
             await self._services.close_run(trace_id, "cancelled", error=error)
+            await self._services.drain()
             raise
         except BaseException as error:
             await self._services.close_run(trace_id, "failed", error=error)
@@ -349,7 +356,6 @@ class InfraMind:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-        self._portal.close()
 
 
 async def _next_or_none(events: AsyncGenerator[Event]) -> Event | None:

@@ -57,7 +57,9 @@ async def _serve(
             await asyncio.to_thread(write_endpoints, config, tables, force=force)
         console.print(_table(fleet, specs))
         if config is not None:
-            console.print(Text(f"{config} is written: inframind run 'What is 6 times 7?' --config {config}"))
+            console.print(
+                Text(f"{config} is written: inframind run 'How many primes are below 100?' --config {config}")
+            )
         console.print("serving; Ctrl-C stops", style="dim")
         await stopped.wait()
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 from inframind.errors import ConfigError
+from inframind.simulator.fleet import default_specs
 from inframind.simulator.profiles import ModelProfile, load_profiles
 from inframind.simulator.server import ServerSpec
 
@@ -20,7 +20,7 @@ def fleet_specs(
 
     Args:
         models: names of profiles; empty takes all five.
-        replicas: servers per model; with several, ``-1``, ``-2`` ... follow the model's name.
+        replicas: servers per model; with several, ``-0``, ``-1`` ... follow the model's name.
         scheduling_policy: how the servers order their queues.
 
     Raises:
@@ -32,21 +32,8 @@ def fleet_specs(
     for model in models:
         if model not in profiles:
             raise ConfigError("models", model, f"choose some of: {', '.join(profiles)}")
-    chosen = [profile for name, profile in profiles.items() if not models or name in models]
-    return tuple(
-        _spec(profile, f"{profile.name}-{number}" if replicas > 1 else profile.name, scheduling_policy)
-        for profile in chosen
-        for number in range(1, replicas + 1)
-    )
-
-
-def _spec(profile: ModelProfile, name: str, scheduling_policy: SchedulingPolicy) -> ServerSpec:
-    return ServerSpec(
-        name=name,
-        model=profile.name,
-        profile=replace(profile.engine, scheduling_policy=scheduling_policy),
-        is_reasoning=profile.is_reasoning,
-    )
+    specs = default_specs(replicas=replicas, scheduling_policy=scheduling_policy)
+    return tuple(spec for spec in specs if not models or spec.model in models)
 
 
 def endpoint_tables(specs: Sequence[ServerSpec], base_urls: Mapping[str, str]) -> list[dict[str, Any]]:

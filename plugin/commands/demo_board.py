@@ -81,8 +81,10 @@ class Board:
                 latency_text(episode.latency_s, episode.budget_s, is_late=not episode.is_on_time),
                 solved_text(episode.solved) if episode.is_answered else Text(_short(episode.error), "red"),
             )
-        bar = ProgressBar(total=self._planned, completed=len(self._ended), width=40)
-        return Group(self._counts(), bar, table)
+        head = Table.grid()
+        head.add_row(self._counts())
+        head.add_row(ProgressBar(total=self._planned, completed=len(self._ended), width=40))
+        return Group(head, table)
 
 
 def print_report(console: Console, episodes: Sequence[Episode], store: Path) -> None:

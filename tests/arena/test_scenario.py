@@ -18,8 +18,8 @@ def test_replicas_share_a_model_and_have_names_of_their_own() -> None:
     specs = fleet_specs(["llama-3.1-8b"], replicas=2, scheduling_policy="fcfs")
 
     assert [(spec.name, spec.model) for spec in specs] == [
+        ("llama-3.1-8b-0", "llama-3.1-8b"),
         ("llama-3.1-8b-1", "llama-3.1-8b"),
-        ("llama-3.1-8b-2", "llama-3.1-8b"),
     ]
     assert {spec.profile.scheduling_policy for spec in specs} == {"fcfs"}
 

@@ -63,10 +63,10 @@ def test_the_written_configuration_has_every_replica(config: Path) -> None:
     settings = load_settings(config)
 
     assert [(endpoint.name, endpoint.model, endpoint.priority) for endpoint in settings.endpoints] == [
+        ("llama-3.2-3b-0", "llama-3.2-3b", True),
         ("llama-3.2-3b-1", "llama-3.2-3b", True),
-        ("llama-3.2-3b-2", "llama-3.2-3b", True),
+        ("deepseek-r1-32b-0", "deepseek-r1-32b", True),
         ("deepseek-r1-32b-1", "deepseek-r1-32b", True),
-        ("deepseek-r1-32b-2", "deepseek-r1-32b", True),
     ]
 
 

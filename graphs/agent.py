@@ -48,12 +48,16 @@ class AgentStep:
         if recorder.remaining_s() <= 0:
             return _left_out(task, recorder)
         call = _StepCall(self._services, task)
+        recorder.in_flight += 1
         try:
             return await call.run(config)
         except asyncio.CancelledError as error:
             call.record_failure(error)
-            self._services.close_run_soon(task["run"]["trace_id"], "cancelled", error)
+            if recorder.in_flight == 1:
+                self._services.close_run_soon(task["run"]["trace_id"], "cancelled", error)
             raise
+        finally:
+            recorder.in_flight -= 1
 
 
 class _StepCall:
@@ -94,7 +98,8 @@ class _StepCall:
 
     def _slot(self) -> Slot:
         task = self._task
-        texts = [self._run["question"], *(peer["text"] for peer in task["peers"])]
+        history = [turn["content"] for turn in self._run["history"]]
+        texts = [*history, self._run["question"], *(peer["text"] for peer in task["peers"])]
         return Slot(
             topology=self._run["topology"],
             kind=self._kind,
@@ -124,7 +129,8 @@ class _StepCall:
             role=self._role,
             task=self._task["task"],
             strategy=strategy,
-            peers=[_as_peer(peer, self._task) for peer in self._task["peers"] if peer["text"]],
+            peers=[PeerAnswer(author=_author(peer), text=peer["text"]) for peer in self._shown()],
+            own=self._own_author(),
             history=self._run["history"],
         )
         return ChatRequest(
@@ -135,6 +141,13 @@ class _StepCall:
             context=self._context(choice),
             expected_output_tokens=strategy.expected_output_tokens,
         )
+
+    def _shown(self) -> list[Draft]:
+        return [peer for peer in self._task["peers"] if peer["text"]]
+
+    def _own_author(self) -> str:
+        own = [] if self._kind == JUDGE else [p for p in self._shown() if p["seat"] == self._task["seat"]]
+        return _author(own[-1]) if own else ""
 
     def _max_tokens(self, choice: StepChoice, texts: Sequence[str]) -> int:
         """The strategy's limit, or what the smallest candidate's context leaves; a rough count needs slack."""
@@ -297,11 +310,9 @@ def _left_out(task: AgentTask, recorder: RunRecorder) -> Draft:
     )
 
 
-def _as_peer(peer: Draft, task: AgentTask) -> PeerAnswer:
-    is_own = task["task"] != JUDGE and peer["seat"] == task["seat"]
-    return PeerAnswer(
-        author="your own" if is_own else f"{peer['role']} {peer['seat'] + 1}", text=peer["text"]
-    )
+def _author(draft: Draft) -> str:
+    """The same for every reader, so that all of a round share one prompt prefix."""
+    return f"{draft['role']} {draft['seat'] + 1}"
 
 
 def _earlier(error: BaseException) -> tuple[EndpointError, ...]:

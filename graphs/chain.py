@@ -1,4 +1,4 @@
-"""Chain: agent k sees the output of agent k - 1; the last one answers.
+"""Chain: agent k sees the output of agent k - 1 (of the last one that did not fail); the last one answers.
 
 ::
 
@@ -44,7 +44,8 @@ def build_chain(kit: TopologyKit) -> StateGraph[Any, Any, Any, Any]:
         if seat == agents:
             return CLOSE
         after = agents - 1 - seat
-        peers = state["drafts"][-1:] if seat else []
+        drafts = state.get("drafts", [])
+        peers = drafts[max((place for place, draft in enumerate(drafts) if draft["text"]), default=0) :]
         task = "build_on" if peers else "alone"
         return [kit.task(state, seat, task=task, peers=peers, calls_after=after, is_last=after == 0)]
 

@@ -77,20 +77,21 @@ class TopologyKit:
         Args:
             state: the topology's state.
             seat: 0-based seat.
-            task: one of `inframind.graphs.prompts.TASKS`.
+            task: one of `inframind.graphs.prompts.TASKS`; where the drafts that it speaks of failed, another.
             round_number: 1-based round.
-            peers: drafts that it is shown.
+            peers: drafts that it waits for and is shown, where they have text.
             calls_after: calls that must follow this one, one after the other, the judge apart.
             is_last: whether nothing but the judge can follow.
         """
         judged = self.is_judged(state)
+        shown = [peer for peer in peers if peer["text"]]
         return Send(
             AGENT,
             AgentTask(
                 run=state["run"],
                 seat=seat,
                 round=round_number,
-                task=task,
+                task=_fitting_task(task, seat, shown) if peers else task,
                 peers=list(peers),
                 depth_left=calls_after + int(judged),
                 is_final=is_last and not judged,
@@ -150,7 +151,7 @@ class TopologyKit:
             recorder.query,
             self.spec,
             round_number=number,
-            agreement=agreement(drafts) or 0.0,
+            agreement=(agreement(drafts) or 0.0) if len(drafts) > 1 else 0.0,
             stagnation=stagnation(drafts_of_round(state, number - 1), drafts) if number > 1 else 0.0,
             snapshot=self._services.fleet.snapshot(),
             deadline=recorder.deadline,
@@ -159,6 +160,14 @@ class TopologyKit:
         recorder.decisions.append(decision)
         announce("pace", trace_id=recorder.trace_id, choice=decision.action, reason=decision.reason)
         return {"round": number + int(stays)}
+
+
+def _fitting_task(task: str, seat: int, shown: Sequence[Draft]) -> str:
+    """The task, unless the drafts that it speaks of are not there because their calls failed."""
+    if not shown:
+        return "alone"
+    has_own = any(peer["seat"] == seat for peer in shown)
+    return task if has_own or task != "debate" else "build_on"
 
 
 def team_size(state: TopologyState) -> int:

@@ -40,7 +40,7 @@ class PeerAnswer:
     """An answer that a step is shown.
 
     Attributes:
-        author: whose it is, such as ``Mathematician`` or ``your own``.
+        author: whose it is, such as ``Mathematician 2``; the same for every reader.
         text: what they wrote.
     """
 
@@ -70,6 +70,7 @@ class PromptBuilder:
         task: str,
         strategy: StrategySpec,
         peers: Sequence[PeerAnswer] = (),
+        own: str = "",
         history: Sequence[Message] = (),
     ) -> list[Message]:
         """Messages of one step.
@@ -81,21 +82,23 @@ class PromptBuilder:
             task: one of `TASKS`.
             strategy: decides how much is written.
             peers: answers that the step is shown, oldest first.
+            own: author of the answer among them that is the step's own, or "".
             history: earlier turns of the conversation.
         """
         parts = [f"{QUESTION_HEADING}\n{question}"]
         if peers:
             shown = "\n\n".join(f"[{peer.author}]\n{self._shorten(peer.text)}" for peer in peers)
             parts.append(f"{PEERS_HEADING}\n{shown}")
-        parts.append(self._part(domain, role, task, strategy))
+        parts.append(self._part(domain, role, task, strategy, own if len(peers) > 1 else ""))
         return [
             {"role": "system", "content": SYSTEM},
             *history,
             {"role": "user", "content": "\n\n".join(parts)},
         ]
 
-    def _part(self, domain: str, role: str, task: str, strategy: StrategySpec) -> str:
-        lines = [self._roles[role].prompt, _TASKS[task], strategy.instruction, FORMAT_RULES[domain]]
+    def _part(self, domain: str, role: str, task: str, strategy: StrategySpec, own: str) -> str:
+        which = f"Your own earlier answer is the one marked [{own}]." if own else ""
+        lines = [self._roles[role].prompt, which, _TASKS[task], strategy.instruction, FORMAT_RULES[domain]]
         return f"{TASK_HEADING}\n" + "\n".join(line for line in lines if line)
 
     def _shorten(self, text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from inframind.errors import ConfigError
 
@@ -26,6 +26,9 @@ class RoleSpec(BaseModel):
     """Who the agent is and what it looks at; nothing about length or format."""
     domains: tuple[str, ...]
     """Domains that may seat it; empty for roles that are only used by name, such as the judge."""
+
+
+_ROLES = TypeAdapter(tuple[RoleSpec, ...])
 
 
 def default_roles() -> tuple[RoleSpec, ...]:
@@ -54,13 +57,13 @@ def parse_roles(text: str, where: str) -> tuple[RoleSpec, ...]:
     """
     try:
         tables = tomllib.loads(text).get("roles", [])
-        return tuple(RoleSpec.model_validate(table) for table in tables)
+        return _ROLES.validate_python(tables)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(where, "", f"not valid TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{where}: roles.{field}", first["input"], first["msg"]) from error
+        field = ".".join(["roles", *(str(part) for part in first["loc"])])
+        raise ConfigError(f"{where}: {field}", first["input"], first["msg"]) from error
 
 
 def merge_roles(*catalogues: Iterable[RoleSpec]) -> Mapping[str, RoleSpec]:

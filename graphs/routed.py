@@ -11,15 +11,16 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
 
-from inframind.errors import DeadlineExceeded, FleetExhausted, InvalidBudget, InvalidQuestion
+from inframind.errors import DeadlineExceeded, FleetExhausted, InfraMindError, InvalidBudget, InvalidQuestion
 from inframind.fleet.clock import Deadline
 from inframind.graphs.domains import guess_domain, require_domain
 from inframind.graphs.kit import Node, TopologyKit, Update
 from inframind.graphs.portal import Portal
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.registry import TopologyRegistry
-from inframind.graphs.services import RunDefaults, Services, announce, query_of
+from inframind.graphs.services import RunDefaults, Services, announce
 from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState, Run
+from inframind.router.decide import Plan
 from inframind.traces.records import Status
 
 PLAN, RESPOND = "plan", "respond"
@@ -59,20 +60,29 @@ class _Nodes:
         services = self._services
         context = get_runtime(RouteContext).context or RouteContext()
         run, deadline = self._new_run(state, context)
+        await services.fleet.watch()
         recorder = services.open_run(run, deadline, context.metadata)
-        plan, decision = services.decider.plan(
-            query_of(run),
-            services.fleet.snapshot(),
-            deadline,
+        try:
+            plan = self._decide(recorder, context)
+        except InfraMindError as error:
+            await services.close_run(run["trace_id"], "failed", error=error)
+            raise
+        run["topology"], run["team"] = plan.topology.name, list(plan.team)
+        announce("plan", trace_id=run["trace_id"], topology=plan.topology.name, team=list(plan.team))
+        return {"run": run, "final": None}
+
+    def _decide(self, recorder: RunRecorder, context: RouteContext) -> Plan:
+        plan, decision = self._services.decider.plan(
+            recorder.query,
+            self._services.fleet.snapshot(),
+            recorder.deadline,
             decision_id=recorder.new_decision_id(),
             topology=context.topology,
             team_size=context.team_size,
         )
         recorder.decisions.append(decision)
         recorder.topology, recorder.team = plan.topology.name, plan.team
-        run["topology"], run["team"] = plan.topology.name, list(plan.team)
-        announce("plan", trace_id=run["trace_id"], topology=plan.topology.name, team=list(plan.team))
-        return {"run": run, "final": None}
+        return plan
 
     async def respond(self, state: RoutedState, config: RunnableConfig) -> Update:
         """Answer with what the topology came to, and store the trace before saying so."""
@@ -156,11 +166,15 @@ def require_question(question: object, defaults: RunDefaults) -> str:
             f"has {len(question):,} characters, more than {limit:,}",
             "shorten it, or raise run.max_question_chars and use models with a longer context",
         )
+    return _require_unicode(question)
+
+
+def _require_unicode(text: str) -> str:
     try:
-        question.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         raise InvalidQuestion("holds lone surrogates", "decode its bytes as UTF-8 first") from error
-    return question
+    return text
 
 
 def _question_of(messages: Sequence[AnyMessage], defaults: RunDefaults) -> tuple[str, list[dict[str, str]]]:
@@ -172,7 +186,9 @@ def _question_of(messages: Sequence[AnyMessage], defaults: RunDefaults) -> tuple
     turns = [message for message in messages[:last] if isinstance(message, HumanMessage | AIMessage)]
     roles = {True: "user", False: "assistant"}
     history = [
-        {"role": roles[isinstance(turn, HumanMessage)], "content": turn.text} for turn in turns if turn.text
+        {"role": roles[isinstance(turn, HumanMessage)], "content": _require_unicode(turn.text)}
+        for turn in turns
+        if turn.text
     ]
     return require_question(messages[last].text, defaults), history
 

@@ -100,9 +100,9 @@ class Services:
         task.add_done_callback(self._writes.discard)
 
     async def drain(self) -> None:
-        """Wait for traces that are still being written."""
-        if self._writes:
-            await asyncio.gather(*self._writes)
+        """Wait for traces that the running loop is still writing."""
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(task for task in tuple(self._writes) if task.get_loop() is loop))
 
 
 def query_of(run: Run) -> Query:

@@ -160,7 +160,8 @@ class PaceView:
         topology: the topology's spec.
         round: rounds done so far.
         rounds_left: rounds that may still be run.
-        agreement: share of the answers that equal the most frequent one, 0 to 1.
+        agreement: share of the answers that equal the most frequent one, 0 to 1; 0 for a single agent, who
+            has nobody to agree with.
         stagnation: share of the agents whose answer did not change in the last round, 0 to 1; 0 after round 1.
         budget_s: the whole budget.
         remaining_s: what is left of it.

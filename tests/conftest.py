@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
+from inframind.plugin.config import settings_from
+from inframind.plugin.mind import InfraMind
 
 
 @dataclass(frozen=True)
@@ -190,3 +194,63 @@ async def serve() -> AsyncIterator[Servers]:
     """``server = await serve(script)``: a server on loopback that answers by the script."""
     async with AsyncExitStack() as stack:
         yield Servers(stack)
+
+
+Say = Callable[[Asked], str]
+
+
+def speaking(say: Say) -> Script:
+    """A script that streams what ``say`` makes of each request, word by word; metrics pages are not found."""
+
+    async def script(wire: Wire) -> None:
+        if wire.asked.body is None:
+            await wire.fail(404)
+        else:
+            await wire.answer(*re.findall(r"\S+\s*", say(wire.asked)) or [""])
+
+    return script
+
+
+class Minds:
+    """Makes `InfraMind`s on scripted servers; all are closed with the test, and must have let go of all slots."""
+
+    def __init__(self, serve: Servers) -> None:
+        self._serve = serve
+        self.made: list[InfraMind] = []
+
+    async def __call__(
+        self, *scripts: Script, settings: dict[str, Any] | None = None, **options: Any
+    ) -> InfraMind:
+        """One model of 8 billion parameters per script, named m0, m1 and so on."""
+        servers = [await self._serve(script) for script in scripts]
+        endpoints = [
+            {"name": f"e{i}", "base_url": server.base_url, "model": f"m{i}", "metrics": False}
+            for i, server in enumerate(servers)
+        ]
+        values: dict[str, Any] = {"policy": {"seed": 1}, "endpoints": endpoints, "traces": {"url": "memory:"}}
+        mind = InfraMind(settings_from({**values, **(settings or {})}), **options)
+        mind.servers = servers  # type: ignore[attr-defined]
+        self.made.append(mind)
+        return mind
+
+    async def aclose(self) -> None:
+        for mind in self.made:
+            loads = mind.fleet.snapshot().loads.values()
+            assert [(load.in_flight, load.in_flight_tokens, load.waiting_here) for load in loads] == [
+                (0, 0, 0) for _ in loads
+            ]
+            await mind.aclose()
+
+
+@pytest.fixture
+async def make_mind(serve: Servers) -> AsyncIterator[Minds]:
+    """``mind = await make_mind(script, ...)``: an `InfraMind` on scripted servers (``mind.servers``)."""
+    minds = Minds(serve)
+    yield minds
+    await minds.aclose()
+
+
+@pytest.fixture
+def say() -> Callable[[Say], Script]:
+    """``say(lambda asked: "...")``: a script that answers with text."""
+    return speaking

@@ -40,9 +40,7 @@ def test_waiting_does_not_change_what_can_still_be_saved(
 ) -> None:
     now = slack_priority(NOW_S, remaining_s, work_s)
     then = slack_priority(NOW_S + later_s, remaining_s - later_s, work_s)
-    if remaining_s - later_s >= work_s:
-        assert abs(now - then) <= 1
-    elif remaining_s < work_s:
+    if remaining_s - later_s >= work_s or remaining_s < work_s:
         assert abs(now - then) <= 1
     else:
         assert then - now >= 2**30 - 1

@@ -76,11 +76,11 @@ def since(text: str, clock: Clock) -> float:
 
 def list_traces(place: StorePlace, query: TraceQuery, *, as_json: bool, console: Console) -> None:
     """Print a table, or one JSON object a line."""
-    summaries, total = asyncio.run(_summaries(place, query))
     if as_json:
         for line in asyncio.run(_encoded(place, query)):
             typer.echo(line)
         return
+    summaries, total = asyncio.run(_summaries(place, query))
     if not summaries:
         console.print("no traces match" if total else "no traces yet; `inframind run` makes one")
         return

@@ -15,7 +15,7 @@ from inframind.fleet.pool import failed_attempts
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.graphs.agreement import agreement
 from inframind.graphs.domains import find_answer
-from inframind.graphs.model import StepModel
+from inframind.graphs.model import StepCall
 from inframind.graphs.prompts import PeerAnswer
 from inframind.graphs.recorder import RunRecorder
 from inframind.graphs.roles import JUDGE_ROLE
@@ -81,7 +81,7 @@ class _StepCall:
         choice = self._decide(slot, snapshot)
         announce("step_start", **self._labels(), model=choice.model, strategy=choice.strategy)
         request = self._request(choice)
-        model = StepModel.carrying(
+        call = StepCall(
             request,
             choice.models,
             fleet=self._services.fleet,
@@ -90,7 +90,7 @@ class _StepCall:
             is_final=self._task["is_final"],
         )
         try:
-            completion, message_id = await model.run(config)
+            completion, message_id = await call.run(config)
         except InfraMindError as error:
             return self.record_failure(error)
         self._learn(completion, slot, snapshot)

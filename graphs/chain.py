@@ -15,7 +15,7 @@ from typing import Any
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
-from inframind.graphs.kit import AGENT, TopologyKit, team_size
+from inframind.graphs.kit import AGENT, Path, TopologyKit, team_size
 from inframind.graphs.state import TopologyState
 from inframind.router.topology import CallGraph, TopologySpec, call_name
 
@@ -52,7 +52,7 @@ def build_chain(kit: TopologyKit) -> StateGraph[Any, Any, Any, Any]:
     graph = kit.new_graph()
     graph.add_node(AGENT, kit.agent)
     graph.add_node(CLOSE, kit.close)
-    graph.add_conditional_edges(START, ask_next, [AGENT, CLOSE])
-    graph.add_conditional_edges(AGENT, ask_next, [AGENT, CLOSE])
+    graph.add_conditional_edges(START, Path(ask_next), [AGENT, CLOSE])
+    graph.add_conditional_edges(AGENT, Path(ask_next), [AGENT, CLOSE])
     graph.add_edge(CLOSE, END)
     return graph

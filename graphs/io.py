@@ -16,7 +16,7 @@ from typing import Any
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
-from inframind.graphs.kit import AGENT, TopologyKit, team_size
+from inframind.graphs.kit import AGENT, Path, TopologyKit, team_size
 from inframind.graphs.state import TopologyState
 from inframind.router.topology import JUDGE, CallGraph, TopologySpec, call_name
 
@@ -50,7 +50,7 @@ def build_isolated(kit: TopologyKit, *, task: str) -> StateGraph[Any, Any, Any, 
     graph = kit.new_graph()
     graph.add_node(AGENT, kit.agent)
     graph.add_node(JUDGE, kit.judge)
-    graph.add_conditional_edges(START, ask_everyone, [AGENT])
+    graph.add_conditional_edges(START, Path(ask_everyone), [AGENT])
     graph.add_edge(AGENT, JUDGE)
     graph.add_edge(JUDGE, END)
     return graph

@@ -6,9 +6,14 @@ itself and never to another chat model, because a nested model run would be coun
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    BaseCallbackManager,
+    CallbackManagerForLLMRun,
+)
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
@@ -25,46 +30,71 @@ NOSTREAM = "nostream"
 """LangGraph's tag for calls whose tokens a message stream must not show."""
 
 
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """One decided call on its way to the fleet.
+
+    Attributes:
+        request: what to ask.
+        models: candidates in order, the decided one first.
+        fleet: who is asked.
+        deadline: of the whole run.
+        priority: lower is sooner.
+        is_final: whether its text is the run's answer, and may be streamed to whoever listens.
+    """
+
+    request: ChatRequest
+    models: tuple[str, ...]
+    fleet: Fleet
+    deadline: Deadline
+    priority: int
+    is_final: bool
+
+    async def run(self, config: RunnableConfig) -> tuple[Completion, str]:
+        """Make the call within the graph's run.
+
+        A LangChain model run is opened only where a callback would see it: it costs as much as a third of the
+        call itself.
+
+        Returns:
+            The completion, and the id under which its message was streamed ("" when nobody listened).
+        """
+        if not _has_listeners(config):
+            return await self.send(), ""
+        tags = [*(config.get("tags") or ()), *(() if self.is_final else (NOSTREAM,))]
+        prompt = [_to_langchain(message) for message in self.request.messages]
+        model = StepModel.carrying(self)
+        message = await model.ainvoke(prompt, {**config, "tags": tags, "run_name": self.models[0]})
+        return model.completion, message.id or ""
+
+    async def send(self, on_delta: OnDelta | None = None) -> Completion:
+        """Make the call."""
+        return await self.fleet.complete(
+            self.request, self.models, self.deadline, priority=self.priority, on_delta=on_delta
+        )
+
+
 class StepModel(BaseChatModel):
-    """Carries one decided call to the fleet, and keeps its `Completion`."""
+    """Carries one `StepCall`, and keeps its `Completion`."""
 
     model_name: str
     """Model that was decided on."""
 
-    _fleet: Fleet = PrivateAttr()
-    _request: ChatRequest = PrivateAttr()
-    _models: tuple[str, ...] = PrivateAttr()
-    _deadline: Deadline = PrivateAttr()
-    _priority: int = PrivateAttr()
-    _is_final: bool = PrivateAttr()
+    _call: StepCall = PrivateAttr()
     _completion: Completion | None = PrivateAttr(default=None)
 
     @classmethod
-    def carrying(
-        cls,
-        request: ChatRequest,
-        models: tuple[str, ...],
-        *,
-        fleet: Fleet,
-        deadline: Deadline,
-        priority: int,
-        is_final: bool,
-    ) -> StepModel:
-        """A model for one call; ``models`` are the candidates in order, the decided one first."""
-        model = cls(model_name=models[0], cache=False)
-        model._fleet, model._request, model._models = fleet, request, models
-        model._deadline, model._priority, model._is_final = deadline, priority, is_final
+    def carrying(cls, call: StepCall) -> StepModel:
+        """A model for one call."""
+        model = cls(model_name=call.models[0], cache=False)
+        model._call = call
         return model
 
-    async def run(self, config: RunnableConfig) -> tuple[Completion, str]:
-        """Make the call within the graph's run; returns the completion and the id of its message."""
-        tags = list(config.get("tags") or ())
-        if not self._is_final:
-            tags.append(NOSTREAM)
-        prompt = [_to_langchain(message) for message in self._request.messages]
-        message = await self.ainvoke(prompt, {**config, "tags": tags, "run_name": self.model_name})
+    @property
+    def completion(self) -> Completion:
+        """What came of the call, once it has been made."""
         assert self._completion is not None
-        return self._completion, message.id or ""
+        return self._completion
 
     @property
     def _llm_type(self) -> str:
@@ -81,13 +111,8 @@ class StepModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         message_id = f"lc_run--{run_manager.run_id}" if run_manager else None
-        self._completion = await self._fleet.complete(
-            self._request,
-            self._models,
-            self._deadline,
-            priority=self._priority,
-            on_delta=_teller(run_manager, message_id) if self._is_final and run_manager else None,
-        )
+        on_delta = _teller(run_manager, message_id) if run_manager and self._call.is_final else None
+        self._completion = await self._call.send(on_delta)
         return ChatResult(generations=[ChatGeneration(message=to_message(self._completion, message_id))])
 
     def _generate(
@@ -98,6 +123,14 @@ class StepModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         raise NotImplementedError("a step is carried on the event loop; the graph's sync door brings one")
+
+
+def _has_listeners(config: RunnableConfig) -> bool:
+    """Whether any callback handler would see a model run under this config."""
+    callbacks = config.get("callbacks")
+    if isinstance(callbacks, BaseCallbackManager):
+        return bool(callbacks.handlers or callbacks.inheritable_handlers)
+    return bool(callbacks)
 
 
 def to_message(completion: Completion, message_id: str | None = None) -> AIMessage:

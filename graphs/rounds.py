@@ -8,7 +8,7 @@ from typing import Any
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
-from inframind.graphs.kit import AGENT, PACE, TopologyKit, current_round, last_round, team_size
+from inframind.graphs.kit import AGENT, PACE, Path, TopologyKit, current_round, last_round, team_size
 from inframind.graphs.state import Draft, TopologyState
 from inframind.router.topology import JUDGE
 
@@ -51,8 +51,8 @@ def build_rounds(kit: TopologyKit, *, task: str, visible: Visible) -> StateGraph
     graph.add_node(AGENT, kit.agent)
     graph.add_node(PACE, kit.pace)
     graph.add_node(JUDGE, kit.judge)
-    graph.add_conditional_edges(START, first_round, [AGENT])
+    graph.add_conditional_edges(START, Path(first_round), [AGENT])
     graph.add_edge(AGENT, PACE)
-    graph.add_conditional_edges(PACE, next_round_or_judge, [AGENT, JUDGE])
+    graph.add_conditional_edges(PACE, Path(next_round_or_judge), [AGENT, JUDGE])
     graph.add_edge(JUDGE, END)
     return graph

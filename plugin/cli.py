@@ -181,6 +181,9 @@ def simulate(
         typer.Option("--models", "-m", help="Model to serve; repeat for more. Default: all five."),
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="Servers per model.")] = 1,
+    port_base: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the first server, the others follow; 0: free ones.")
+    ] = 0,
     speed: Annotated[float, typer.Option(min=0.001, help="Simulated seconds per second.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of all replies.")] = 0,
     items: Annotated[
@@ -194,7 +197,7 @@ def simulate(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
 ) -> None:
-    """Serve simulated vLLM servers on free loopback ports until Ctrl-C.
+    """Serve simulated vLLM servers on loopback ports until Ctrl-C.
 
     Speeds are those of real models; answers are made up, but for the questions in --items, which the models get
     right as often as their sizes suggest.
@@ -209,6 +212,7 @@ def simulate(
     simulate(
         models or (),
         replicas=replicas,
+        port_base=port_base,
         speed=speed,
         seed=seed,
         items_file=items,

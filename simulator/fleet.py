@@ -58,7 +58,8 @@ class SimulatedFleet:
         model: thinks of the answers of all of them.
         seed: of all replies; added to each spec's own.
         speed: simulated seconds per second of the clock.
-        host: address to bind; ports are free ones.
+        host: address to bind.
+        port_base: port of the first server, the others follow; 0 takes free ones.
         clock: must agree with the running loop.
 
     Attributes:
@@ -74,13 +75,16 @@ class SimulatedFleet:
         seed: int = 0,
         speed: float = 1.0,
         host: str = "127.0.0.1",
+        port_base: int = 0,
         clock: Clock | None = None,
     ) -> None:
         names = [spec.name for spec in specs]
         if len(set(names)) != len(names) or not names:
             raise ConfigError("specs", names, "give at least one spec, and each a name of its own")
         self._specs = [replace(spec, seed=spec.seed + seed) for spec in specs]
-        self._model, self._speed, self._host = model, speed, host
+        if port_base and not 1 <= port_base <= 65536 - len(names):
+            raise ConfigError("port_base", port_base, f"leave room for {len(names)} ports below 65536")
+        self._model, self._speed, self._host, self._port_base = model, speed, host, port_base
         self._clock = clock or SystemClock()
         self._tasks: list[asyncio.Task[None]] = []
         self._uvicorns: list[_QuietServer] = []
@@ -90,7 +94,7 @@ class SimulatedFleet:
     async def __aenter__(self) -> Self:
         """Bind every port first, then serve; returns once all servers answer."""
         apps = [create_app(spec, self._model, self._clock, speed=self._speed) for spec in self._specs]
-        sockets = [_bind(self._host) for _ in self._specs]
+        sockets = self._bind_all()
         self._uvicorns = [_QuietServer(_config(app)) for app in apps]
         self._tasks = [
             asyncio.create_task(server.serve(sockets=[bound]))
@@ -102,6 +106,23 @@ class SimulatedFleet:
         self.base_urls = MappingProxyType(dict(zip(names, urls, strict=True)))
         self.servers = MappingProxyType(dict(zip(names, [app.state.server for app in apps], strict=True)))
         return self
+
+    def _bind_all(self) -> list[socket.socket]:
+        """Sockets for all servers, or for none.
+
+        Raises:
+            ConfigError: a port of the wanted range is taken.
+        """
+        bound: list[socket.socket] = []
+        for index in range(len(self._specs)):
+            port = self._port_base + index if self._port_base else 0
+            try:
+                bound.append(_bind(self._host, port))
+            except OSError as error:
+                for other in bound:
+                    other.close()
+                raise ConfigError("port_base", self._port_base, f"port {port}: {error.strerror}") from error
+        return bound
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -260,8 +281,12 @@ def _config(app: object) -> uvicorn.Config:
     )
 
 
-def _bind(host: str) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((host, 0))
+    try:
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
     return bound

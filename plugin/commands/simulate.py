@@ -24,6 +24,7 @@ def simulate(
     models: Sequence[str],
     *,
     replicas: int,
+    port_base: int,
     speed: float,
     seed: int,
     items_file: Path | None,
@@ -35,7 +36,8 @@ def simulate(
     """Serve until SIGINT or SIGTERM, which is how a server in the foreground is meant to end."""
     specs = fleet_specs(models, replicas=replicas, scheduling_policy=scheduling_policy)
     items: tuple[Item, ...] = load_items(items_file) if items_file else ()
-    fleet = SimulatedFleet(specs, LatentDifficultyModel(AnswerKey(items)), seed=seed, speed=speed)
+    model = LatentDifficultyModel(AnswerKey(items))
+    fleet = SimulatedFleet(specs, model, seed=seed, speed=speed, port_base=port_base)
     asyncio.run(_serve(fleet, specs, config, force=force, console=console))
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -195,6 +196,15 @@ def test_reading_a_store_that_is_not_there_does_not_create_it(config: Path, tmp_
     assert result.exit_code == 2
     assert "no such file" in result.stderr
     assert not (tmp_path / "typo.db").exists()
+
+
+def test_a_port_that_is_taken_is_named(config: Path) -> None:
+    taken = urlsplit(load_settings(config).endpoints[0].base_url).port
+
+    result = CLI.invoke(app, ["simulate", "-m", "llama-3.2-3b", "--port-base", str(taken)])
+
+    assert result.exit_code == 2
+    assert f"port {taken}: Address already in use" in result.stderr
 
 
 def test_a_configuration_is_not_overwritten_by_a_second_fleet(config: Path) -> None:

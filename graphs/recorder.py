@@ -105,6 +105,7 @@ class RunRecorder:
             skips=tuple(self.skips),
             answer=final.answer if final else "",
             text=final.text if final else "",
+            final_step_id=final.step_id if final else None,
             status=status,
             error=type(error).__name__ if error else "",
             error_detail=str(error) if error else "",

@@ -9,7 +9,7 @@ from typing import Any
 
 from langgraph.config import get_stream_writer
 
-from inframind.errors import ConfigError
+from inframind.errors import ConfigError, InfraMindError
 from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.pool import Fleet
 from inframind.graphs.prompts import PromptBuilder
@@ -91,6 +91,8 @@ class Services:
         """End a run and store its trace; durable when this returns. Does nothing for a run that has ended."""
         recorder = self._runs.pop(trace_id, None)
         if recorder is not None:
+            if isinstance(error, InfraMindError):
+                error.about_trace(trace_id)
             await self.store.put(recorder.freeze(status, final=final, error=error))
 
     def close_run_soon(self, trace_id: str, status: Status, error: BaseException) -> None:

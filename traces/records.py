@@ -203,6 +203,7 @@ class Trajectory:
         skips: planned calls that were left out, with the reason.
         answer: the final answer, extracted; "" when there is none.
         text: the full text that the answer was extracted from.
+        final_step_id: the step that wrote it, or None when there is no answer.
         status: ``ok``, ``late`` (the deadline cut the run, or the answer came after it), ``failed`` or
             ``cancelled``.
         error: class name of the error that ended the run, or "".
@@ -227,6 +228,7 @@ class Trajectory:
     skips: tuple[Skip, ...] = ()
     answer: str = ""
     text: str = ""
+    final_step_id: int | None = None
     status: Status = "ok"
     error: str = ""
     error_detail: str = ""

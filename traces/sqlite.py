@@ -80,6 +80,7 @@ class SqliteStore:
         _check_options(self.path, synchronous, busy_timeout_s)
         self._engine = _engine(self.path, synchronous, busy_timeout_s)
         self._writing = self._engine.execution_options(begin="IMMEDIATE")
+        self._connection: Connection | None = None
         self._open_schema()
         self._commits = GroupCommit(self._commit, "inframind-trace-writer")
         self._readers = ThreadPoolExecutor(_READERS, "inframind-trace-reader")
@@ -172,9 +173,24 @@ class SqliteStore:
     def _commit(self, writes: Sequence[Write]) -> None:
         """One transaction; neighbours with the same statement go to SQLite together."""
         statements = [pair for write in writes for pair in write]
-        with self._sql_errors("write"), self._writing.begin() as connection:
+        with self._sql_errors("write"), self._writer() as connection, connection.begin():
             for statement, pairs in groupby(statements, key=lambda pair: pair[0]):
                 connection.execute(statement, [row for _, row in pairs])
+
+    @contextmanager
+    def _writer(self) -> Iterator[Connection]:
+        """The writer thread's own connection, kept from batch to batch, and replaced after an error.
+
+        Taking one from the pool and giving it back costs as much as the commit itself.
+        """
+        connection, self._connection = self._connection or self._writing.connect(), None
+        try:
+            yield connection
+        except BaseException:
+            connection.invalidate()
+            connection.close()
+            raise
+        self._connection = connection
 
     def _open_schema(self) -> None:
         try:
@@ -189,6 +205,8 @@ class SqliteStore:
     def _shut_down(self) -> None:
         self._commits.close()
         self._readers.shutdown(wait=True)
+        if self._connection is not None:
+            self._connection.close()
         self._engine.dispose()
 
     @contextmanager

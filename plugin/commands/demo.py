@@ -173,8 +173,7 @@ def _grader(item: Item) -> Grader:
 
 
 def _answering_step(trajectory: Trajectory) -> Step:
-    """The last step that wrote the final text."""
-    return next(step for step in reversed(trajectory.steps) if step.text == trajectory.text)
+    return next(step for step in trajectory.steps if step.step_id == trajectory.final_step_id)
 
 
 def _call(step: Step) -> Call:

@@ -35,7 +35,19 @@ from typing import ClassVar
 
 
 class InfraMindError(Exception):
-    """Base of everything that InfraMind raises on purpose."""
+    """Base of everything that InfraMind raises on purpose.
+
+    Attributes:
+        trace_id: the run that this error ended, or "" when there was none; `about_trace` sets it.
+    """
+
+    trace_id: str = ""
+
+    def about_trace(self, trace_id: str) -> None:
+        """Say which run this error ended; the traceback then says how to look at it."""
+        if not self.trace_id:
+            self.add_note(f"trace {trace_id}: see `inframind explain {trace_id}`")
+        self.trace_id = trace_id
 
 
 class CallerError(InfraMindError):

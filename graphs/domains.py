@@ -12,8 +12,9 @@ _CODE = re.compile(
     r"```|\bdef \w+\(|\bfunction\b.*\breturn|\b(python|javascript|rust|sql|regex|unit test)\b", re.I
 )
 _MATH = re.compile(
-    r"\$|\\frac|\\sqrt|\b(how many|probability|times|plus|minus|remainder|integer|remainder|divided|equation|solve for|compute|evaluate|"
-    r"percent|triangle|polynomial|derivative|integral|primes?|sum of|product of)\b|\d\s*[-+*/^=]\s*\d",
+    r"\$|\\frac|\\sqrt|\d\s*[-+*/^=]\s*\d|"
+    r"\b(how many|probability|times|plus|minus|integer|remainder|divided|equation|solve for|compute|evaluate|"
+    r"percent|triangle|polynomial|derivative|integral|primes?|sum of|product of)\b",
     re.I,
 )
 _CHOICE = re.compile(r"^\s*\(?[A-D][).]\s", re.M)

@@ -11,7 +11,15 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
 
-from inframind.errors import DeadlineExceeded, FleetExhausted, InfraMindError, InvalidBudget, InvalidQuestion
+from inframind.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    FleetExhausted,
+    InfraMindError,
+    InvalidBudget,
+    InvalidQuestion,
+    StoreError,
+)
 from inframind.fleet.clock import Deadline
 from inframind.graphs.domains import guess_domain, require_domain
 from inframind.graphs.kit import Node, TopologyKit, Update
@@ -21,7 +29,8 @@ from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.services import RunDefaults, Services, announce
 from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState, Run
 from inframind.router.decide import Plan
-from inframind.traces.records import Status
+from inframind.traces.codec import encode
+from inframind.traces.records import Status, Trajectory
 
 PLAN, RESPOND = "plan", "respond"
 MOST_CHARS_PER_TOKEN = 8
@@ -59,6 +68,7 @@ class _Nodes:
         """Open the trace, and choose topology and team."""
         services = self._services
         context = get_runtime(RouteContext).context or RouteContext()
+        _require_plain(context)
         run, deadline = self._new_run(state, context)
         await services.fleet.watch()
         recorder = services.open_run(run, deadline, context.metadata)
@@ -102,7 +112,7 @@ class _Nodes:
         status: Status = "late" if recorder.is_late or recorder.remaining_s() < 0 else "ok"
         account = _account(recorder, final, status)
         await services.close_run(run["trace_id"], status, final=final)
-        announce("answer", **account)
+        announce("answer", **account, text=final.text)
         message = AIMessage(
             content=final.text, id=final.message_id or None, response_metadata={"inframind": account}
         )
@@ -135,6 +145,23 @@ class _Nodes:
                 f"has {len(question):,} characters, more than the longest context ({longest:,} tokens) holds",
                 "shorten it, or add an endpoint with a longer context_length",
             )
+
+
+def _require_plain(context: RouteContext) -> None:
+    """Refuse what could not be stored with the trace, before anything is spent on it."""
+    try:
+        encode(
+            Trajectory(
+                trace_id="",
+                question="",
+                question_id=context.question_id,
+                arrived_at_s=0.0,
+                budget_s=1.0,
+                metadata=context.metadata,
+            )
+        )
+    except StoreError as error:
+        raise ConfigError("question_id, metadata", "...", f"give plain JSON data: {error.detail}") from error
 
 
 def require_budget(budget_s: float) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from inframind.errors import ConfigError
 from inframind.fleet.breaker import BreakerConfig
@@ -24,7 +25,7 @@ ENV_PREFIX = "INFRAMIND_"
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class EndpointSection(EndpointSpec):
@@ -143,7 +144,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     endpoints: tuple[EndpointSection, ...] = Field(min_length=1)
@@ -228,6 +233,8 @@ def settings_from(values: Mapping[str, Any], *, base: Path | None = None) -> Set
         settings = Settings(**_anchored(dict(values), base) if base else values)
     except ValidationError as error:
         raise _config_error(error) from error
+    except SettingsError as error:
+        raise ConfigError("environment", f"{ENV_PREFIX}...", f"{error}; write JSON there") from error
     return settings
 
 
@@ -239,11 +246,15 @@ def _anchored(values: dict[str, Any], base: Path) -> dict[str, Any]:
     if isinstance(traces, dict) and str(traces.get("url", "")).startswith("sqlite:///"):
         place = Path(str(traces["url"]).removeprefix("sqlite:///"))
         values["traces"] = {**traces, "url": f"sqlite:///{base / place}"}
-    for endpoint in values.get("endpoints") or ():
-        if isinstance(endpoint, dict) and isinstance(endpoint.get("api_key_file"), str):
-            key_file = Path(endpoint["api_key_file"]).expanduser()
-            endpoint["api_key_file"] = str(base / key_file)
+    if isinstance(values.get("endpoints"), list | tuple):
+        values["endpoints"] = [_with_anchored_key(endpoint, base) for endpoint in values["endpoints"]]
     return values
+
+
+def _with_anchored_key(endpoint: object, base: Path) -> object:
+    if not isinstance(endpoint, dict) or not isinstance(endpoint.get("api_key_file"), str):
+        return endpoint
+    return {**endpoint, "api_key_file": str(base / Path(endpoint["api_key_file"]).expanduser())}
 
 
 def _config_error(error: ValidationError) -> ConfigError:
@@ -254,7 +265,9 @@ def _config_error(error: ValidationError) -> ConfigError:
         fix = "unknown key; remove it or correct its spelling"
     if first["type"] == "missing":
         fix = "this key is required; `inframind init` writes an example"
-    shown = "..." if "key" in field.rsplit(".", 1)[-1] else _shown(first["input"])
+    # An unknown key may be a misspelt secret, and a URL may hold a password: neither is repeated.
+    is_secret = first["type"] == "extra_forbidden" or re.search("key|url", field.rsplit(".", 1)[-1])
+    shown = "..." if is_secret else _shown(first["input"])
     more = f" ({len(others)} more problem{'s' if len(others) > 1 else ''})" if others else ""
     return ConfigError(field, shown, fix + more)
 

@@ -382,7 +382,9 @@ def test_one_client_serves_one_loop_after_another_and_two_at_once(serve_in_threa
 @pytest.fixture
 def serve_in_thread() -> Any:
     """Base URL of a server on a loop of its own."""
-    body = b'{"id": "a", "model": "tiny", "choices": [{"index": 0, "delta": {"content": "42"}, "finish_reason": "stop"}]}'
+    body = (
+        b'{"model": "tiny", "choices": [{"index": 0, "delta": {"content": "42"}, "finish_reason": "stop"}]}'
+    )
     answer = b"data: " + body + b"\n\ndata: [DONE]\n\n"
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % len(answer)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from typing import Any
 
@@ -21,9 +20,7 @@ BUILDER = PromptBuilder(ROLES, max_peer_chars=50)
 STRATEGIES = {strategy.name: strategy for strategy in DEFAULT_STRATEGIES}
 PEERS = [PeerAnswer(author="Solver 1", text="It is 7."), PeerAnswer(author="Critic 2", text="It is 8.")]
 
-FORBIDS_WORKING = re.compile(
-    r"without (showing )?any (working|steps|reasoning)|at once|no explanation|only the answer", re.I
-)
+FORBIDS_WORKING = re.compile(r"without (showing )?any (working|steps|reasoning)|at once|no explanation", re.I)
 WANTS_WORKING = re.compile(
     r"step by step|every step|show (your|the|all)|derive|verif|explain|in full|justify|prove", re.I
 )
@@ -83,7 +80,8 @@ def test_a_role_says_who_not_how_much_or_in_which_form(role: str) -> None:
 def test_plain_adds_nothing() -> None:
     plain = build("MathSolver", "Plain", "alone", "math")[-1]["content"]
     assert plain == (
-        f"Question:\nHow many?\n\nYour part:\n{ROLES['MathSolver'].prompt}\nAnswer the question.\n{FORMAT_RULES['math']}"
+        f"Question:\nHow many?\n\nYour part:\n{ROLES['MathSolver'].prompt}\n"
+        f"Answer the question.\n{FORMAT_RULES['math']}"
     )
 
 
@@ -96,7 +94,9 @@ def test_all_of_a_round_share_a_prefix_with_question_and_peers() -> None:
             ("Economist", "DeepThink", ""),
         ]
     ]
-    shared = os.path.commonprefix(prompts)
+    shared = "".join(
+        a for a, *rest in itertools.takewhile(lambda c: len(set(c)) == 1, zip(*prompts, strict=False))
+    )
     assert "How many?" in shared and "It is 7." in shared and "It is 8." in shared
     assert (
         "marked [Solver 1]" in prompts[0] and "marked [Critic 2]" in prompts[1] and "marked" not in prompts[2]

@@ -379,5 +379,5 @@ async def test_a_topology_of_ones_own_runs_like_the_others(make_mind: Any, say: 
     result, trace = await traced(mind, topology="Pair", team_size=2)
     assert (result.topology, result.answer, len(trace.steps), trace.serial_depth) == ("Pair", "1", 2, 2)
     assert all(step.strategy not in ("Flash", "Concise") for step in trace.steps)
-    auto = [d for d in (await traced(mind))[1].decisions if d.kind == "plan"][0]
+    auto = next(d for d in (await traced(mind))[1].decisions if d.kind == "plan")
     assert any(action.startswith("Pair/") for action in auto.actions)

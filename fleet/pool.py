@@ -172,9 +172,14 @@ class Fleet:
                         raise
                     failures.append(error)
                 else:
-                    return replace(completion, attempts=failed_attempts(failures, self._endpoint_models))
+                    return self._with_attempts(completion, failures)
         reason = "every candidate failed" if failures else "the breaker of every candidate is open"
         raise FleetExhausted(tuple(failures), reason=reason)
+
+    def _with_attempts(self, completion: Completion, failures: Sequence[EndpointError]) -> Completion:
+        if not failures:
+            return completion
+        return replace(completion, attempts=failed_attempts(failures, self._endpoint_models))
 
     async def _try(
         self,

@@ -265,8 +265,9 @@ def _config_error(error: ValidationError) -> ConfigError:
         fix = "unknown key; remove it or correct its spelling"
     if first["type"] == "missing":
         fix = "this key is required; `inframind init` writes an example"
-    # An unknown key may be a misspelt secret, and a URL may hold a password: neither is repeated.
-    is_secret = first["type"] == "extra_forbidden" or re.search("key|url", field.rsplit(".", 1)[-1])
+    # Text under an unknown key may be a misspelt secret, and a URL may hold a password: neither is repeated.
+    is_unknown_text = first["type"] == "extra_forbidden" and isinstance(first["input"], str)
+    is_secret = is_unknown_text or re.search("key|url", field.rsplit(".", 1)[-1])
     shown = "..." if is_secret else _shown(first["input"])
     more = f" ({len(others)} more problem{'s' if len(others) > 1 else ''})" if others else ""
     return ConfigError(field, shown, fix + more)

@@ -58,6 +58,7 @@ TOOL = {
     "function": {
         "name": "look_up",
         "description": "Looks up a run.",
+        "strict": True,  # otherwise vLLM takes any JSON for arguments
         "parameters": {"type": "object", "properties": {"fast": {"type": "boolean"}}, "required": ["fast"]},
     },
 }
@@ -233,7 +234,9 @@ async def test_a_tool_that_must_be_called_is_called_with_json(
         assert call["function"]["name"] == "look_up"
         assert call["id"]
         if answer.finish_reason != "length":
-            json.loads(call["function"]["arguments"])
+            arguments = json.loads(call["function"]["arguments"])
+            assert arguments.keys() == {"fast"}
+            assert isinstance(arguments["fast"], bool)
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])

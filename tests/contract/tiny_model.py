@@ -21,6 +21,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 CONTEXT_LENGTH = 16384
 VOCABULARY_SIZE = 512
@@ -86,6 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args().folder
+    disable_progress_bar()
     tokenizer = train_tokenizer()
     make_model(tokenizer).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

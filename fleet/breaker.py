@@ -49,8 +49,9 @@ class Breaker:
     """Closed, open, half-open. Fed by traffic first and by probes second; every method takes the time.
 
     Closed lets everything through. Open lets nothing through for a while. Half-open lets one trial through:
-    its success closes the breaker, its failure opens it for twice as long. A successful probe (a metrics
-    page that could be read) shortens an open period to a trial; it never closes the breaker by itself.
+    its success closes the breaker, its failure opens it for twice as long. When an endpoint that could not be
+    reached is seen alive (its metrics page was read), the open period ends early with a trial; being seen never
+    closes a breaker, and says nothing about an endpoint that answers with errors.
     """
 
     def __init__(self, config: BreakerConfig | None = None) -> None:
@@ -60,6 +61,7 @@ class Breaker:
         self._open_s = self._config.open_s
         self._trial = 0
         self._trial_until_s: float | None = None
+        self._was_unreachable = False
 
     def state(self, now_s: float) -> BreakerState:
         """The state at ``now_s``."""
@@ -90,12 +92,13 @@ class Breaker:
         self._opened_at_s = self._trial_until_s = None
         self._open_s = self._config.open_s
 
-    def record_failure(self, permit: Permit, now_s: float) -> None:
-        """A call failed in a way that speaks against the endpoint.
+    def record_failure(self, permit: Permit, now_s: float, *, unreachable: bool = False) -> None:
+        """A call failed in a way that speaks against the endpoint; ``unreachable`` when there was no reply.
 
         While the breaker is not closed only its present trial counts: the failures of calls that were sent
         before it opened are old news.
         """
+        self._was_unreachable = unreachable
         if self._opened_at_s is not None:
             if self._is_present_trial(permit):
                 self._open_s = min(2 * self._open_s, self._config.max_open_s)
@@ -110,10 +113,10 @@ class Breaker:
         if self._is_present_trial(permit):
             self._trial_until_s = None
 
-    def record_probe(self, ok: bool, now_s: float) -> None:
-        """A probe reached the endpoint or not; only a successful one matters, and only while open."""
-        if ok and self.state(now_s) == "open":
-            self._opened_at_s = now_s - self._open_s
+    def record_seen(self, at_s: float) -> None:
+        """The endpoint was seen alive at ``at_s``: after it had become unreachable, that allows a trial."""
+        if self._was_unreachable and self._opened_at_s is not None and at_s > self._opened_at_s:
+            self._opened_at_s = min(self._opened_at_s, at_s - self._open_s)
 
     def _is_present_trial(self, permit: Permit) -> bool:
         return self._trial_until_s is not None and permit.trial == self._trial

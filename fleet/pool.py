@@ -222,7 +222,8 @@ class Fleet:
             yield
         except EndpointError as error:
             if error.counts_against_endpoint:
-                endpoint.breaker.record_failure(permit, self.clock.now_s())
+                unreachable = isinstance(error, EndpointUnreachable)
+                endpoint.breaker.record_failure(permit, self.clock.now_s(), unreachable=unreachable)
             else:
                 endpoint.breaker.record_abandoned(permit)
             raise
@@ -260,6 +261,8 @@ class Fleet:
 
     def _load(self, endpoint: _Endpoint, now_s: float) -> EndpointLoad:
         reading = self._scraper.readings.get(endpoint.spec.name)
+        if reading is not None:
+            endpoint.breaker.record_seen(reading.at_s)
         metrics = reading.metrics if reading else None
         return EndpointLoad(
             endpoint=endpoint.spec.name,

@@ -10,12 +10,29 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from inframind.errors import StoreClosed, StoreError
+from inframind.errors import StoreClosed
 
 W = TypeVar("W")
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[W]):
+    """A write that has not been committed, and who waits for it."""
+
+    item: W
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[None]
+
+    def settle(self, error: BaseException | None) -> None:
+        """Tell the caller, on its own loop, unless caller or loop are gone."""
+        try:
+            self.loop.call_soon_threadsafe(_settle, self.done, error)
+        except RuntimeError:  # the loop was closed meanwhile; the write itself is done
+            return
 
 
 class GroupCommit(Generic[W]):
@@ -31,8 +48,7 @@ class GroupCommit(Generic[W]):
         self._commit = commit
         self._thread = ThreadPoolExecutor(1, thread_name)
         self._lock = threading.Lock()
-        self._open: list[W] | None = None
-        self._done: Future[list[StoreError | None]] | None = None
+        self._open: list[_Waiting[W]] = []
         self._closed = False
 
     async def write(self, item: W) -> None:
@@ -44,10 +60,10 @@ class GroupCommit(Generic[W]):
             StoreError: this item could not be written; the others of its batch may well have been.
             StoreClosed: after `close`.
         """
-        done, index = self._join(item)
-        error = (await asyncio.shield(asyncio.wrap_future(done)))[index]
-        if error is not None:
-            raise error
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(item, loop, loop.create_future())
+        self._join(waiting)
+        await waiting.done
 
     def close(self) -> None:
         """Refuse further writes, commit those that wait, and stop the thread. Blocks; may be called twice."""
@@ -55,32 +71,37 @@ class GroupCommit(Generic[W]):
             self._closed = True
         self._thread.shutdown(wait=True)
 
-    def _join(self, item: W) -> tuple[Future[list[StoreError | None]], int]:
-        """Add to the open batch, or open one; the future of all its writes, and this write's place."""
+    def _join(self, waiting: _Waiting[W]) -> None:
+        """Add to the open batch; the first of a batch asks for its commit."""
         with self._lock:
             if self._closed:
                 raise StoreClosed
-            if self._open is None or self._done is None:
-                self._open = []
-                self._done = self._thread.submit(self._commit_open_batch)
-            self._open.append(item)
-            return self._done, len(self._open) - 1
+            self._open.append(waiting)
+            if len(self._open) == 1:
+                self._thread.submit(self._commit_open_batch)
 
-    def _commit_open_batch(self) -> list[StoreError | None]:
-        """What became of each write of the batch."""
+    def _commit_open_batch(self) -> None:
         with self._lock:
-            batch, self._open = self._open or [], None
-        if len(batch) > 1:
-            try:
-                self._commit(batch)
-            except StoreError:  # one bad write must not fail its neighbours: tell them apart, one by one
-                return [self._error_of(item) for item in batch]
-            return [None] * len(batch)
-        return [self._error_of(item) for item in batch]
+            batch, self._open = self._open, []
+        if (error := self._error_of(batch)) is None or len(batch) == 1:
+            for waiting in batch:
+                waiting.settle(error)
+            return
+        for waiting in batch:  # one bad write must not fail its neighbours: tell them apart, one by one
+            waiting.settle(self._error_of([waiting]))
 
-    def _error_of(self, item: W) -> StoreError | None:
+    def _error_of(self, batch: Sequence[_Waiting[W]]) -> BaseException | None:
         try:
-            self._commit([item])
-        except StoreError as error:
+            self._commit([waiting.item for waiting in batch])
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the callers, who wait
             return error
         return None
+
+
+def _settle(done: asyncio.Future[None], error: BaseException | None) -> None:
+    if done.done():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)

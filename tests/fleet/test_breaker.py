@@ -93,21 +93,37 @@ def test_a_trial_that_was_replaced_no_longer_counts() -> None:
     assert breaker.state(12.0) == "half_open" and breaker.admit(12.0) is None
 
 
-def test_a_good_probe_shortens_an_open_period_and_closes_nothing() -> None:
+def unreachable_since(opened_at_s: float) -> Breaker:
+    breaker = Breaker(CONFIG)
+    for _ in range(CONFIG.failure_threshold):
+        breaker.record_failure(Permit(), opened_at_s, unreachable=True)
+    return breaker
+
+
+def test_an_unreachable_endpoint_that_is_seen_alive_gets_a_trial_at_once() -> None:
+    breaker = unreachable_since(1.0)
+    breaker.record_seen(0.9)
+    assert breaker.state(1.5) == "open"
+    breaker.record_seen(1.4)
+    assert breaker.state(1.5) == "half_open"
+
+
+def test_being_seen_says_nothing_about_an_endpoint_that_answers_with_errors() -> None:
     breaker = opened()
-    breaker.record_probe(False, 0.5)
+    breaker.record_seen(0.5)
     assert breaker.state(0.5) == "open"
-    breaker.record_probe(True, 0.5)
-    assert breaker.state(0.5) == "half_open"
+
+
+def test_being_seen_changes_nothing_while_closed() -> None:
     closed = Breaker(CONFIG)
-    closed.record_probe(True, 0.0)
+    closed.record_seen(0.0)
     assert closed.state(0.0) == "closed"
 
 
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["admit", "ok", "fail", "abandon", "probe"]), st.integers(0, 9), st.floats(0, 3)
+            st.sampled_from(["admit", "ok", "fail", "abandon", "seen"]), st.integers(0, 9), st.floats(0, 3)
         ),
         max_size=60,
     )
@@ -122,15 +138,15 @@ def test_there_is_never_more_than_one_trial_at_a_time(history: list[tuple[str, i
             permit = breaker.admit(now_s)
             assert (permit is not None) or breaker.state(now_s) != "closed"
             sent += [permit] if permit else []
-        elif what == "probe":
-            breaker.record_probe(which % 2 == 0, now_s)
+        elif what == "seen":
+            breaker.record_seen(now_s)
         elif sent:
             permit = sent.pop(which % len(sent))
             if what == "ok":
                 breaker.record_success()
                 sent = [Permit() for _ in sent]  # closed again: what was a trial is an ordinary call now
             elif what == "fail":
-                breaker.record_failure(permit, now_s)
+                breaker.record_failure(permit, now_s, unreachable=which % 2 == 0)
             else:
                 breaker.record_abandoned(permit)
         assert sum(permit.trial is not None for permit in sent) <= 1

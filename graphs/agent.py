@@ -92,6 +92,8 @@ class _StepCall:
         try:
             completion, message_id = await call.run(config)
         except InfraMindError as error:
+            if isinstance(error, EndpointTimeout) and not error.earlier:
+                self._learn_at_least(slot, snapshot)
             return self.record_failure(error)
         self._learn(completion, slot, snapshot)
         return self._record(completion, message_id)
@@ -99,7 +101,12 @@ class _StepCall:
     def _slot(self) -> Slot:
         task = self._task
         history = [turn["content"] for turn in self._run["history"]]
-        texts = [*history, self._run["question"], *(peer["text"] for peer in task["peers"])]
+        texts = [
+            self._run["instructions"],
+            *history,
+            self._run["question"],
+            *(peer["text"] for peer in task["peers"]),
+        ]
         return Slot(
             topology=self._run["topology"],
             kind=self._kind,
@@ -132,6 +139,7 @@ class _StepCall:
             peers=[PeerAnswer(author=_author(peer), text=peer["text"]) for peer in self._shown()],
             own=self._own_author(),
             history=self._run["history"],
+            instructions=self._run["instructions"],
         )
         return ChatRequest(
             messages=messages,
@@ -191,6 +199,18 @@ class _StepCall:
                 snapshot,
                 slot.prompt_tokens,
                 completion.timings.finished_s - snapshot.taken_s,
+            )
+
+    def _learn_at_least(self, slot: Slot, snapshot: FleetSnapshot) -> None:
+        """Tell the latency model of a step that the deadline cut: it took longer than this, a hung one too.
+
+        Only where that is news: a step cut before its predicted median says nothing.
+        """
+        assert self._choice is not None
+        took_s = self._services.clock.now_s() - snapshot.taken_s
+        if took_s > self._choice.q50_s:
+            self._services.decider.latency.observe(
+                self._choice.model, self._choice.strategy, snapshot, slot.prompt_tokens, took_s
             )
 
     def _record(self, completion: Completion, message_id: str) -> Draft:

@@ -72,6 +72,7 @@ class PromptBuilder:
         peers: Sequence[PeerAnswer] = (),
         own: str = "",
         history: Sequence[Message] = (),
+        instructions: str = "",
     ) -> list[Message]:
         """Messages of one step.
 
@@ -84,6 +85,7 @@ class PromptBuilder:
             peers: answers that the step is shown, oldest first.
             own: author of the answer among them that is the step's own, or "".
             history: earlier turns of the conversation.
+            instructions: the application's own system text.
         """
         parts = [f"{QUESTION_HEADING}\n{question}"]
         if peers:
@@ -91,7 +93,7 @@ class PromptBuilder:
             parts.append(f"{PEERS_HEADING}\n{shown}")
         parts.append(self._part(domain, role, task, strategy, own if len(peers) > 1 else ""))
         return [
-            {"role": "system", "content": SYSTEM},
+            {"role": "system", "content": f"{SYSTEM}\n\n{instructions}" if instructions else SYSTEM},
             *history,
             {"role": "user", "content": "\n\n".join(parts)},
         ]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
@@ -122,6 +122,7 @@ class _Nodes:
         defaults, clock = self._services.defaults, self._services.clock
         budget_s = require_budget(defaults.budget_s if context.budget_s is None else context.budget_s)
         question, history = _question_of(state["messages"], defaults)
+        instructions = _instructions_of(state["messages"])
         self._require_room(question)
         domain = context.domain or defaults.domain
         run = Run(
@@ -134,6 +135,7 @@ class _Nodes:
             topology="",
             team=[],
             history=history,
+            instructions=instructions,
         )
         return run, Deadline.after(budget_s, clock)
 
@@ -218,6 +220,12 @@ def _question_of(messages: Sequence[AnyMessage], defaults: RunDefaults) -> tuple
         if turn.text
     ]
     return require_question(messages[last].text, defaults), history
+
+
+def _instructions_of(messages: Sequence[AnyMessage]) -> str:
+    """The application's own system messages; tool messages belong to agents that call tools, and are left out."""
+    texts = [message.text for message in messages if isinstance(message, SystemMessage) and message.text]
+    return _require_unicode("\n\n".join(texts))
 
 
 def _no_answer(recorder: RunRecorder) -> Exception:

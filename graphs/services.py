@@ -16,6 +16,7 @@ from inframind.graphs.prompts import PromptBuilder
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.state import Run
 from inframind.router.decide import Decider
+from inframind.router.latency import estimate_tokens
 from inframind.router.views import Query
 from inframind.traces.records import Status
 from inframind.traces.store import TraceStore
@@ -113,7 +114,7 @@ def query_of(run: Run) -> Query:
         text=run["question"],
         domain=run["domain"],
         question_id=run["question_id"],
-        prompt_tokens=len(run["question"]) // 4 + 1,
+        prompt_tokens=estimate_tokens([run["question"]]),
     )
 
 

@@ -42,6 +42,7 @@ class Run(TypedDict):
     topology: str
     team: list[str]
     history: list[dict[str, str]]
+    instructions: str
 
 
 class Draft(TypedDict):

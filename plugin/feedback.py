@@ -29,6 +29,8 @@ def feedback_outcome(
     """
     if (solved is None) == (key is None):
         raise ValueError("give either solved=True/False, or key= with score= or value=")
+    if solved is not None and (score is not None or value is not None):
+        raise ValueError("solved= says it all; give score= or value= with key= instead")
     if solved is not None:
         key, score = "solved", float(solved)
     elif score is None and value is None:

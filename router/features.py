@@ -46,11 +46,12 @@ CANDIDATE_COLUMNS = (
     "log_size_b",
     "log_context_length",
     "in_flight_per_slot",
+    "log_in_flight_tokens",
     "running_per_slot",
     "waiting_per_slot",
     "kv_cache_usage",
     "load_known",
-    "load_age_s",
+    "load_age",
     "is_allowed",
 )
 """Columns of each candidate's row."""
@@ -58,6 +59,7 @@ CANDIDATE_COLUMNS = (
 LONGEST_RATIO = 10.0
 """Latency over time left is cut here: beyond it there is nothing to tell apart."""
 OLDEST_AGE_S = 60.0
+"""Age of a reading that counts as 1 in ``load_age``; older ones, and no reading at all, do too."""
 
 
 class Encoder(Protocol):
@@ -163,23 +165,25 @@ def _candidate_rows(view: StepView) -> Floats:
 
 _LOAD_COLUMNS = (
     "in_flight_per_slot",
+    "log_in_flight_tokens",
     "running_per_slot",
     "waiting_per_slot",
     "kv_cache_usage",
     "load_known",
-    "load_age_s",
+    "load_age",
 )
 
 
 def _load_columns(load: EndpointLoad | None) -> dict[str, float]:
     if load is None:
-        return dict.fromkeys(_LOAD_COLUMNS, 0.0) | {"load_age_s": OLDEST_AGE_S}
+        return dict.fromkeys(_LOAD_COLUMNS, 0.0) | {"load_age": 1.0}
     known = load.age_s is not None and load.running is not None
     return {
         "in_flight_per_slot": load.in_flight / load.max_concurrency,
+        "log_in_flight_tokens": float(np.log1p(load.in_flight_tokens)),
         "running_per_slot": (load.running or 0.0) / load.max_concurrency,
         "waiting_per_slot": (load.waiting or 0.0) / load.max_concurrency,
         "kv_cache_usage": load.kv_cache_usage or 0.0,
         "load_known": float(known),
-        "load_age_s": min(load.age_s, OLDEST_AGE_S) if load.age_s is not None else OLDEST_AGE_S,
+        "load_age": min(load.age_s / OLDEST_AGE_S, 1.0) if load.age_s is not None else 1.0,
     }

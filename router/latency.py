@@ -186,5 +186,8 @@ def _running(load: EndpointLoad | None) -> float:
 
 
 def estimate_tokens(texts: Sequence[str]) -> int:
-    """Rough number of tokens of some texts: four characters each. For masks and predictions only."""
-    return sum(len(text) for text in texts) // 4 + 1
+    """Rough number of tokens of some texts: four UTF-8 bytes each. For masks and predictions only.
+
+    Bytes rather than characters, because a Chinese or Japanese character is three bytes and most of a token.
+    """
+    return sum(len(text) if text.isascii() else len(text.encode()) for text in texts) // 4 + 1

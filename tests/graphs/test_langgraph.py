@@ -108,6 +108,15 @@ async def test_earlier_turns_reach_the_prompt_and_only_the_last_question_is_aske
     assert "And doubled?" in asked.prompt and "2+2" not in asked.prompt
 
 
+async def test_the_applications_system_text_reaches_every_prompt(make_mind: Any, say: Any) -> None:
+    mind = await make_mind(say(lambda asked: "\\boxed{1}"))
+    turns = [SystemMessage("Answer as a pirate."), HumanMessage("What is 2+2?")]
+    await mind.graph().compile().ainvoke({"messages": turns}, context=route(topology="Chain", team_size=2))
+    systems = [asked.body["messages"][0] for asked in mind.servers[0].asked]
+    assert len(systems) == 2
+    assert all(m["role"] == "system" and m["content"].endswith("Answer as a pirate.") for m in systems)
+
+
 async def streamed(graph: Any, context: RouteContext) -> list[Any]:
     return [part async for part in graph.astream(asking(), context=context, stream_mode="messages")]
 

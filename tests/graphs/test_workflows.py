@@ -284,6 +284,31 @@ async def test_when_the_deadline_comes_the_best_answer_so_far_is_returned_late(m
     assert trace.latency_s >= 1.0
 
 
+async def test_an_endpoint_that_hangs_is_learned_to_be_slow(make_mind: Any) -> None:
+    async def hang(wire: Any) -> None:
+        await wire.gone()
+
+    mind = await make_mind(hang)
+    predicted_s = []
+    for _ in range(2):
+        with pytest.raises(DeadlineExceeded) as caught:
+            await mind.ainvoke("How many?", topology="IO", team_size=1, budget_s=0.5, domain="math")
+        step = (await mind.atrace(caught.value.trace_id)).decisions[-1]
+        predicted_s.append(step.latency_q50_s[step.actions.index("m0/Flash")])
+    assert predicted_s[1] > predicted_s[0]
+
+
+async def test_an_error_that_ends_a_run_names_its_trace(make_mind: Any) -> None:
+    async def refuse(wire: Any) -> None:
+        await wire.fail(400, "no")
+
+    mind = await make_mind(refuse)
+    with pytest.raises(EndpointRejected) as caught:
+        await mind.ainvoke("How many?", topology="IO", team_size=1, **ASK)
+    assert (await mind.atrace(caught.value.trace_id)).error == "EndpointRejected"
+    assert caught.value.trace_id in caught.value.__notes__[0]
+
+
 async def test_what_is_left_when_the_deadline_has_passed_is_skipped(make_mind: Any) -> None:
     async def script(wire: Any) -> None:
         if wire.asked.step["position"] == "1":

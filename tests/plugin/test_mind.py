@@ -206,7 +206,9 @@ async def test_feedback_may_come_twice_and_the_latest_counts(mind: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("what", [{}, {"solved": True, "key": "x"}, {"key": "x"}])
+@pytest.mark.parametrize(
+    "what", [{}, {"solved": True, "key": "x"}, {"key": "x"}, {"solved": True, "score": 0.3}]
+)
 async def test_feedback_that_says_nothing_or_too_much_is_refused(mind: Any, what: Any) -> None:
     with pytest.raises((ValueError, InfraMindError)):
         await mind.afeedback("ab" * 16, **what)

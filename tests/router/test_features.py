@@ -54,9 +54,9 @@ def state(found: StepFeatures, name: str) -> float:
 def test_the_columns_are_those_of_version_1(bench: Any) -> None:
     found = features(bench)
     assert FEATURES_VERSION == "1"
-    assert found.state.shape == (32 + 11,) and found.candidates.shape == (8, 15)
+    assert found.state.shape == (32 + 11,) and found.candidates.shape == (8, 16)
     assert found.state.dtype == found.candidates.dtype == np.float32
-    assert len(set(STATE_COLUMNS)) == 11 and len(set(CANDIDATE_COLUMNS)) == 15
+    assert len(set(STATE_COLUMNS)) == 11 and len(set(CANDIDATE_COLUMNS)) == 16
 
 
 def test_the_state_says_where_the_workflow_stands(bench: Any) -> None:
@@ -69,33 +69,43 @@ def test_the_state_says_where_the_workflow_stands(bench: Any) -> None:
 
 
 def test_a_candidate_row_holds_its_models_load(bench: Any) -> None:
-    load = {"a": {"running": 32.0, "waiting": 16.0, "in_flight": 8, "kv_cache_usage": 0.25, "age_s": 1.5}}
+    load = {
+        "a": {
+            "running": 32.0,
+            "waiting": 16.0,
+            "in_flight": 8,
+            "kv_cache_usage": 0.25,
+            "age_s": 1.5,
+            "in_flight_tokens": 99,
+        }
+    }
     found = features(bench, load=load)
     assert column(found, "running_per_slot") == [0.5] * 4 + [0.0] * 4
     assert column(found, "waiting_per_slot") == [0.25] * 4 + [0.0] * 4
     assert column(found, "in_flight_per_slot") == [0.125] * 4 + [0.0] * 4
-    assert column(found, "load_age_s")[:4] == [1.5] * 4
+    assert column(found, "log_in_flight_tokens")[:4] == pytest.approx([np.log(100.0)] * 4)
+    assert column(found, "load_age")[:4] == pytest.approx([0.025] * 4)
     assert column(found, "load_known") == [1.0] * 8
     assert column(found, "is_allowed") == [1.0] * 7 + [0.0]
 
 
 @pytest.mark.parametrize(
-    ("load", "age_s", "in_flight"),
+    ("load", "age", "in_flight"),
     [
         (
             {"age_s": None, "running": None, "waiting": None, "kv_cache_usage": None, "in_flight": 64},
-            60.0,
+            1.0,
             1.0,
         ),
-        ({"breaker": "open"}, 60.0, 0.0),
+        ({"breaker": "open"}, 1.0, 0.0),
     ],
 )
 def test_an_unknown_load_is_marked_as_unknown_and_as_old_as_can_be(
-    bench: Any, load: dict[str, Any], age_s: float, in_flight: float
+    bench: Any, load: dict[str, Any], age: float, in_flight: float
 ) -> None:
     found = features(bench, load={"a": load})
     assert column(found, "load_known") == [0.0] * 4 + [1.0] * 4
-    assert column(found, "load_age_s")[:4] == [age_s] * 4
+    assert column(found, "load_age")[:4] == [age] * 4
     assert column(found, "in_flight_per_slot")[:4] == [in_flight] * 4
 
 

@@ -12,6 +12,7 @@ import asyncio
 import json
 import operator
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 LITELLM_VENV = ROOT / ".venv-litellm"
+LITELLM = "litellm==1.106.2"
 QUESTION = "How many primes are there below one hundred? " * 4
 CHUNKS = 42
 AGENTS = 6
@@ -330,10 +332,12 @@ def litellm_python(given: str | None) -> str:
         return given
     python = LITELLM_VENV / "bin" / "python"
     if not python.exists():
-        print(f"Installing LiteLLM into {LITELLM_VENV.name} (once)")
+        print(f"Installing {LITELLM} into {LITELLM_VENV.name} (once)", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", str(LITELLM_VENV)], check=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "litellm"]
-        subprocess.run(install, check=True, stderr=subprocess.DEVNULL)
+        install = [str(python), "-m", "pip", "install", "--quiet", LITELLM]
+        if subprocess.run(install, stderr=subprocess.DEVNULL, check=False).returncode:
+            shutil.rmtree(LITELLM_VENV)
+            raise SystemExit(f"{LITELLM} cannot be installed here; name an interpreter with --litellm-python")
     return str(python)
 
 
@@ -342,7 +346,7 @@ def report(bench: Bench, p50_us: dict[str, float]) -> None:
         bench.add_figure(f"{name}_p50_us", value, "us")
     bare_us = p50_us["bare"]
     litellm_us = p50_us["litellm_router"] - bare_us
-    bench.add_figure("litellm_overhead_us", litellm_us, "us", "above the bare client")
+    bench.add_figure("litellm_overhead_us", litellm_us, "us", f"above the bare client; {LITELLM}")
     over_us = p50_us["routed_memory"] - bare_us
     bench.add_bar("routed_call_above_bare_us", over_us, 150, "us")
     bench.add_bar("routed_call_over_litellm_router", max(over_us, 0.0) / litellm_us, 1 / 20)

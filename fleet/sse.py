@@ -13,6 +13,7 @@ import orjson
 from inframind.fleet.messages import Delta, Json, Usage
 
 _DONE = b"[DONE]"
+_LONGEST_LINE_BYTES = 4 * 1024 * 1024
 
 
 class MalformedReply(ValueError):
@@ -72,10 +73,12 @@ class AnswerAssembler:
         """Take bytes of an event stream, cut anywhere; return the non-empty pieces that they complete.
 
         Raises:
-            MalformedReply: an event is not JSON, or not an object with the fields of a chunk.
+            MalformedReply: an event is not JSON, not an object with the fields of a chunk, or endless.
             ErrorInStream: the server reports an error.
         """
         *lines, self._unread = (self._unread + data).split(b"\n")
+        if len(self._unread) > _LONGEST_LINE_BYTES:
+            raise MalformedReply(f"a line of more than {_LONGEST_LINE_BYTES} bytes")
         deltas = []
         for line in lines:
             if line.startswith(b"data:"):

@@ -42,22 +42,17 @@ class AgentStep:
         self._services = services
 
     async def __call__(self, task: AgentTask, config: RunnableConfig) -> Draft:
-        """Make one call and return what came of it; only cancellation is raised."""
+        """Make one call and return what came of it; only cancellation is raised, once it is recorded."""
         recorder = self._services.recorder(task["run"])
         recorder.rounds = max(recorder.rounds, task["round"])
         if recorder.remaining_s() <= 0:
             return _left_out(task, recorder)
         call = _StepCall(self._services, task)
-        recorder.in_flight += 1
         try:
             return await call.run(config)
         except asyncio.CancelledError as error:
             call.record_failure(error)
-            if recorder.in_flight == 1:
-                self._services.close_run_soon(task["run"]["trace_id"], "cancelled", error)
             raise
-        finally:
-            recorder.in_flight -= 1
 
 
 class _StepCall:

@@ -12,14 +12,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from langgraph.graph import END, START, StateGraph
-from langgraph.types import Send
+from langgraph.graph import StateGraph
 
-from inframind.graphs.kit import AGENT, Path, TopologyKit, team_size
-from inframind.graphs.state import TopologyState
+from inframind.graphs.in_turn import build_in_turn
+from inframind.graphs.kit import TopologyKit
+from inframind.graphs.state import Draft
 from inframind.router.topology import CallGraph, TopologySpec, call_name
-
-CLOSE = "close"
 
 
 def draw_chain(agents: int, rounds: int) -> CallGraph:
@@ -38,21 +36,9 @@ CHAIN = TopologySpec(
 
 def build_chain(kit: TopologyKit) -> StateGraph[Any, Any, Any, Any]:
     """The graph, uncompiled."""
+    return build_in_turn(kit, heard=_since_the_last_text, end=kit.close)
 
-    def ask_next(state: TopologyState) -> list[Send] | str:
-        seat, agents = len(state.get("drafts", [])), team_size(state)
-        if seat == agents:
-            return CLOSE
-        after = agents - 1 - seat
-        drafts = state.get("drafts", [])
-        peers = drafts[max((place for place, draft in enumerate(drafts) if draft["text"]), default=0) :]
-        task = "build_on" if peers else "alone"
-        return [kit.task(state, seat, task=task, peers=peers, calls_after=after, is_last=after == 0)]
 
-    graph = kit.new_graph()
-    graph.add_node(AGENT, kit.agent)
-    graph.add_node(CLOSE, kit.close)
-    graph.add_conditional_edges(START, Path(ask_next), [AGENT, CLOSE])
-    graph.add_conditional_edges(AGENT, Path(ask_next), [AGENT, CLOSE])
-    graph.add_edge(CLOSE, END)
-    return graph
+def _since_the_last_text(drafts: list[Draft]) -> list[Draft]:
+    """The latest draft that has text, and those after it, which were waited for and have none."""
+    return drafts[max((place for place, draft in enumerate(drafts) if draft["text"]), default=0) :]

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from langgraph.graph import END, START, StateGraph
-from langgraph.types import Send
+from langgraph.graph import StateGraph
 
-from inframind.graphs.kit import AGENT, Path, TopologyKit, team_size
-from inframind.graphs.state import TopologyState
+from inframind.graphs.in_turn import build_in_turn
+from inframind.graphs.kit import TopologyKit
 from inframind.router.topology import JUDGE, CallGraph, TopologySpec, call_name
 
 
@@ -38,20 +37,4 @@ FULL_CONNECTED = TopologySpec(
 
 def build_full_connected(kit: TopologyKit) -> StateGraph[Any, Any, Any, Any]:
     """The graph, uncompiled."""
-
-    def ask_next(state: TopologyState) -> list[Send] | str:
-        drafts, agents = state.get("drafts", []), team_size(state)
-        seat = len(drafts)
-        if seat == agents:
-            return JUDGE
-        after = agents - 1 - seat
-        task = "build_on" if drafts else "alone"
-        return [kit.task(state, seat, task=task, peers=drafts, calls_after=after, is_last=after == 0)]
-
-    graph = kit.new_graph()
-    graph.add_node(AGENT, kit.agent)
-    graph.add_node(JUDGE, kit.judge)
-    graph.add_conditional_edges(START, Path(ask_next), [AGENT, JUDGE])
-    graph.add_conditional_edges(AGENT, Path(ask_next), [AGENT, JUDGE])
-    graph.add_edge(JUDGE, END)
-    return graph
+    return build_in_turn(kit, heard=lambda drafts: drafts, end=kit.judge)

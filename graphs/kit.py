@@ -190,21 +190,21 @@ def last_round(state: TopologyState) -> list[Draft]:
     return drafts_of_round(state, current_round(state))
 
 
-class Path(Runnable[TopologyState, Any]):
+class Path(Runnable[Any, Any]):
     """A condition that says where to go next, asked on the event loop itself.
 
     LangGraph asks a plain function from ``ainvoke`` in a thread of its own, which costs more than the answer.
     """
 
-    def __init__(self, choose: Callable[[TopologyState], list[Send] | Send | str]) -> None:
+    def __init__(self, choose: Callable[[Any], list[Send] | Send | str]) -> None:
         self._choose = choose
         self.name = choose.__name__
 
-    def invoke(self, input: TopologyState, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Where to go."""
         return self._choose(input)
 
-    async def ainvoke(self, input: TopologyState, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Where to go."""
         return self._choose(input)
 

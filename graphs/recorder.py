@@ -42,7 +42,6 @@ class RunRecorder:
         arrived_at_s: seconds since the Unix epoch.
         metadata: the caller's own plain data.
         last_error: the latest error of a step, for when there is no answer at all.
-        in_flight: calls that have begun and not ended; the last to be cancelled closes the trace.
     """
 
     trace_id: str
@@ -59,7 +58,6 @@ class RunRecorder:
     skips: list[Skip] = field(default_factory=list)
     last_error: InfraMindError | None = None
     is_late: bool = False
-    in_flight: int = 0
     _next_step: int = 0
     _next_decision: int = 0
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import get_runtime
 
 from inframind.errors import (
@@ -22,7 +25,7 @@ from inframind.errors import (
 )
 from inframind.fleet.clock import Deadline
 from inframind.graphs.domains import guess_domain, require_domain
-from inframind.graphs.kit import Node, TopologyKit, Update
+from inframind.graphs.kit import Node, Path, TopologyKit, Update
 from inframind.graphs.portal import Portal
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.registry import TopologyRegistry
@@ -32,6 +35,7 @@ from inframind.router.decide import Plan
 from inframind.traces.codec import encode
 from inframind.traces.records import Status, Trajectory
 
+Topology = CompiledStateGraph[Any, Any, Any, Any]
 PLAN, RESPOND = "plan", "respond"
 MOST_CHARS_PER_TOKEN = 8
 
@@ -47,15 +51,47 @@ def build_routed_graph(
     graph.add_edge(START, PLAN)
     for name, topology in registry.topologies.items():
         kit = TopologyKit(services, topology.spec, portal)
-        graph.add_node(name, topology.build(kit).compile(name=name))
+        graph.add_node(name, _guarded(topology.build(kit).compile(name=name), name, services, portal))
         graph.add_edge(name, RESPOND)
-    graph.add_conditional_edges(PLAN, _planned_topology, list(registry.topologies))
+    graph.add_conditional_edges(PLAN, Path(_planned_topology), list(registry.topologies))
     graph.add_edge(RESPOND, END)
     return graph
 
 
 def _planned_topology(state: RoutedState) -> str:
     return state["run"]["topology"]
+
+
+def _guarded(
+    topology: Topology, name: str, services: Services, portal: Portal
+) -> RunnableLambda[RoutedState, Any]:
+    """A topology whose end by an exception closes the trace: its nodes may be a user's, and raise anything.
+
+    A `RunnableLambda`, because LangGraph looks into one for the subgraph (drawing, nested state).
+    """
+
+    async def run_async(state: RoutedState, config: RunnableConfig) -> Any:
+        try:
+            return await topology.ainvoke(state, config)
+        except GraphBubbleUp:  # an interrupt waits for a person: the run has not ended
+            raise
+        except asyncio.CancelledError as error:
+            services.close_run_soon(state["run"]["trace_id"], "cancelled", error)
+            raise
+        except BaseException as error:
+            await services.close_run(state["run"]["trace_id"], "failed", error=error)
+            raise
+
+    def run_sync(state: RoutedState, config: RunnableConfig) -> Any:
+        try:
+            return topology.invoke(state, config)
+        except GraphBubbleUp:
+            raise
+        except BaseException as error:
+            portal.run(services.close_run(state["run"]["trace_id"], "failed", error=error))
+            raise
+
+    return RunnableLambda(run_sync, afunc=run_async, name=name)
 
 
 class _Nodes:

@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from typing import TypedDict
 
 from inframind.traces.records import Outcome
+
+
+class Feedback(TypedDict, total=False):
+    """What may be said about a run.
+
+    ``solved``: whether it was solved; or ``key``: what is judged, with ``score``: a number, or ``value``: a label.
+    ``comment``: free text. ``source``: who says so. ``feedback_id``: saying it again under the same id replaces
+    it; without one there is one per trace, key and source, so that saying the same thing twice counts once.
+    """
+
+    solved: bool | None
+    key: str | None
+    score: float | None
+    value: str | None
+    comment: str
+    feedback_id: str | None
+    source: str
 
 
 def feedback_outcome(
@@ -19,10 +37,7 @@ def feedback_outcome(
     feedback_id: str | None = None,
     source: str = "api",
 ) -> Outcome:
-    """The outcome that this feedback is. Give ``solved``, or ``key`` with ``score`` or ``value``.
-
-    Without a ``feedback_id`` there is one per trace, key and source, so that saying the same thing twice
-    counts once.
+    """The outcome that this `Feedback` is.
 
     Raises:
         ValueError: neither, or both.

@@ -26,7 +26,7 @@ from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState
 from inframind.plugin.build import build_services
 from inframind.plugin.config import Settings, load_settings
 from inframind.plugin.explain import explain_trajectory
-from inframind.plugin.feedback import feedback_outcome
+from inframind.plugin.feedback import Feedback, feedback_outcome
 from inframind.plugin.result import Event, EventKind, Result
 from inframind.router.policy import Policy
 from inframind.traces.records import Outcome, Trajectory
@@ -150,10 +150,15 @@ class InfraMind:
             )
             # Closed by hand: an abandoned generator would go on calling until it is collected.
             async with aclosing(cast(AsyncGenerator[Any], stream)) as parts:
+                answer: Event | None = None
                 async for _, mode, part in parts:
                     event = _as_event(mode, part)
-                    if event is not None:
+                    if event is not None and event.kind == "answer":
+                        answer = event  # held back: text that was not streamed reaches us after it
+                    elif event is not None:
                         yield event
+            if answer is not None:
+                yield answer
 
     async def abatch(
         self,
@@ -229,41 +234,21 @@ class InfraMind:
         """The endpoints and their load."""
         return self._services.fleet
 
-    async def afeedback(
-        self,
-        trace_id: str,
-        *,
-        solved: bool | None = None,
-        key: str | None = None,
-        score: float | None = None,
-        value: str | None = None,
-        comment: str = "",
-        feedback_id: str | None = None,
-        source: str = "api",
-    ) -> Outcome:
+    async def afeedback(self, trace_id: str, **what: Unpack[Feedback]) -> Outcome:
         """Say how a run turned out; early, late, or again with the same ``feedback_id`` to replace it.
 
-        Give ``solved``, or ``key`` with ``score`` or ``value``. Without a ``feedback_id`` there is one per
-        trace, key and source, so that saying the same thing twice counts once.
+        Args:
+            trace_id: the run.
+            what: ``solved``, or ``key`` with ``score`` or ``value``; see `Feedback`.
 
         Raises:
             ValueError: neither, or both.
         """
-        outcome = feedback_outcome(
-            trace_id,
-            recorded_at_s=self._clock.wall_s(),
-            solved=solved,
-            key=key,
-            score=score,
-            value=value,
-            comment=comment,
-            feedback_id=feedback_id,
-            source=source,
-        )
+        outcome = feedback_outcome(trace_id, recorded_at_s=self._clock.wall_s(), **what)
         await self.store.add_outcome(trace_id, outcome)
         return outcome
 
-    def feedback(self, trace_id: str, **what: Any) -> Outcome:
+    def feedback(self, trace_id: str, **what: Unpack[Feedback]) -> Outcome:
         """`afeedback` for callers without an event loop."""
         return self._portal.run(self.afeedback(trace_id, **what))
 

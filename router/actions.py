@@ -23,7 +23,7 @@ class StrategySpec(BaseModel):
     name: str = Field(min_length=1)
     """Unique name."""
     instruction: str = ""
-    """Added to the end of the system prompt; empty leaves the prompt undegraded."""
+    """Stands near the end of the prompt, after the task; empty leaves the prompt undegraded."""
     max_tokens: int = Field(gt=0)
     """Longest answer in tokens."""
     temperature: float = Field(default=0.7, ge=0, le=2)

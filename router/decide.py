@@ -29,7 +29,11 @@ class DecideConfig:
     """How proposals become choices."""
 
     exploration: float = 0.0
-    """Share of decisions drawn uniformly from what is allowed; every propensity is at least this share's."""
+    """Share of decisions drawn uniformly from what is allowed; every propensity is at least this share's.
+
+    With 0 a rule like ``just_enough`` gives its own choice probability 1, and the others none: such traces explain,
+    but say nothing about another policy. Collect traces for learning with 0.05 or more.
+    """
     greedy: bool = False
     """Evaluation mode: always the policy's best candidate."""
 

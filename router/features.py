@@ -163,15 +163,7 @@ def _candidate_rows(view: StepView) -> Floats:
     return np.stack([columns[name] for name in CANDIDATE_COLUMNS], axis=1).astype(np.float32)
 
 
-_LOAD_COLUMNS = (
-    "in_flight_per_slot",
-    "log_in_flight_tokens",
-    "running_per_slot",
-    "waiting_per_slot",
-    "kv_cache_usage",
-    "load_known",
-    "load_age",
-)
+_LOAD_COLUMNS = CANDIDATE_COLUMNS[CANDIDATE_COLUMNS.index("in_flight_per_slot") : -1]
 
 
 def _load_columns(load: EndpointLoad | None) -> dict[str, float]:

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "graphs": {"fleet", "traces", "rewards", "router"},
     "plugin": {"fleet", "traces", "rewards", "router", "graphs"},
     "simulator": {"fleet", "rewards"},
-    "arena": {"fleet", "traces", "rewards", "router", "graphs", "plugin", "simulator"},
+    "arena": {"fleet", "traces", "rewards", "router", "graphs", "simulator"},
 }
 HOMES = {
     "torch": {"router"},
@@ -29,6 +29,7 @@ HOMES = {
     "aiosqlite": {"traces"},
     "sqlite3": {"traces"},
     "openai": {"fleet"},
+    "math_verify": {"rewards"},
     "httpx": {"fleet"},
     "httpx2": {"fleet"},
     "langgraph": {"graphs", "plugin"},

@@ -248,3 +248,10 @@ def test_an_error_inside_the_stream_is_told_apart(error: Any, detail: str, statu
 def test_a_whole_body_that_is_no_completion_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedReply):
         AnswerAssembler().take_whole(body)
+
+
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory() -> None:
+    assembler = AnswerAssembler()
+    with pytest.raises(MalformedReply, match="a line of more than"):
+        for _ in range(6):
+            assembler.feed(b"x" * 1024 * 1024)

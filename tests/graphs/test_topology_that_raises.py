@@ -54,7 +54,6 @@ async def test_through_the_front_door_the_defect_is_raised_and_the_trace_says_so
     assert (trace.status, trace.error, len(trace.steps)) == ("failed", "ZeroDivisionError", 1)
 
 
-@pytest.mark.xfail(strict=True, reason="a graph used alone closes its trace in its own nodes only")
 async def test_in_a_graph_used_alone_the_trace_is_stored_too(make_mind: Any, say: Any) -> None:
     mind = await make_mind(say(lambda asked: "\\boxed{1}"), topologies=with_node(broken))
     with pytest.raises(ZeroDivisionError):
@@ -63,7 +62,6 @@ async def test_in_a_graph_used_alone_the_trace_is_stored_too(make_mind: Any, say
     assert (trace.status, trace.error, len(trace.steps)) == ("failed", "ZeroDivisionError", 1)
 
 
-@pytest.mark.xfail(strict=True, reason="a graph used alone closes its trace in its own nodes only")
 async def test_cancelled_between_two_calls_of_a_graph_used_alone_the_trace_is_stored_too(
     make_mind: Any, say: Any
 ) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 ASK: dict[str, Any] = {"topology": "IO", "team_size": 2, "domain": "math"}
 
 
@@ -27,13 +25,11 @@ async def told(mind: Any) -> list[tuple[str, str]]:
     return [(event.kind, event.data["text"]) for event in events if event.kind in ("token", "answer")]
 
 
-@pytest.mark.xfail(strict=True, reason="LangGraph emits an unstreamed message after respond's own event")
 async def test_the_answer_is_the_last_event_also_when_a_team_agrees(make_mind: Any, say: Any) -> None:
     mind = await make_mind(say(lambda asked: "I say \\boxed{42}"))
     assert await told(mind) == [("token", "I say \\boxed{42}"), ("answer", "I say \\boxed{42}")]
 
 
-@pytest.mark.xfail(strict=True, reason="LangGraph emits an unstreamed message after respond's own event")
 async def test_the_answer_is_the_last_event_also_when_the_judge_breaks_off(make_mind: Any) -> None:
     mind = await make_mind(judge_breaks("the judge says "))
     assert (await told(mind))[-1] == ("answer", "draft \\boxed{1}")

@@ -1,7 +1,6 @@
 """What it costs to know the fleet's load: parsing a metrics page, and reading 50 endpoints twice a second.
 
-The endpoints are 50 ports of a trivial server in another process, so only the reader's CPU time is counted. Once
-the server filters by ``name[]``, as prometheus_client does for vLLM, and once it sends the whole page.
+The endpoints are 50 ports of a trivial server in another process, so only the reader's CPU time is counted.
 
     python benchmarks/metrics.py [--quick] [--json] [--page FILE]
 """
@@ -25,7 +24,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from inframind.fleet.clock import SystemClock
 from inframind.fleet.metrics import MetricsScraper, parse_metrics
-from inframind.fleet.metrics_page import SERIES
 
 ENDPOINTS = 50
 READS_PER_S = 2.0
@@ -52,7 +50,7 @@ def main() -> None:
     page = options.page.read_bytes() if options.page else make_page(np.random.default_rng(options.seed))
     bench = Bench(
         title="Cost of load metrics",
-        packages=("httpx", "h11", "prometheus-client"),
+        packages=("httpx", "httptools", "prometheus-client"),
         seed=options.seed,
     )
     bench.add_figure(
@@ -99,17 +97,14 @@ def measure_parsing(bench: Bench, page: bytes, *, repeats: int) -> None:
 
 
 def measure_reading(bench: Bench, page: bytes, *, duration_s: float, seed: int) -> None:
-    """CPU time of the whole reading, with and without a server that filters, and of httpx doing the same."""
-    with page_server(page, filters=True) as urls:
+    """CPU time of the whole reading, and of httpx doing the same without parsing."""
+    with page_server(page) as urls:
         percent, oldest_s = asyncio.run(scraper_cost(urls, duration_s, seed))
         bench.add_bar("scrape_core_percent", percent, 2.0, "% of a core")
         bench.add_figure("oldest_reading_s", oldest_s, "s", "at the end of the run")
-    with page_server(page, filters=False) as urls:
-        percent, _ = asyncio.run(scraper_cost(urls, duration_s, seed))
-        bench.add_figure("scrape_whole_pages_core_percent", percent, "% of a core", "server ignores name[]")
         for name, variant in (("httpx_client", httpx_client_cost), ("httpx_transport", httpx_transport_cost)):
             percent = asyncio.run(variant(urls, duration_s / 2))
-            bench.add_figure(f"{name}_core_percent", percent, "% of a core", "whole pages, no parsing")
+            bench.add_figure(f"{name}_core_percent", percent, "% of a core", "no parsing")
 
 
 async def scraper_cost(urls: list[str], duration_s: float, seed: int) -> tuple[float, float]:
@@ -122,7 +117,7 @@ async def scraper_cost(urls: list[str], duration_s: float, seed: int) -> tuple[f
         interval_s=1 / READS_PER_S,
     )
     await scraper.start()
-    await asyncio.sleep(1.0)  # connections are open, and it is known who filters
+    await asyncio.sleep(1.0)  # until the connections are open
     percent = await core_percent(asyncio.sleep(duration_s))
     if scraper.errors or len(scraper.readings) < len(urls):
         raise RuntimeError(f"the local server failed: {dict(scraper.errors)}")
@@ -176,11 +171,11 @@ async def core_percent(work: Awaitable[object]) -> float:
 
 
 @contextmanager
-def page_server(page: bytes, *, filters: bool) -> Iterator[list[str]]:
+def page_server(page: bytes) -> Iterator[list[str]]:
     """URLs of 50 endpoints in another process."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    server = context.Process(target=serve_pages, args=(page, filters, there), daemon=True)
+    server = context.Process(target=serve_pages, args=(page, there), daemon=True)
     server.start()
     try:
         yield [f"http://127.0.0.1:{port}/metrics" for port in here.recv()]
@@ -189,10 +184,9 @@ def page_server(page: bytes, *, filters: bool) -> Iterator[list[str]]:
         server.join()
 
 
-def serve_pages(page: bytes, filters: bool, pipe: Connection) -> None:
+def serve_pages(page: bytes, pipe: Connection) -> None:
     """Runs in the other process: constant replies, as cheap as can be."""
-    whole = _reply(page)
-    filtered = _reply(only_read_series(page)) if filters else whole
+    reply = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(page), page)
 
     class Conversation(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -200,7 +194,7 @@ def serve_pages(page: bytes, filters: bool, pipe: Connection) -> None:
 
         def data_received(self, data: bytes) -> None:
             assert isinstance(self.transport, asyncio.WriteTransport)
-            self.transport.write(filtered if b"name%5B%5D=" in data else whole)
+            self.transport.write(reply)
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
@@ -209,16 +203,6 @@ def serve_pages(page: bytes, filters: bool, pipe: Connection) -> None:
         await asyncio.Event().wait()
 
     asyncio.run(serve())
-
-
-def only_read_series(page: bytes) -> bytes:
-    """What prometheus_client sends for the ``name[]`` that the scraper asks for, less the comments."""
-    starts = tuple(name.encode() + end for name in SERIES for end in (b"{", b" "))
-    return b"".join(line for line in page.splitlines(keepends=True) if line.startswith(starts))
-
-
-def _reply(body: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -20,11 +19,10 @@ import numpy as np
 from inframind.errors import ConfigError, EndpointError, EndpointProtocolError
 from inframind.fleet.clock import Clock
 from inframind.fleet.keepalive import KeptAlive
-from inframind.fleet.metrics_page import SERIES, EngineMetrics, parse_metrics
+from inframind.fleet.metrics_page import EngineMetrics, parse_metrics
 
 __all__ = ["EngineMetrics", "MetricsScraper", "Reading", "parse_metrics"]
 
-_FILTER = "&".join(f"{quote('name[]')}={quote(name)}" for name in SERIES)
 _JITTER = 0.1
 _DOUBLINGS_MAX = 20
 
@@ -45,11 +43,6 @@ class Reading:
 
 class MetricsScraper:
     """Polls endpoints' metrics pages in one background task.
-
-    Servers that use prometheus_client, as vLLM does, can send only the series that a ``name[]`` parameter names:
-    3 KB instead of 70 KB. Not all do (a proxy, several API server processes), so an endpoint is believed to
-    filter only once a filtered page had every figure that its whole page had; otherwise, and whenever a
-    figure goes missing, the whole page is read.
 
     Belongs to the event loop that started it. `readings` and `errors` may be read from any thread.
 
@@ -175,45 +168,17 @@ class _Target:
         self.in_flight = False
         self.failures = 0
         self.not_before_s = -math.inf
+        self._path = parsed.raw_path.decode()
         self._connection = KeptAlive(name, parsed, clock=clock, timeout_s=timeout_s)
-        self._whole = parsed.raw_path.decode()
-        self._filtered = f"{self._whole}{'&' if parsed.query else '?'}{_FILTER}"
-        self._can_filter: bool | None = None  # None: not known, or no longer
-        self._figures: frozenset[str] = frozenset()
 
     async def read(self) -> EngineMetrics:
         """Its load now. Raises EndpointError."""
-        try:
-            if self._can_filter:
-                metrics = await self._parse(self._filtered)
-                if metrics.present >= self._figures:
-                    return metrics
-                self._can_filter = None
-            metrics = await self._parse(self._whole)
-            self._require_figures(metrics)
-        except EndpointError:
-            self._can_filter = None  # another server may come up in its place
-            raise
-        if self._can_filter is None:
-            await self._try_filter(metrics.present)
+        metrics = parse_metrics(await self._connection.get())
+        if not metrics.present:
+            detail = f"{self._path} has no vllm: series; is this vLLM, without --disable-log-stats?"
+            raise EndpointProtocolError(self.name, 0.0, detail, status=200)
         return metrics
 
     def close(self) -> None:
         """Let go of the connection."""
         self._connection.close()
-
-    async def _try_filter(self, figures: frozenset[str]) -> None:
-        try:
-            metrics = await self._parse(self._filtered)
-        except EndpointError:  # the whole page was fine, so only the filter is refused
-            self._can_filter = False
-        else:
-            self._can_filter, self._figures = metrics.present >= figures, figures
-
-    async def _parse(self, target: str) -> EngineMetrics:
-        return parse_metrics(await self._connection.get(target))
-
-    def _require_figures(self, metrics: EngineMetrics) -> None:
-        if not metrics.present:
-            detail = f"{self._whole} has no vllm: series; is this vLLM, without --disable-log-stats?"
-            raise EndpointProtocolError(self.name, 0.0, detail, status=200)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -72,7 +73,6 @@ def _counter(*names: str) -> tuple[str, ...]:
     return tuple(name + suffix for name in names for suffix in ("_total", ""))
 
 
-_PREFIX = "vllm:"
 _NAMES_BY_FIELD: dict[str, tuple[str, ...]] = {
     "running": ("num_requests_running",),
     "waiting": ("num_requests_waiting",),
@@ -91,13 +91,26 @@ _NAMES_BY_FIELD: dict[str, tuple[str, ...]] = {
     "e2e_sum_s": ("e2e_request_latency_seconds_sum",),
     "e2e_count": ("e2e_request_latency_seconds_count",),
 }
-# Full name of every series that `parse_metrics` reads, in all versions.
-SERIES: tuple[str, ...] = tuple(_PREFIX + name for names in _NAMES_BY_FIELD.values() for name in names)
+
+
+def _any_of(words: Iterable[str]) -> str:
+    """A regular expression for exactly these words, as a tree of their common beginnings.
+
+    A plain alternation is tried word by word on every line of the page; the tree gives most lines up after a
+    character or two. Where a word is the beginning of another, the longer is tried first.
+    """
+    endings: dict[str, list[str]] = defaultdict(list)
+    for word in words:
+        endings[word[:1]].append(word[1:])
+    branches = [re.escape(first) + _any_of(rest) if first else "" for first, rest in endings.items()]
+    branches.sort(key=len, reverse=True)  # the empty ending last
+    return branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"
+
 
 # Possessive quantifiers (++, *+): a line that does not match is left at once, without backtracking.
 _LABELS = rb'\{[^"\n}]*+(?:"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"[^"\n}]*+)*+\}'
-_NAMES = b"|".join(re.escape(name.removeprefix(_PREFIX).encode()) for name in SERIES)
-_SAMPLE = re.compile(rb"\n" + _PREFIX.encode() + b"(" + _NAMES + b")(?:" + _LABELS + rb")?+[ \t]++(\S++)")
+_NAMES = _any_of(name for names in _NAMES_BY_FIELD.values() for name in names).encode()
+_SAMPLE = re.compile(rb"\nvllm:(" + _NAMES + b")(?:" + _LABELS + rb")?+[ \t]++(\S++)")
 _FIELDS = tuple((field, tuple(name.encode() for name in names)) for field, names in _NAMES_BY_FIELD.items())
 
 
@@ -115,7 +128,10 @@ def parse_metrics(page: bytes) -> EngineMetrics:
 
 def _first_present(samples: dict[bytes, list[bytes]], names: tuple[bytes, ...]) -> list[bytes]:
     """The values under the newest name that the page has."""
-    return next((samples[name] for name in names if name in samples), [])
+    for name in names:
+        if name in samples:
+            return samples[name]
+    return []
 
 
 def _sum(values: list[bytes]) -> float | None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,14 +76,17 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serve(respond: Respond | bytes, **options: Any) -> AsyncIterator[Server]:
+async def serve(
+    respond: Respond | bytes, *, tls: ssl.SSLContext | None = None, **options: Any
+) -> AsyncIterator[Server]:
     async def always(_: str) -> bytes:
         assert isinstance(respond, bytes)
         return respond
 
     server = Server(always if isinstance(respond, bytes) else respond, **options)
-    listening = await asyncio.start_server(server.accept, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/metrics"
+    listening = await asyncio.start_server(server.accept, "127.0.0.1", 0, ssl=tls)
+    scheme = "http" if tls is None else "https"
+    server.url = f"{scheme}://127.0.0.1:{listening.sockets[0].getsockname()[1]}/metrics"
     try:
         yield server
     finally:
@@ -102,6 +109,27 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 (the scraper's readings have no event to wait for)
             await asyncio.sleep(0.001)
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    options = [
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=it",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
+    command = [openssl, "req", *options, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
 
 
 @pytest.fixture
@@ -158,20 +186,19 @@ async def test_what_is_no_metrics_page_is_an_error(reply: bytes, problem: str) -
 
 
 async def test_a_reading_that_cannot_be_renewed_stays_and_grows_old() -> None:
-    clock, replies = FakeClock(), [ok(PAGE), ok(PAGE), status("500 Oh No"), ok(PAGE)]
+    clock, replies = FakeClock(), [ok(PAGE), status("500 Oh No"), ok(PAGE)]
 
     async def next_reply(_: str) -> bytes:
         return replies.pop(0)
 
     async with serve(next_reply) as server, scraping(clock, it=server.url) as scraper:
-        await scraper.scrape_once()  # the whole page, then the filtered one
+        await scraper.scrape_once()
         before = scraper.readings
         clock.time_s = 107.0
         await scraper.scrape_once()
         assert scraper.readings["it"].at_s == 100.0
         assert "HTTP 500" in scraper.errors["it"]
         clock.time_s = 120.0
-        replies.append(ok(PAGE))
         await scraper.scrape_once()
         assert scraper.readings["it"].at_s == 120.0
         assert scraper.errors == {}
@@ -258,7 +285,7 @@ async def test_connections_are_kept_alive() -> None:
     async with serve(ok(PAGE)) as server, scraping(it=server.url) as scraper:
         for _ in range(5):
             await scraper.scrape_once()
-        assert (server.connections, len(server.targets)) == (1, 6)
+        assert (server.connections, len(server.targets)) == (1, 5)
 
 
 @pytest.mark.parametrize("reply", [ok(PAGE), ok(PAGE, close=True)], ids=["silently", "announced"])
@@ -267,7 +294,7 @@ async def test_a_server_that_closes_between_readings_costs_no_reading(reply: byt
         for _ in range(3):
             await scraper.scrape_once()
             assert scraper.errors == {}
-        assert server.connections == len(server.targets) == 4
+        assert server.connections == len(server.targets) == 3
 
 
 async def test_chunked_pages_are_read() -> None:
@@ -278,53 +305,136 @@ async def test_chunked_pages_are_read() -> None:
         assert scraper.readings["it"].metrics == parse_metrics(PAGE)
 
 
-async def test_once_a_server_is_known_to_filter_only_the_filtered_page_is_read() -> None:
-    async with serve(ok(PAGE)) as server, scraping(it=server.url) as scraper:
-        for _ in range(3):
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + PAGE,
+        b"HTTP/1.0 200 OK\r\n\r\n" + PAGE,
+    ],
+    ids=["1.1", "1.0"],
+)
+async def test_pages_that_end_with_their_connection_are_read(reply: bytes) -> None:
+    async with serve(reply, closes_after_reply=True) as server, scraping(it=server.url) as scraper:
+        for count in (1, 2):
             await scraper.scrape_once()
-        assert [("name%5B%5D=" in target) for target in server.targets] == [False, True, True, True]
-        assert "name%5B%5D=vllm%3Anum_requests_running&" in server.targets[1]
+            assert scraper.readings["it"].metrics == parse_metrics(PAGE)
+            assert server.connections == count
+
+
+async def test_what_only_announces_the_reply_is_passed_over() -> None:
+    reply = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" + ok(PAGE)
+    async with serve(reply) as server, scraping(it=server.url) as scraper:
+        for _ in range(2):
+            await scraper.scrape_once()
+            assert scraper.readings["it"].metrics == parse_metrics(PAGE)
+        assert server.connections == 1
+
+
+async def test_a_server_that_does_not_keep_connections_is_asked_once_on_each() -> None:
+    reply = b"HTTP/1.0 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(PAGE), PAGE)
+    async with serve(reply) as server, scraping(it=server.url) as scraper:
+        for count in (1, 2):
+            await scraper.scrape_once()
+            assert scraper.readings["it"].metrics == parse_metrics(PAGE)
+            assert server.connections == len(server.targets) == count
+
+
+@pytest.mark.parametrize("surplus", [ok(b"vllm:num_requests_running 9\n"), b"HTTP/1.1 200", b"\x00"])
+async def test_bytes_that_nobody_asked_for_are_not_the_next_page(surplus: bytes) -> None:
+    async with serve(ok(PAGE) + surplus) as server, scraping(it=server.url) as scraper:
+        for count in (1, 2, 3):
+            await scraper.scrape_once()
+            assert scraper.readings["it"].metrics == parse_metrics(PAGE)
+            assert server.connections == len(server.targets) == count
+
+
+async def test_a_page_that_is_pushed_later_ends_the_connection() -> None:
+    pushed = asyncio.Event()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ok(PAGE))
+        await pushed.wait()
+        writer.write(ok(b"vllm:num_requests_running 9\n"))
+        await reader.read()
+        writer.close()
+        closed.set()
+
+    closed = asyncio.Event()
+    listening = await asyncio.start_server(converse, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/metrics"
+    async with listening, scraping(it=url) as scraper:
+        await scraper.scrape_once()
+        pushed.set()
+        async with asyncio.timeout(10):
+            await closed.wait()
+        assert scraper.readings["it"].metrics == parse_metrics(PAGE)
 
 
 @pytest.mark.parametrize(
-    "filtered",
-    [ok(b"vllm:num_requests_running 3\n"), ok(b""), status("400 Bad Request"), status("500 Oh No")],
-    ids=["lacks a figure", "empty", "refused", "breaks"],
+    ("reply", "problem"),
+    [
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nvllm:\r\n", "in the middle of a page"),
+        (b"HTTP/1.1 200 OK\r\ncontent-len", "in the middle of a page"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", "endpoint 'it'"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 9_000_000, "a page of more than 8388608 bytes"),
+        (b"HTTP/1.1 101 Hi\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n", "switched to another protocol"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", "HTTP 204"),
+    ],
+    ids=["cut between chunks", "cut in the head", "no chunk", "endless head", "101", "204"],
 )
-async def test_a_server_that_does_not_filter_is_read_whole_for_good(filtered: bytes) -> None:
-    async def respond(target: str) -> bytes:
-        return filtered if "name" in target else ok(PAGE)
-
-    async with serve(respond) as server, scraping(it=server.url) as scraper:
-        for _ in range(3):
+async def test_what_is_no_whole_reply_is_an_error(reply: bytes, problem: str) -> None:
+    clock = FakeClock()
+    async with (
+        serve(reply, closes_after_reply=True) as server,
+        scraping(clock, it=server.url) as scraper,
+    ):
+        for _ in range(2):
             await scraper.scrape_once()
-            assert scraper.readings["it"].metrics == parse_metrics(PAGE)
-            assert scraper.errors == {}
-        assert [("name" in target) for target in server.targets] == [False, True, False, False]
+            assert problem in scraper.errors["it"]
+            clock.time_s += 10
 
 
-async def test_a_figure_that_goes_missing_from_the_filtered_page_is_looked_for_in_the_whole() -> None:
-    filtered = [ok(PAGE), ok(b"vllm:num_requests_running 9\n"), ok(b"vllm:num_requests_running 9\n")]
+async def test_a_reused_connection_does_not_end_a_page_with_the_one_before() -> None:
+    clock, replies = FakeClock(), [b"HTTP/1.1 204 No Content\r\n\r\n", b"", ok(PAGE)]
 
-    async def respond(target: str) -> bytes:
-        return filtered.pop(0) if "name" in target else ok(PAGE)
+    async def next_reply(_: str) -> bytes:
+        return replies.pop(0)
 
-    async with serve(respond) as server, scraping(it=server.url) as scraper:
+    async with serve(next_reply) as server, scraping(clock, it=server.url) as scraper:
         await scraper.scrape_once()
+        assert "HTTP 204" in scraper.errors["it"]
+        clock.time_s += 10
         await scraper.scrape_once()
-        assert scraper.readings["it"].metrics == parse_metrics(PAGE)
-        await scraper.scrape_once()
-        assert "name" not in server.targets[-1]
+        assert scraper.errors == {}
+        assert (server.connections, len(server.targets)) == (2, 3)
+
+
+async def test_pages_are_read_over_tls_from_a_server_that_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    async with serve(ok(PAGE), tls=context) as server:
+        async with scraping(it=server.url) as scraper:
+            await scraper.scrape_once()
+            assert "CERTIFICATE_VERIFY_FAILED" in scraper.errors["it"]
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        async with scraping(it=server.url) as scraper:
+            for _ in range(2):
+                await scraper.scrape_once()
+                assert scraper.readings["it"].metrics == parse_metrics(PAGE)
+            assert len(server.targets) == 2
 
 
 async def test_a_query_of_the_url_itself_is_kept() -> None:
     async with serve(ok(PAGE)) as server, scraping(it=server.url + "?job=vllm") as scraper:
         await scraper.scrape_once()
-        assert server.targets[0] == "/metrics?job=vllm"
-        assert server.targets[1].startswith("/metrics?job=vllm&name%5B%5D=")
+        assert server.targets == ["/metrics?job=vllm"]
 
 
-async def test_prometheus_client_s_own_server_filters() -> None:
+async def test_prometheus_client_s_own_server_is_read() -> None:
     registry = CollectorRegistry()
     Gauge("vllm:num_requests_running", "n", registry=registry).set(3)
     Counter("vllm:prompt_tokens", "n", registry=registry).inc(7)

@@ -181,7 +181,8 @@ class _Call:
         finally:
             await response.aclose()
         if not self.answer.is_done and not self.answer.finish_reason:
-            raise MalformedReply("the stream ended before the answer did")
+            kind = response.headers.get("content-type", "no content type")
+            raise MalformedReply(f"the stream ({kind}) ended before the answer did")
 
     def _completion(self) -> Completion:
         answer = self.answer

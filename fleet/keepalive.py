@@ -100,9 +100,8 @@ class KeptAlive:
         try:
             return await wire.get(self._request)
         finally:
-            if (
-                not wire.is_reusable
-            ):  # cancelled, failed, or the server will close: what is left in it is not ours
+            # Cancelled, failed, or the server will close: what may still come is not for the next request.
+            if not wire.is_reusable:
                 self.close()
 
     def _since(self, started_s: float) -> float:
@@ -160,8 +159,7 @@ class _Wire(asyncio.Protocol):
             self._fail(_NoReply(f"the server closed the connection {place}"))
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_awaited:  # nobody asked; what comes next would be taken for the next reply
-            self.is_reusable = False
+        if not self._is_awaited:  # nobody asked; it would be taken for the next reply
             self.close()
             return
         self._reply_bytes += len(data)

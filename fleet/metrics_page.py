@@ -2,7 +2,7 @@
 
 A page is 50-90 KB of which we need 16 numbers, several times a second, from every endpoint. One regular
 expression finds exactly those samples; a full parser (prometheus_client's) builds every sample of the page and
-costs about 100 times as much. The tests hold the two together.
+costs more than 100 times as much. The tests hold the two together.
 
 Names have changed across vLLM versions; each figure lists its names, the newest first, and is read under the
 first one that the page has (a version in between exposes both: adding them would count twice). Names are matched

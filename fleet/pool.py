@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -106,8 +106,12 @@ class Fleet:
         loads = {name: self._load(endpoint, now_s) for name, endpoint in self._endpoints.items()}
         return FleetSnapshot(taken_s=now_s, loads=loads)
 
-    async def watch(self) -> None:
+    async def watch(self, *, first_readings_s: float = 0.0) -> None:
         """Begin to read load metrics in the running loop, unless that is being done already.
+
+        Args:
+            first_readings_s: wait so long at most for one reading of every endpoint. 0 waits for nothing, and the
+                first decisions then know only our own calls: right for a server, wrong for a single question.
 
         The reader outlives whoever asks first, so it starts from an empty context instead of holding on to a
         caller's context variables.
@@ -116,6 +120,10 @@ class Fleet:
         if self._watched_by not in (None, loop) and not self._watched_by.is_closed():
             return
         self._watched_by = loop
+        if first_readings_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(first_readings_s):
+                    await self._scraper.scrape_once()
         await asyncio.create_task(self._scraper.start(), context=contextvars.Context())
 
     async def aclose(self) -> None:

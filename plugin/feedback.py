@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import TypedDict
 
+from inframind.errors import ConfigError
 from inframind.traces.records import Outcome
 
 
@@ -41,6 +43,7 @@ def feedback_outcome(
 
     Raises:
         ValueError: neither, or both.
+        ConfigError: a score that is not a finite number.
     """
     if (solved is None) == (key is None):
         raise ValueError("give either solved=True/False, or key= with score= or value=")
@@ -50,6 +53,8 @@ def feedback_outcome(
         key, score = "solved", float(solved)
     elif score is None and value is None:
         raise ValueError(f"feedback {key!r} needs a score= or a value=")
+    if score is not None and not math.isfinite(score):
+        raise ConfigError("score", score, "give a finite number")
     return Outcome(
         feedback_id=feedback_id or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{trace_id}/{key}/{source}")),
         key=str(key),

@@ -156,7 +156,7 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         ) from error
     for number, raw in enumerate(raw_lines, start=1):
         try:
-            line = raw.decode("utf-8")
+            line = raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InvalidItems(
                 str(path), number, f"not UTF-8 ({error.reason})", "save it as UTF-8"

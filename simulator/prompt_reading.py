@@ -11,6 +11,7 @@ from typing import Any
 
 from inframind.errors import ConfigError
 from inframind.rewards.extraction import stated_answers
+from inframind.simulator.arithmetic import arithmetic_item
 from inframind.simulator.items import Item, is_generated, item_from_id
 
 _PLACEHOLDER = re.compile(
@@ -20,7 +21,7 @@ _MAX_PROMPT_CHARS = 200_000
 
 
 class AnswerKey:
-    """Knows the items that may be asked: any generated one by its id, loaded ones by id or by their text.
+    """Knows the items that may be asked: any generated one by its id, loaded ones by id or by their text, and sums.
 
     Args:
         items: questions to recognise by their text; generated items asked with their id need no listing.
@@ -45,7 +46,7 @@ class AnswerKey:
             if item is not None:
                 return item
         contained = (item for text, item in self._by_text.items() if text in prompt)
-        return max(contained, key=lambda item: len(item.question), default=None)
+        return max(contained, key=lambda item: len(item.question), default=None) or arithmetic_item(prompt)
 
 
 def user_text(messages: Sequence[Mapping[str, Any]]) -> str:

@@ -183,6 +183,7 @@ class EndpointError(RunError):
 
     is_retryable: ClassVar[bool] = False
     counts_against_endpoint: ClassVar[bool] = False
+    fix: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -197,7 +198,8 @@ class EndpointError(RunError):
         self.status, self.partial_text = status, partial_text
         self.earlier: tuple[EndpointError, ...] = ()
         code = f" (HTTP {status})" if status else ""
-        super().__init__(f"endpoint {endpoint!r}{code} after {elapsed_s:.3g} s: {detail}")
+        fix = f"; {self.fix}" if self.fix else ""
+        super().__init__(f"endpoint {endpoint!r}{code} after {elapsed_s:.3g} s: {detail}{fix}")
 
 
 class EndpointTimeout(EndpointError):
@@ -240,6 +242,10 @@ class EndpointProtocolError(EndpointError):
 class EndpointRejected(EndpointError):
     """400, 404, 422 and the like: the endpoint refuses this very request."""
 
+    fix = "`inframind doctor` compares the configuration with what the server has"
+
 
 class EndpointUnauthorized(EndpointError):
     """401 or 403: the key is missing or wrong."""
+
+    fix = "set api_key_env or api_key_file of this endpoint; `inframind doctor` tries it"

@@ -207,7 +207,14 @@ async def test_feedback_may_come_twice_and_the_latest_counts(mind: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", [{}, {"solved": True, "key": "x"}, {"key": "x"}, {"solved": True, "score": 0.3}]
+    "what",
+    [
+        {},
+        {"solved": True, "key": "x"},
+        {"key": "x"},
+        {"solved": True, "score": 0.3},
+        {"key": "x", "score": float("nan")},
+    ],
 )
 async def test_feedback_that_says_nothing_or_too_much_is_refused(mind: Any, what: Any) -> None:
     with pytest.raises((ValueError, InfraMindError)):
@@ -264,3 +271,25 @@ async def test_load_is_read_from_the_first_question_on(make_mind: Any) -> None:
             await mind.graph().compile().ainvoke({"messages": [("user", "How many?")]})
         while mind.fleet.snapshot().loads["e0"].running != 3.0:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+async def test_the_first_readings_may_be_waited_for(make_mind: Any) -> None:
+    page = b'vllm:num_requests_running{engine="0",model_name="m0"} 2.0\n'
+
+    async def script(wire: Any) -> None:
+        await wire.reply(200, page, "text/plain")
+
+    url = (await make_mind(script)).servers[0].base_url
+    mind = await make_mind(script, settings={"endpoints": [{"name": "e0", "base_url": url, "model": "m0"}]})
+    await mind.fleet.watch(first_readings_s=10.0)
+    assert mind.fleet.snapshot().loads["e0"].running == 2.0
+
+
+async def test_waiting_for_first_readings_ends_when_a_server_says_nothing(make_mind: Any) -> None:
+    async def script(wire: Any) -> None:
+        await wire.gone()
+
+    url = (await make_mind(script)).servers[0].base_url
+    mind = await make_mind(script, settings={"endpoints": [{"name": "e0", "base_url": url, "model": "m0"}]})
+    await mind.fleet.watch(first_readings_s=0.1)
+    assert mind.fleet.snapshot().loads["e0"].age_s is None

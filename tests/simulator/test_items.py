@@ -340,3 +340,9 @@ def test_the_math_questions_are_read() -> None:
     assert [sum(item.level == level for item in items) for level in range(1, 6)] == list(
         MATH_LEVEL_MIX.values()
     )
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_question(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"question": "What is 1 + 1?", "answer": "2"}\n')
+    assert [item.answer for item in load_items(path)] == ["2"]

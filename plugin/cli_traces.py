@@ -135,6 +135,7 @@ def traces_export(
     status: StatusFilter = None,
     topology: TopologyFilter = None,
     since: SinceFilter = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     config: Config = DEFAULT_CONFIG,
     store: Store = None,
 ) -> None:
@@ -146,7 +147,7 @@ def traces_export(
     from inframind.plugin.terminal import out
 
     query = _query(status=status, topology=topology, solved=None, since=since, limit=None)
-    export_traces(StorePlace(config=config, store=store), file, query, console=out())
+    export_traces(StorePlace(config=config, store=store), file, query, force=force, console=out())
 
 
 def _query(

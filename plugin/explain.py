@@ -6,6 +6,7 @@ One structure for both doors: `explanation` for a terminal, `explain_trajectory`
 from __future__ import annotations
 
 import io
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.terminal import latency_text, one_line, safe, seconds, solved_text
 from inframind.traces.records import Decision, Outcome, Step, Trajectory
 
@@ -40,9 +42,11 @@ def explanation(trajectory: Trajectory, *, show_all: bool = False) -> Group:
     """The whole run for a terminal, decision by decision; ``show_all`` cuts no table."""
     steps = {step.decision_id: step for step in trajectory.steps if step.decision_id}
     undecided = [step for step in trajectory.steps if not step.decision_id]
+    shares = [share for decision in trajectory.decisions if (share := _exploration_share(decision))]
     parts: list[RenderableType] = [_head(trajectory)]
     for decision in trajectory.decisions:
-        parts += ["", *_decision(decision, steps.get(decision.decision_id), show_all=show_all)]
+        step = steps.get(decision.decision_id)
+        parts += ["", *_decision(decision, step, shares, show_all=show_all)]
     for step in undecided:
         parts += ["", Text("A step that ended before anything was decided", "bold"), *_came_of_it(step)]
     parts += ["", *_ending(trajectory)]
@@ -107,12 +111,15 @@ def _outcome(outcome: Outcome) -> Text:
 # One decision ----------------------------------------------------------------------------------------------
 
 
-def _decision(decision: Decision, step: Step | None, *, show_all: bool) -> Iterator[RenderableType]:
+def _decision(
+    decision: Decision, step: Step | None, shares: Sequence[float], *, show_all: bool
+) -> Iterator[RenderableType]:
     yield _title(decision)
-    yield from map(_indented, _why(decision))
+    yield _indented(_why(decision, shares))
+    yield from map(_indented, _saw(decision))
     loads = decision.seen.get("loads")
     if isinstance(loads, Mapping) and loads:
-        yield _indented(_load_table(loads, step, show_all=show_all))
+        yield from map(_indented, _load_table(loads, step, show_all=show_all))
     yield _indented(_candidate_table(decision, show_all=show_all))
     if not show_all:
         yield from map(_indented, _left_out(decision))
@@ -127,18 +134,42 @@ def _title(decision: Decision) -> Text:
     return text.append(f" with p = {decision.probability:.3f}{roles}")
 
 
-def _why(decision: Decision) -> Iterator[Text]:
-    yield Text(
-        f"why: {safe(decision.reason) or 'the policy gave no reason'} "
-        f"({decision.policy} {decision.policy_version}, features {decision.features_version})"
-    )
+def _why(decision: Decision, shares: Sequence[float]) -> Text:
+    """The policy's reason is that of its favourite: it is not given for a candidate that chance took."""
+    reason = safe(decision.reason) or "the policy gave no reason"
     likeliest = max(range(len(decision.actions)), key=lambda place: decision.probabilities[place])
-    if decision.probabilities[likeliest] > decision.probabilities[decision.chosen]:
-        yield Text(
-            f"by chance: the likeliest was {decision.actions[likeliest]} "
-            f"with p = {decision.probabilities[likeliest]:.3f}",
-            "yellow",
-        )
+    favourite, p = decision.actions[likeliest], decision.probabilities[likeliest]
+    by = f"({decision.policy} {decision.policy_version}, features {decision.features_version})"
+    if p <= decision.probabilities[decision.chosen]:
+        return Text(f"why: {reason} {by}")
+    if _is_explored(decision, shares):
+        chance = f"drawn at random (exploration); the policy would have taken {favourite}"
+    else:
+        chance = f"drawn at random; the likeliest was {favourite}"
+    return Text(f"why: {chance} (p = {p:.3f}): {reason} {by}", "yellow")
+
+
+def _is_explored(decision: Decision, shares: Sequence[float]) -> bool:
+    """Whether exploration alone can have taken the chosen candidate: the policy itself gave it no weight."""
+    share = len(_allowed(decision)) * decision.probabilities[decision.chosen]
+    return any(math.isclose(share, known, rel_tol=1e-6) for known in shares)
+
+
+def _exploration_share(decision: Decision) -> float | None:
+    """The share of uniform draws that a decision's probabilities give away, or None.
+
+    Exploration adds the same probability to every allowed candidate, and those without any weight of the policy
+    have just that: two or more share the lowest. With two candidates the lower one may as well be a policy's own
+    weight, so that they give nothing away; the other decisions of the run, made with the same share, do.
+    """
+    probabilities = sorted(decision.probabilities[place] for place in _allowed(decision))
+    if len(probabilities) < 3 or not 0 < probabilities[0] < probabilities[-1]:
+        return None
+    lowest, next_lowest = probabilities[:2]
+    return len(probabilities) * lowest if math.isclose(lowest, next_lowest) else None
+
+
+def _saw(decision: Decision) -> Iterator[Text]:
     seen = [_seen(name, value) for name, value in decision.seen.items() if name != "loads"]
     if seen:
         yield Text(f"saw: {'; '.join(seen)}")
@@ -156,50 +187,71 @@ def _figure(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else safe(str(value))
 
 
-def _load_table(loads: Mapping[str, Mapping[str, Any]], step: Step | None, *, show_all: bool) -> Table:
+_LOAD_COLUMNS = (
+    Column(name="load of"),
+    Column(name="breaker", leave_out=6),
+    Column(name="running", justify="right", leave_out=4),
+    Column(name="waiting", justify="right", leave_out=5),
+    Column(name="KV use", justify="right", leave_out=2),
+    Column(name="ours there", justify="right", leave_out=1),
+    Column(name="reading's age", justify="right", leave_out=3),
+)
+
+
+def _load_table(
+    loads: Mapping[str, Mapping[str, Any]], step: Step | None, *, show_all: bool
+) -> Iterator[RenderableType]:
     """Loads as they were known then; the endpoint that answered comes first where the table is cut."""
     names = list(loads)
     if step is not None and step.endpoint in names:
         names.sort(key=lambda name: name != step.endpoint)
     shown = names if show_all else names[:LOADS_SHOWN]
-    table = _table("load of", "breaker", "running", "waiting", "KV use", "ours there", "reading's age")
-    for name in shown:
-        load = loads[name]
-        age_s = load.get("age_s")
-        ours = f"{_figure(load.get('in_flight'))} + {_figure(load.get('waiting_here'))} waiting"
-        row = (
-            name,
-            _figure(load.get("breaker")),
-            _figure(load.get("running")),
-            _figure(load.get("waiting")),
-            _figure(load.get("kv_cache_usage")),
-            ours,
-            "never read" if age_s is None else seconds(float(age_s)),
-        )
-        table.add_row(*(Text(cell) for cell in row))
+    yield FittedTable(_LOAD_COLUMNS, [_load_row(name, loads[name]) for name in shown])
     if len(shown) < len(names):
-        table.add_row(Text(f"and {len(names) - len(shown)} more", "dim"))
-    return table
+        yield Text(f"and {len(names) - len(shown)} more", "dim")
 
 
-def _candidate_table(decision: Decision, *, show_all: bool) -> Table:
-    has_latency = bool(decision.latency_q50_s)
-    table = _table("candidate", "p", *(("q50", "q90") if has_latency else ()), "masked")
-    for place in range(len(decision.actions)) if show_all else _shown_places(decision):
-        is_chosen = place == decision.chosen
-        latency = (
-            (seconds(decision.latency_q50_s[place]), seconds(decision.latency_q90_s[place]))
-            if has_latency
-            else ()
-        )
-        row = (
-            f"{'> ' if is_chosen else '  '}{decision.actions[place]}",
-            f"{decision.probabilities[place]:.3f}",
-            *latency,
-            decision.masked[place],
-        )
-        table.add_row(*(Text(cell) for cell in row), style="bold" if is_chosen else "")
-    return table
+def _load_row(name: str, load: Mapping[str, Any]) -> Row:
+    age_s = load.get("age_s")
+    cells = (
+        name,
+        _figure(load.get("breaker")),
+        _figure(load.get("running")),
+        _figure(load.get("waiting")),
+        _figure(load.get("kv_cache_usage")),
+        f"{_figure(load.get('in_flight'))} + {_figure(load.get('waiting_here'))} waiting",
+        "never read" if age_s is None else seconds(float(age_s)),
+    )
+    return Row(tuple(Text(cell) for cell in cells))
+
+
+_QUANTILE_COLUMNS = (
+    Column(name="q50", justify="right", leave_out=1),
+    Column(name="q90", justify="right", leave_out=2),
+)
+
+
+def _candidate_table(decision: Decision, *, show_all: bool) -> FittedTable:
+    columns = (
+        Column(name="candidate"),
+        Column(name="p", justify="right"),
+        *(_QUANTILE_COLUMNS if decision.latency_q50_s else ()),
+        Column(name="masked", leave_out=3, may_cut=True),
+    )
+    places = range(len(decision.actions)) if show_all else _shown_places(decision)
+    return FittedTable(columns, [_candidate_row(decision, place) for place in places])
+
+
+def _candidate_row(decision: Decision, place: int) -> Row:
+    is_chosen = place == decision.chosen
+    quantiles_s = (decision.latency_q50_s, decision.latency_q90_s) if decision.latency_q50_s else ()
+    cells = (
+        f"{'> ' if is_chosen else '  '}{decision.actions[place]}",
+        f"{decision.probabilities[place]:.3f}",
+        *(seconds(column_s[place]) for column_s in quantiles_s),
+        decision.masked[place],
+    )
+    return Row(tuple(Text(cell) for cell in cells), style="bold" if is_chosen else "")
 
 
 def _shown_places(decision: Decision) -> Sequence[int]:
@@ -273,14 +325,6 @@ def _server(step: Step) -> str:
         return "no endpoint answered"
     served = f", which serves {safe(step.served_model)}" if step.served_model not in ("", step.model) else ""
     return f"at {step.endpoint}{served}"
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(first, overflow="fold")
-    for name in others:
-        table.add_column(name, justify="left" if name in ("breaker", "masked") else "right")
-    return table
 
 
 def _indented(part: RenderableType) -> Padding:

@@ -6,13 +6,12 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from inframind.errors import ConfigError
@@ -20,6 +19,7 @@ from inframind.fleet.clock import Clock
 from inframind.plugin.config import load_settings
 from inframind.plugin.explain import explanation
 from inframind.plugin.feedback import feedback_outcome
+from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.terminal import latency_text, one_line, safe, seconds, solved_text
 from inframind.traces.codec import encode
 from inframind.traces.export import export_jsonl
@@ -80,13 +80,15 @@ def list_traces(place: StorePlace, query: TraceQuery, *, as_json: bool, console:
         for line in asyncio.run(_encoded(place, query)):
             typer.echo(line)
         return
-    summaries, total = asyncio.run(_summaries(place, query))
-    if not summaries:
-        console.print("no traces match" if total else "no traces yet; `inframind run` makes one")
+    listing = asyncio.run(_list(place, query))
+    if not listing.summaries:
+        has_others = listing.stored > 0
+        console.print("no traces match" if has_others else "no traces yet; `inframind run` makes one")
         return
-    console.print(_listing(summaries))
-    if len(summaries) < total:
-        console.print(Text(f"{len(summaries)} of {total:,} traces; --limit shows more", "dim"))
+    console.print(_listing(listing.summaries))
+    if listing.has_more:
+        shown = len(listing.summaries)
+        console.print(Text(f"the newest {shown:,}; there are more, which a higher --limit shows", "dim"))
 
 
 def show_trace(place: StorePlace, trace_id: str, *, as_json: bool, console: Console) -> None:
@@ -105,8 +107,16 @@ def explain_trace(place: StorePlace, trace_id: str, *, show_all: bool, console: 
     console.print(explanation(asyncio.run(_fetch(place, trace_id)), show_all=show_all))
 
 
-def export_traces(place: StorePlace, target: Path, query: TraceQuery, *, console: Console) -> None:
-    """Write traces to a JSON Lines file."""
+def export_traces(
+    place: StorePlace, target: Path, query: TraceQuery, *, force: bool, console: Console
+) -> None:
+    """Write traces to a JSON Lines file.
+
+    Raises:
+        ConfigError: the file exists and ``force`` is not given.
+    """
+    if target.exists() and not force:
+        raise ConfigError("file", str(target), "the file exists; --force replaces it")
     count = asyncio.run(_export(place, target, query))
     console.print(f"{count:,} traces written to {target}")
 
@@ -148,9 +158,23 @@ def give_feedback(
 # Reading ---------------------------------------------------------------------------------------------------
 
 
-async def _summaries(place: StorePlace, query: TraceQuery) -> tuple[list[TraceSummary], int]:
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The traces of one page, whether others match too, and how many the store holds in all."""
+
+    summaries: list[TraceSummary]
+    has_more: bool
+    stored: int
+
+
+async def _list(place: StorePlace, query: TraceQuery) -> _Listing:
+    """One trace more than asked for tells whether there are others, at no cost of counting them."""
+    limit = query.limit
+    one_more = query if limit is None else replace(query, limit=limit + 1)
     async with place.opened() as store:
-        return await store.list(query), await store.count()
+        found = await store.list(one_more)
+        summaries = found[:limit]
+        return _Listing(summaries, len(found) > len(summaries), await store.count())
 
 
 async def _encoded(place: StorePlace, query: TraceQuery) -> list[bytes]:
@@ -171,20 +195,33 @@ async def _export(place: StorePlace, target: Path, query: TraceQuery) -> int:
 # Showing ---------------------------------------------------------------------------------------------------
 
 
-def _listing(summaries: list[TraceSummary]) -> Table:
-    table = _table("trace", "arrived", "status", "topology", "latency", "verdict", "question")
-    for summary in summaries:
-        is_late = summary.status != "ok" or summary.latency_s > summary.budget_s
-        table.add_row(
-            Text(summary.trace_id[:12]),
-            Text(_local_time(summary.arrived_at_s)),
-            Text(summary.status, "green" if summary.status == "ok" else "red"),
-            Text(summary.topology or "-"),
-            latency_text(summary.latency_s, summary.budget_s, is_late=is_late),
-            solved_text(summary.solved),
-            Text(one_line(summary.question, 60)),
-        )
-    return table
+_LISTING_COLUMNS = (
+    Column(name="trace"),
+    Column(name="arrived", leave_out=4),
+    Column(name="status"),
+    Column(name="topology", leave_out=3),
+    Column(name="latency", leave_out=5),
+    Column(name="verdict", leave_out=2),
+    Column(name="question", leave_out=1, may_cut=True),
+)
+
+
+def _listing(summaries: list[TraceSummary]) -> FittedTable:
+    return FittedTable(_LISTING_COLUMNS, [_listing_row(summary) for summary in summaries])
+
+
+def _listing_row(summary: TraceSummary) -> Row:
+    is_late = summary.status != "ok" or summary.latency_s > summary.budget_s
+    cells = (
+        Text(summary.trace_id[:12]),
+        Text(_local_minute(summary.arrived_at_s)),
+        Text(summary.status, "green" if summary.status == "ok" else "red"),
+        Text(summary.topology or "-"),
+        latency_text(summary.latency_s, summary.budget_s, is_late=is_late),
+        solved_text(summary.solved),
+        Text(one_line(summary.question, 60)),
+    )
+    return Row(cells)
 
 
 def _facts(trajectory: Trajectory) -> list[Text]:
@@ -204,25 +241,39 @@ def _facts(trajectory: Trajectory) -> list[Text]:
     return lines
 
 
-def _steps(trajectory: Trajectory) -> Table:
-    table = _table(
-        "step", "who", "model", "strategy", "endpoint", "started", "ttft", "latency", "tokens", "answer"
+_STEP_COLUMNS = (
+    Column(name="step"),
+    Column(name="who", leave_out=6),
+    Column(name="model"),
+    Column(name="strategy"),
+    Column(name="endpoint", leave_out=3),
+    Column(name="started", leave_out=1),
+    Column(name="ttft", leave_out=2),
+    Column(name="latency", leave_out=7),
+    Column(name="tokens", leave_out=5),
+    Column(name="answer", leave_out=4, may_cut=True),
+)
+
+
+def _steps(trajectory: Trajectory) -> FittedTable:
+    steps = sorted(trajectory.steps, key=lambda step: step.step_id)
+    return FittedTable(_STEP_COLUMNS, [_step_row(step) for step in steps])
+
+
+def _step_row(step: Step) -> Row:
+    cells = (
+        str(step.step_id),
+        "judge" if step.kind == "judge" else f"{safe(step.role)} {step.position + 1}, round {step.round}",
+        safe(step.served_model or step.model),
+        step.strategy,
+        step.endpoint or "-",
+        seconds(step.started_s),
+        seconds(step.ttft_s),
+        seconds(step.latency_s),
+        "-" if step.completion_tokens is None else str(step.completion_tokens),
+        _outcome_of(step),
     )
-    for step in sorted(trajectory.steps, key=lambda step: step.step_id):
-        cells = (
-            str(step.step_id),
-            "judge" if step.kind == "judge" else f"{step.role} {step.position + 1}, round {step.round}",
-            step.served_model or step.model,
-            step.strategy,
-            step.endpoint or "-",
-            seconds(step.started_s),
-            seconds(step.ttft_s),
-            seconds(step.latency_s),
-            "-" if step.completion_tokens is None else str(step.completion_tokens),
-            _outcome_of(step),
-        )
-        table.add_row(*(Text(cell) for cell in cells), style="red" if step.error else "")
-    return table
+    return Row(tuple(Text(cell) for cell in cells), style="red" if step.error else "")
 
 
 def _outcome_of(step: Step) -> str:
@@ -230,12 +281,9 @@ def _outcome_of(step: Step) -> str:
     return f"{one_line(step.error or step.answer, 50)}{failovers}"
 
 
-def _table(*names: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    return table
-
-
 def _local_time(wall_s: float) -> str:
     return datetime.fromtimestamp(wall_s).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _local_minute(wall_s: float) -> str:
+    return datetime.fromtimestamp(wall_s).strftime("%Y-%m-%d %H:%M")

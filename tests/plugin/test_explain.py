@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import Any
 
+from rich.console import Console
+
 from inframind.fleet.messages import Attempt
-from inframind.plugin.explain import explain_trajectory
+from inframind.plugin.explain import explain_trajectory, explanation
 from inframind.traces.records import Decision, Outcome, Skip, Step, Trajectory
 
 LOAD = {
@@ -97,13 +100,77 @@ def test_the_page_says_what_was_chosen_with_which_probability_and_why() -> None:
     page = explain_trajectory(TRACE)
 
     assert "0.250 s  Model and strategy: small/Flash with p = 0.100" in page
-    assert "why: cheapest with quality >= 0.6 (just_enough 1/floor=0.6, features 1)" in page
+    assert "cheapest with quality >= 0.6 (just_enough 1/floor=0.6, features 1)" in " ".join(page.split())
     assert "saw: remaining 9.75 s; agreement unknown" in page
 
 
-def test_a_choice_that_was_not_the_likeliest_is_called_chance() -> None:
-    assert "by chance: the likeliest was small/Plain with p = 0.900" in explain_trajectory(TRACE)
-    assert "by chance" not in decision(chosen=1)
+def explored(**changes: Any) -> Decision:
+    """A rule's decision with a share of 0.4 drawn at random: 0.6 + 0.1 for its favourite, 0.1 for each other."""
+    values = {"probabilities": (0.1, 0.7, 0.1, 0.1), "masked": ("",) * 4, **changes}
+    return replace(STEP_DECISION, **values)
+
+
+def test_an_explored_choice_is_not_explained_with_the_policys_reason() -> None:
+    page = explain_trajectory(replace(TRACE, decisions=(explored(),)))
+
+    assert " ".join(line_with(page, "why: ").split()).startswith(
+        "why: drawn at random (exploration); the policy would have taken small/Plain (p = 0.700): "
+    )
+    assert "why: cheapest" not in page
+
+
+def test_the_policys_own_choice_is_explained_with_its_reason() -> None:
+    page = explain_trajectory(replace(TRACE, decisions=(explored(chosen=1, probability=0.7),)))
+
+    assert "why: cheapest with quality >= 0.6 (just_enough" in page
+    assert "at random" not in page
+
+
+def test_an_unlikely_choice_that_the_policy_gave_weight_is_not_called_exploration() -> None:
+    weighted = explored(probabilities=(0.25, 0.55, 0.1, 0.1), probability=0.25)
+
+    page = explain_trajectory(replace(TRACE, decisions=(weighted,)))
+
+    assert "why: drawn at random; the likeliest was small/Plain (p = 0.550)" in page
+    assert "exploration" not in page
+
+
+def test_of_two_candidates_the_rest_of_the_run_tells_whether_the_choice_was_explored() -> None:
+    two = replace(STEP_DECISION, decision_id="t-0", probabilities=(0.2, 0.8, 0.0, 0.0), probability=0.2)
+
+    alone = explain_trajectory(replace(TRACE, decisions=(two,)))
+    beside_another = explain_trajectory(replace(TRACE, decisions=(two, explored(chosen=1, probability=0.7))))
+
+    assert "why: drawn at random; the likeliest was small/Plain" in alone
+    assert "why: drawn at random (exploration); the policy would have taken small/Plain" in beside_another
+
+
+def test_a_uniform_policys_choice_keeps_its_reason() -> None:
+    page = decision(probabilities=(0.25,) * 4, masked=("",) * 4, reason="uniform over what is allowed")
+
+    assert "why: uniform over what is allowed" in page
+
+
+def test_labels_stay_whole_on_a_terminal_of_80_columns() -> None:
+    label, endpoint = "qwen2.5-coder-14b/DeepThink", "qwen2.5-coder-14b-0"
+    run = replace(
+        TRACE,
+        decisions=(
+            replace(
+                STEP_DECISION,
+                actions=(label, *STEP_DECISION.actions[1:]),
+                seen={"loads": {endpoint: {**NEVER_READ, "breaker": "half_open"}}},
+            ),
+        ),
+    )
+    page = io.StringIO()
+    Console(file=page, width=80, color_system=None).print(explanation(run))
+
+    lines = page.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert line_with(page.getvalue(), f"> {label}").split()[2:] == ["0.100", "0.200", "s", "0.400", "s"]
+    assert line_with(page.getvalue(), f"  {endpoint}").split()[:2] == [endpoint, "half_open"]
+    assert "a wider terminal also shows: ours there" in page.getvalue()
 
 
 def test_loads_stand_with_their_age_and_what_was_never_read_is_unknown() -> None:

@@ -23,6 +23,9 @@ from inframind.plugin.terminal import err, one_line, out, safe, seconds
 ANSWER_LINES_SHOWN = 12
 """Last lines of the answer that are shown while it is being written."""
 
+REPLACED = "what was being written is not the answer; this is:"
+"""Said where somebody saw the pieces of a step that broke off."""
+
 
 def run(question: str, options: RunOptions, *, config: Path, as_json: bool) -> None:
     """Answer a question and print what came of it."""
@@ -69,12 +72,11 @@ class _View(Protocol):
 
 
 class _PlainView:
-    """One line per event, for pipes and logs."""
+    """One line per event, for pipes and logs; the answer once, when it stands: what is printed stays printed."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._account: Mapping[str, Any] = {}
-        self._text: list[str] = []
         self.trace_id = ""
 
     def __enter__(self) -> None: ...
@@ -84,16 +86,14 @@ class _PlainView:
     def take(self, event: Event) -> None:
         """Print the event, unless it is a piece of the answer."""
         self.trace_id = str(event.data.get("trace_id", self.trace_id))
-        if event.kind == "token":
-            self._text.append(event.data["text"])
-        elif event.kind == "answer":
+        if event.kind == "answer":
             self._account = event.data
-        else:
+        elif event.kind != "token":
             self._console.print(_line(event))
 
     def finish(self) -> None:
         """Print the answer and the summary."""
-        _print_answer(self._console, "".join(self._text), self._account)
+        _print_answer(self._console, self._account)
 
 
 @dataclass(slots=True)
@@ -114,6 +114,7 @@ class _LiveView:
         self._steps: dict[int, _StepLine] = {}
         self._plan = Text("planning ...")
         self._text: list[str] = []
+        self._is_writing = True
         self._account: Mapping[str, Any] = {}
         self._live = Live(self, console=console, refresh_per_second=8)
         self.trace_id = ""
@@ -123,9 +124,8 @@ class _LiveView:
 
     def __exit__(self, *_: object) -> None:
         """Leave the steps on the screen without the half-written answer, which is printed whole."""
-        self._text, whole = [], self._text
+        self._is_writing = False
         self._live.__exit__(None, None, None)
-        self._text = whole
 
     def take(self, event: Event) -> None:
         """Put the event into the tree."""
@@ -148,14 +148,17 @@ class _LiveView:
                 self._lines.append(_line(event))
 
     def finish(self) -> None:
-        """Print the answer and the summary."""
-        _print_answer(self._console, "".join(self._text), self._account)
+        """Print the answer and the summary, and say so when the answer is not what was being written."""
+        written = "".join(self._text).strip()
+        if written and written != self._account["text"].strip():
+            self._console.print(Text(REPLACED, "yellow"))
+        _print_answer(self._console, self._account)
 
     def __rich__(self) -> Tree:
         tree = Tree(self._plan)
         for line in self._lines:
             tree.add(self._step_text(line) if isinstance(line, _StepLine) else line)
-        if self._text:
+        if self._text and self._is_writing:
             written = safe("".join(self._text)).splitlines()
             tree.add(Text("\n".join(written[-ANSWER_LINES_SHOWN:]), "dim"))
         return tree
@@ -196,9 +199,9 @@ def _step_end(data: Mapping[str, Any]) -> Text:
     return text.append(f"  {one_line(data['answer'], 60)}", "default")
 
 
-def _print_answer(console: Console, text: str, account: Mapping[str, Any]) -> None:
+def _print_answer(console: Console, account: Mapping[str, Any]) -> None:
     console.print()
-    console.print(Text(safe(text)))
+    console.print(Text(safe(account["text"])))
     console.print()
     is_late = account["status"] != "ok" or account["latency_s"] > account["budget_s"]
     summary = Text("late" if is_late else "in time", "red" if is_late else "green")

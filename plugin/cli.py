@@ -150,6 +150,7 @@ def demo(
     """The whole job on a simulated fleet of five models, over real HTTP, in about a minute.
 
     Questions arrive at random with mixed budgets, are routed, answered and graded; traces and outcomes are kept.
+    Exit codes: 0 every question was dealt with, be it late or wrong; 1 a question failed; 2 an option is wrong.
 
     Examples: [bold]inframind demo[/bold], [bold]inframind demo --topology Debate --rate 300[/bold],
     [bold]inframind demo --items questions.jsonl[/bold]
@@ -171,7 +172,8 @@ def demo(
         speed=speed,
         out=out_folder,
     )
-    demo(options, out())
+    if not demo(options, out()):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel="Start")

@@ -16,12 +16,14 @@ from inframind.arena.results import Answer, Call, Episode
 from inframind.arena.runner import run_workload
 from inframind.arena.scenario import endpoint_tables, fleet_specs
 from inframind.arena.workload import LogUniform, PoissonArrivals, Seconds
-from inframind.errors import ConfigError, DeadlineExceeded
+from inframind.errors import ConfigError, DeadlineExceeded, UnknownTopology
 from inframind.fleet.clock import Clock, SystemClock
+from inframind.graphs.registry import TopologyRegistry
 from inframind.plugin.commands.demo_board import Board, print_report
 from inframind.plugin.config import Settings, settings_from
 from inframind.plugin.mind import InfraMind
 from inframind.rewards.graders import ExactGrader, Grader, MathGrader
+from inframind.router.policy import policy_by_name
 from inframind.simulator.fleet import SimulatedFleetProcess
 from inframind.simulator.items import Item, generate_items, load_items
 from inframind.simulator.outcomes import LatentDifficultyModel
@@ -31,7 +33,11 @@ from inframind.traces.records import Step, Trajectory
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """What the demo does."""
+    """What the demo does; checked here, before any server starts.
+
+    Raises:
+        ConfigError, UnknownTopology: an option is wrong.
+    """
 
     items_file: Path | None = None
     """JSONL file of questions with answers; None generates them."""
@@ -61,6 +67,12 @@ class DemoOptions:
             raise ConfigError("questions", self.questions, "ask at least one")
         if not self.speed > 0:
             raise ConfigError("speed", self.speed, "give a positive number")
+        if not 0 <= self.exploration <= 1:
+            raise ConfigError("exploration", self.exploration, "give a share from 0 to 1")
+        policy_by_name(self.policy)
+        known = tuple(TopologyRegistry().specs)
+        if self.topology not in ("auto", *known):
+            raise UnknownTopology(self.topology, known)
 
     @property
     def store(self) -> Path:
@@ -75,8 +87,12 @@ class _Workload:
     budgets_s: Seconds
 
 
-def demo(options: DemoOptions, console: Console) -> None:
-    """Start the fleet, send the questions, show what happens, sum it up."""
+def demo(options: DemoOptions, console: Console) -> bool:
+    """Start the fleet, send the questions, show what happens, sum it up.
+
+    Returns:
+        Whether no question failed; wrong and late answers are no failures.
+    """
     workload = _draw(options)
     specs = fleet_specs()
     key = AnswerKey(workload.items)
@@ -87,6 +103,7 @@ def demo(options: DemoOptions, console: Console) -> None:
         settings = _settings(options, endpoint_tables(specs, fleet.base_urls))
         episodes = asyncio.run(_send(options, workload, settings, SystemClock(), console))
     print_report(console, episodes, options.store)
+    return all(episode.status != "failed" for episode in episodes)
 
 
 def _draw(options: DemoOptions) -> _Workload:

@@ -30,6 +30,7 @@ HOMES = {
     "sqlite3": {"traces"},
     "openai": {"fleet"},
     "math_verify": {"rewards"},
+    "httptools": {"fleet"},
     "httpx": {"fleet"},
     "httpx2": {"fleet"},
     "langgraph": {"graphs", "plugin"},

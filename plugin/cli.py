@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the run went wrong or a check failed, 2 the call is wrong,
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -230,7 +231,7 @@ def simulate(
 
 @app.command(rich_help_panel="Ask")
 def run(
-    question: Annotated[str, typer.Argument(help="The question.")],
+    question: Annotated[str, typer.Argument(help="The question; - reads it from standard input.")],
     budget: Annotated[
         float | None,
         typer.Option("--budget", "-b", help="Latency budget in seconds; default: the configured one."),
@@ -258,7 +259,8 @@ def run(
     options = RunOptions(budget_s=budget, topology=topology, team_size=team_size)
     if domain is not None:
         options["domain"] = domain.value
-    run(question, options, config=config, as_json=as_json)
+    text = sys.stdin.read() if question == "-" else question
+    run(text, options, config=config, as_json=as_json)
 
 
 app.command(rich_help_panel="Traces")(explain)
@@ -270,7 +272,7 @@ def _require_simulator() -> None:
     """The simulated fleet needs a web server, which the core does not."""
     from importlib.util import find_spec
 
-    missing = [name for name in ("httptools", "starlette", "uvicorn") if find_spec(name) is None]
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
     if missing:
         raise ConfigError("install", ", ".join(missing), "run: pip install 'inframind[simulator]'")
 

@@ -98,6 +98,11 @@ def demo(options: DemoOptions, console: Console) -> bool:
     key = AnswerKey(workload.items)
     _make_folder(options.out)
     console.print(f"starting five simulated models for {len(workload.items)} questions ...")
+    if options.exploration:
+        console.print(
+            f"{options.exploration:.0%} of the decisions are drawn at random, so that the traces can be learned from "
+            "(--exploration 0 shows the policy alone)"
+        )
     fleet = SimulatedFleetProcess(specs, LatentDifficultyModel(key), seed=options.seed, speed=options.speed)
     with fleet:
         settings = _settings(options, endpoint_tables(specs, fleet.base_urls))

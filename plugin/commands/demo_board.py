@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shutil import which
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -16,6 +18,7 @@ from rich.text import Text
 from inframind.arena.results import Episode, Rate, Summary, summarise, summarise_by
 from inframind.arena.runner import Offer
 from inframind.fleet.clock import Clock
+from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.terminal import latency_text, one_line, percent, seconds, solved_text
 
 ROWS_SHOWN = 12
@@ -65,26 +68,48 @@ class Board:
         solved = sum(episode.solved and episode.is_on_time for episode in ended)
         late = sum(episode.status == "late" for episode in ended)
         failed = sum(episode.status == "failed" for episode in ended)
+        wrong = len(ended) - solved - late - failed
         return Text(
             f"{self._clock.now_s() - self._began_s:5.1f} s: {self._sent} of {self._planned} sent, {len(ended)} "
-            f"ended: {solved} solved in time, {late} late, {failed} failed"
+            f"ended: {solved} solved in time, {wrong} wrong, {late} late, {failed} failed"
         )
 
     def __rich__(self) -> RenderableType:
-        table = _table("time", "level", "topology", "model / strategy", "latency of budget", "verdict")
-        for at_s, episode in tuple(self._last):
-            table.add_row(
-                Text(f"{at_s:.1f} s"),
-                Text(str(episode.level)),
-                Text(episode.topology or "-"),
-                Text(f"{episode.model} / {episode.strategy}" if episode.model else "-"),
-                latency_text(episode.latency_s, episode.budget_s, is_late=not episode.is_on_time),
-                solved_text(episode.solved) if episode.is_answered else Text(_short(episode.error), "red"),
-            )
+        rows = [Row(_board_cells(at_s, episode)) for at_s, episode in tuple(self._last)]
+        table = FittedTable(_BOARD, rows)
         head = Table.grid()
         head.add_row(self._counts())
         head.add_row(ProgressBar(total=self._planned, completed=len(self._ended), width=40))
         return Group(head, table)
+
+
+_BOARD = (
+    Column(name="time", leave_out=2),
+    Column(name="level", leave_out=1),
+    Column(name="topology"),
+    Column(name="model / strategy", may_cut=True),
+    Column(name="latency of budget"),
+    Column(name="verdict"),
+)
+
+
+def _board_cells(at_s: float, episode: Episode) -> tuple[Text, ...]:
+    return (
+        Text(f"{at_s:.1f} s"),
+        Text(str(episode.level)),
+        Text(episode.topology or "-"),
+        Text(f"{episode.model} / {episode.strategy}" if episode.model else "-"),
+        latency_text(episode.latency_s, episode.budget_s, is_late=not episode.is_on_time),
+        _verdict(episode),
+    )
+
+
+def _verdict(episode: Episode) -> Text:
+    if episode.status == "failed":
+        return Text(_short(episode.error), "red")
+    if episode.status == "late":
+        return Text("late, solved" if episode.solved else "late", "yellow")
+    return solved_text(episode.solved)
 
 
 def print_report(console: Console, episodes: Sequence[Episode], store: Path) -> None:
@@ -109,10 +134,17 @@ def print_report(console: Console, episodes: Sequence[Episode], store: Path) -> 
     console.print()
     console.print(Text(f"traces: {store}"))
     console.print(Text("try next:"))
+    command = _command()
     interesting = most_interesting(episodes)
     if interesting is not None:
-        console.print(Text(f"  inframind explain {interesting.trace_id[:12]} --store {store}", "bold"))
-    console.print(Text(f"  inframind traces list --status late --store {store}", "bold"))
+        console.print(Text(f"  {command} explain {interesting.trace_id[:12]} --store {store}", "bold"))
+    console.print(Text(f"  {command} traces list --status late --store {store}", "bold"))
+
+
+def _command() -> str:
+    """How to call us again: by name, or by the path that was typed where the name is not on the shell's path."""
+    typed = Path(sys.argv[0])
+    return str(typed) if typed.name == "inframind" and which("inframind") is None else "inframind"
 
 
 def most_interesting(episodes: Sequence[Episode]) -> Episode | None:
@@ -129,10 +161,21 @@ def most_interesting(episodes: Sequence[Episode]) -> Episode | None:
     )
 
 
-def _by_topology(episodes: Sequence[Episode], summary: Summary) -> Table:
-    table = _table(
-        "topology", "offered", "on-time success", "accuracy", "SLO attainment", "p50", "p95", "late", "failed"
-    )
+_REPORT = (
+    Column(name="topology"),
+    Column(name="offered", justify="right"),
+    Column(name="on-time success", justify="right"),
+    Column(name="accuracy", justify="right", leave_out=2),
+    Column(name="SLO attainment", justify="right", leave_out=1),
+    Column(name="p50", justify="right"),
+    Column(name="p95", justify="right", leave_out=3),
+    Column(name="late", justify="right"),
+    Column(name="failed", justify="right"),
+)
+
+
+def _by_topology(episodes: Sequence[Episode], summary: Summary) -> FittedTable:
+    rows = []
     groups = summarise_by(episodes, lambda episode: episode.topology or "(no answer)")
     for name, group in [*groups.items(), ("all", summary)]:
         cells = (
@@ -146,8 +189,8 @@ def _by_topology(episodes: Sequence[Episode], summary: Summary) -> Table:
             str(group.late),
             str(group.failed),
         )
-        table.add_row(*map(Text, cells), style="bold" if name == "all" else "")
-    return table
+        rows.append(Row(tuple(map(Text, cells)), "bold" if name == "all" else ""))
+    return FittedTable(_REPORT, rows)
 
 
 def _figures(summary: Summary) -> list[Text]:
@@ -189,10 +232,3 @@ def _errors(episodes: Sequence[Episode]) -> Mapping[str, int]:
 
 def _short(error: str) -> str:
     return error.partition(":")[0]
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    return table

@@ -20,6 +20,8 @@ from inframind.plugin.mind import InfraMind, RunOptions
 from inframind.plugin.result import Event
 from inframind.plugin.terminal import err, one_line, out, safe, seconds
 
+FIRST_READINGS_S = 1.0
+"""Longest wait for the fleet's load before a single question, which would otherwise be routed blind."""
 ANSWER_LINES_SHOWN = 12
 """Last lines of the answer that are shown while it is being written."""
 
@@ -45,11 +47,13 @@ def run(question: str, options: RunOptions, *, config: Path, as_json: bool) -> N
 
 async def _as_json(question: str, options: RunOptions, config: Path) -> str:
     async with InfraMind.from_config(config) as mind:
+        await mind.fleet.watch(first_readings_s=FIRST_READINGS_S)
         return json.dumps(asdict(await mind.ainvoke(question, **options)))
 
 
 async def _follow(question: str, options: RunOptions, config: Path, view: _View) -> None:
     async with InfraMind.from_config(config) as mind:
+        await mind.fleet.watch(first_readings_s=FIRST_READINGS_S)
         with view:
             async for event in mind.astream(question, **options):
                 view.take(event)

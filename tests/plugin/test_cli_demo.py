@@ -77,5 +77,5 @@ def test_late_questions_are_counted_and_no_failure(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert result.exit_code == 0, result.output
-    assert "0 solved in time, 4 late, 0 failed" in result.stdout
+    assert "0 solved in time, 0 wrong, 4 late, 0 failed" in result.stdout
     assert [trace.solved for trace in stored(tmp_path / "out")] == [False] * 4

@@ -46,7 +46,7 @@ def run_without_extras(code: str, tmp_path: Path) -> subprocess.CompletedProcess
 
 
 def test_extras_are_hidden_from_the_interpreter_of_these_tests(tmp_path: Path) -> None:
-    assert {"starlette", "uvicorn", "httptools", "langchain"} <= extra_modules()
+    assert {"starlette", "uvicorn", "langchain"} <= extra_modules()
     assert "No module named 'starlette'" in run_without_extras("import starlette", tmp_path).stderr
 
 

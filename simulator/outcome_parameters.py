@@ -103,6 +103,7 @@ class OutcomeParameters:
         repair: share of its own solving power with which a model mends an answer when all it sees are wrong.
         follow: probability that a wrong reviewer repeats a wrong answer that it sees, not a new one.
         mistake_weights: probabilities of an item's typical wrong answers, most tempting first.
+        respelled_share: share of right answers in another spelling than the key's, where there is one.
     """
 
     models: Mapping[str, ModelTraits] = field(default_factory=lambda: _shipped().models)
@@ -121,6 +122,7 @@ class OutcomeParameters:
     repair: float = 0.45
     follow: float = 0.85
     mistake_weights: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)
+    respelled_share: float = 0.15
 
     def __post_init__(self) -> None:
         if self.default_strategy not in self.strategies:
@@ -129,7 +131,7 @@ class OutcomeParameters:
             )
         if not self.models:
             raise ConfigError("models", dict(self.models), "describe at least one model")
-        for name in ("rescue", "repair", "follow"):
+        for name in ("rescue", "repair", "follow", "respelled_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(name, getattr(self, name), "give a share from 0 to 1")
 

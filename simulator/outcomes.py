@@ -15,6 +15,8 @@ and z(q) and the quirk are normal draws hashed from the question's text. Assumpt
   an all-wrong one, in proportion to its own solving power; and else mostly repeats the wrong majority. A judge is
   no different: a weak one ruins more.
 * Wrong answers are drawn from the question's own few typical ones, so that failing models often agree.
+* Some right answers to mathematical questions are spelled differently from the key, so that graders and votes
+  have something to decide.
 
 All chance comes from ``request.seed``, the question, the model and the step (node, seat, round), never from the
 order of calls; it does not depend on strategy, role or topology, so that those compare on common random numbers.
@@ -37,6 +39,7 @@ from inframind.simulator.mistakes import typical_mistakes
 from inframind.simulator.model import SimReply, SimRequest
 from inframind.simulator.outcome_parameters import ModelTraits, OutcomeParameters
 from inframind.simulator.prompt_reading import AnswerKey, user_text, visible_answers
+from inframind.simulator.spelling import canonical_spellings, spellings
 from inframind.simulator.writing import Assignment, Manner, write
 
 STEP_BY_STEP_TOPOLOGY = "CoT"
@@ -92,9 +95,7 @@ class LatentDifficultyModel:
         )
         if not shown:
             return solo
-        return self._team_probability(
-            solo, self._parameters.model_traits(model), _Votes.count(item.answer, shown)
-        )
+        return self._team_probability(solo, self._parameters.model_traits(model), _Votes.count(item, shown))
 
     def _team_probability(self, solo: float, traits: ModelTraits, votes: _Votes) -> float:
         parameters = self._parameters
@@ -115,11 +116,18 @@ class LatentDifficultyModel:
         self, item: Item, model: str, context: StepContext, shown: Sequence[str], draws: _Draws
     ) -> str:
         if draws.uniform("right") < self.probability(item, model, context, shown):
-            return item.answer
-        votes = _Votes.count(item.answer, shown)
+            return self._spelled(item, draws)
+        votes = _Votes.count(item, shown)
         if votes.leading_wrong and draws.uniform("follow") < self._parameters.follow:
             return votes.leading_wrong
         return self._mistake(item, draws.uniform("mistake"))
+
+    def _spelled(self, item: Item, draws: _Draws) -> str:
+        """The right answer, now and then in another spelling."""
+        others = _spellings(item)
+        if others and draws.uniform("respell") < self._parameters.respelled_share:
+            return others[int(draws.uniform("spelling") * len(others))]
+        return item.answer
 
     def _mistake(self, item: Item, u: float) -> str:
         mistakes = typical_mistakes(item.question, item.answer)
@@ -163,9 +171,10 @@ class _Votes:
     leading_wrong: str
 
     @classmethod
-    def count(cls, right_answer: str, shown: Sequence[str]) -> _Votes:
-        truth = canonical_answer(right_answer)
-        keys = [canonical_answer(answer) for answer in shown]
+    def count(cls, item: Item, shown: Sequence[str]) -> _Votes:
+        truth = canonical_answer(item.answer)
+        right = _right_keys(item)
+        keys = [truth if key in right else key for key in map(canonical_answer, shown)]
         counts = Counter(keys)
         leading = max(counts.values(), default=0)
         wrong = max((key for key in keys if key != truth), key=lambda key: counts[key], default=None)
@@ -195,6 +204,18 @@ class _Draws:
 
     def rng(self) -> Random:
         return Random(_hash64("writing", *self._key))
+
+
+def _spellings(item: Item) -> tuple[str, ...]:
+    """Other spellings of the answer; none where answers are compared letter by letter."""
+    return spellings(item.question, item.answer) if item.domain == "math" else ()
+
+
+def _right_keys(item: Item) -> frozenset[str]:
+    """Canonical forms of every answer that counts as right."""
+    if item.domain == "math":
+        return canonical_spellings(item.question, item.answer)
+    return frozenset({canonical_answer(item.answer)})
 
 
 def _manner(context: StepContext, shown: Sequence[str]) -> Manner:

@@ -8,13 +8,13 @@ from inframind.errors import ConfigError
 from inframind.fleet.context import StepContext
 from inframind.rewards.extraction import extract_math
 from inframind.rewards.graders import MathGrader
-from inframind.rewards.normalise import answers_agree
 from inframind.simulator.items import Item, generate_items
 from inframind.simulator.mistakes import typical_mistakes
 from inframind.simulator.model import SimReply, SimRequest
 from inframind.simulator.outcome_parameters import OutcomeParameters
 from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.prompt_reading import AnswerKey, user_text, visible_answers
+from inframind.simulator.spelling import spellings
 
 ITEMS = generate_items(2000, seed=20)
 MODEL = LatentDifficultyModel(AnswerKey())
@@ -43,7 +43,7 @@ def request(
 
 
 def is_right(reply: SimReply, item: Item) -> bool:
-    return answers_agree(extract_math(reply.text), item.answer)
+    return extract_math(reply.text) in (item.answer, *spellings(item.question, item.answer))
 
 
 def accuracy(model: str, strategy: str, items: Sequence[Item] = ITEMS) -> float:
@@ -83,9 +83,40 @@ def test_right_replies_grade_as_solved_and_wrong_ones_do_not() -> None:
     for n, item in enumerate(ITEMS[:600]):
         wanted = request(item, FLEET[n % 5], ("Flash", "Concise", "DeepThink", "Plain")[n % 4])
         reply = MODEL.reply(wanted)
-        answer = extract_math(reply.text)
-        assert answer == item.answer or answer in typical_mistakes(item.question, item.answer)
-        assert grader.grade(reply.text, item.answer).solved == (answer == item.answer)
+        assert is_right(reply, item) != (
+            extract_math(reply.text) in typical_mistakes(item.question, item.answer)
+        )
+        assert grader.grade(reply.text, item.answer).solved == is_right(reply, item)
+
+
+def test_both_verdicts_of_the_grader_decide_right_answers() -> None:
+    strong = ((item, MODEL.reply(request(item, FLEET[4]))) for item in ITEMS[:1000])
+    right = [(item, reply) for item, reply in strong if is_right(reply, item)]
+    other = [(item, reply) for item, reply in right if extract_math(reply.text) != item.answer]
+    verdicts = [MathGrader().grade(reply.text, item.answer) for item, reply in other]
+    assert all(verdict.solved for verdict in verdicts)
+    assert 0.11 < len(other) / len(right) < 0.19
+    assert sum(not verdict.string_equal for verdict in verdicts) > 0.02 * len(right)
+    assert sum(verdict.string_equal for verdict in verdicts) > 0.02 * len(right)
+
+
+def test_a_right_answer_in_another_spelling_is_a_vote_for_the_right_answer() -> None:
+    item = Item(item_id="mine/1", question="How long is the side?", answer=r"2\sqrt{5}", level=3)
+    context = StepContext(node="judge", strategy="Plain")
+    plain, respelled = (
+        MODEL.probability(item, FLEET[0], context, peers)
+        for peers in ([item.answer] * 2 + ["7"], [r"\sqrt{20}", item.answer, "7"])
+    )
+    assert respelled == plain
+
+
+def test_answers_that_are_compared_letter_by_letter_are_never_respelled() -> None:
+    item = Item(
+        item_id="mine/1", question="How many sides has a heptagon?", answer="7", level=1, domain="general"
+    )
+    model = LatentDifficultyModel(AnswerKey([item]))
+    replies = [extract_math(model.reply(request(item, FLEET[4], seed=seed)).text) for seed in range(60)]
+    assert set(replies) <= {"7", *typical_mistakes(item.question, "7")}
 
 
 def test_a_reply_depends_on_nothing_but_its_request() -> None:
@@ -148,7 +179,7 @@ def test_failing_models_often_agree() -> None:
     same = total = 0
     for item in ITEMS[:600]:
         answers = [extract_math(MODEL.reply(request(item, model, "Flash")).text) for model in SMALL[:2]]
-        if all(answer != item.answer for answer in answers):
+        if not {item.answer, *spellings(item.question, item.answer)} & set(answers):
             total += 1
             same += answers[0] == answers[1]
     assert 0.2 < same / total < 0.6
@@ -164,7 +195,7 @@ def test_a_loaded_question_is_recognised_by_its_text_without_any_context() -> No
     ):
         messages = ({"role": "user", "content": content},)
         asked = SimRequest(model="deepseek-r1-32b", messages=messages, context=None, seed=1)
-        assert extract_math(model.reply(asked).text) == "7"
+        assert extract_math(model.reply(asked).text) in ("7", *spellings(item.question, "7"))
 
 
 def test_an_unknown_question_gets_an_answer_that_most_models_share() -> None:
@@ -216,5 +247,7 @@ def test_contradictory_parameters_are_refused() -> None:
         OutcomeParameters(default_strategy="Rambling")
     with pytest.raises(ConfigError, match="follow"):
         OutcomeParameters(follow=1.5)
+    with pytest.raises(ConfigError, match="respelled_share"):
+        OutcomeParameters(respelled_share=-0.1)
     with pytest.raises(ConfigError, match="models"):
         OutcomeParameters(models={})

@@ -103,7 +103,9 @@ class _Nodes:
     async def plan(self, state: RoutedState, config: RunnableConfig) -> Update:
         """Open the trace, and choose topology and team."""
         services = self._services
-        context = get_runtime(RouteContext).context or RouteContext()
+        given = get_runtime(RouteContext).context
+        # Inside somebody else's graph the context is theirs, of any type, and says nothing to us.
+        context = given if isinstance(given, RouteContext) else RouteContext()
         _require_plain(context)
         run, deadline = self._new_run(state, context)
         await services.fleet.watch()

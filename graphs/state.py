@@ -12,7 +12,11 @@ from langgraph.graph import MessagesState
 
 @dataclass(frozen=True, kw_only=True)
 class RouteContext:
-    """What a caller may say about one run; LangGraph's ``context``."""
+    """What a caller may say about one run; LangGraph's ``context``.
+
+    A graph with a context of its own reaches the routed node by making it a subclass of this one; any other
+    context is left alone, and the defaults apply.
+    """
 
     budget_s: float | None = None
     """Latency budget in seconds; None takes the configured default."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
 
 from inframind.errors import InvalidQuestion, UnknownTopology
 from inframind.graphs.state import RouteContext
@@ -207,3 +208,34 @@ async def test_cancelling_a_graph_that_is_used_alone_stores_its_trace(make_mind:
     await mind._services.drain()
     trace = await mind.atrace("cd" * 16)
     assert (trace.status, [step.error for step in trace.steps]) == ("cancelled", ["CancelledError"] * 3)
+
+
+@dataclass(frozen=True)
+class OtherContext:
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WiderContext(RouteContext):
+    user: str = ""
+
+
+@pytest.mark.parametrize(
+    ("schema", "context", "budget_s"),
+    [
+        (OtherContext, OtherContext("ada"), 60.0),
+        (WiderContext, WiderContext(user="ada", budget_s=7.0), 7.0),
+        (None, None, 60.0),
+    ],
+)
+async def test_a_parents_own_context_is_respected(
+    make_mind: Any, say: Any, schema: Any, context: Any, budget_s: float
+) -> None:
+    mind = await make_mind(say(lambda asked: "\\boxed{1}"))
+    builder = StateGraph(MessagesState, context_schema=schema)
+    builder.add_node("solve", mind.graph().compile())
+    builder.add_edge(START, "solve")
+    builder.add_edge("solve", END)
+    await builder.compile().ainvoke(asking(), context=context)
+    (summary,) = await mind.store.list()
+    assert (await mind.store.get(summary.trace_id)).budget_s == budget_s

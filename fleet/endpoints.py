@@ -107,11 +107,6 @@ class ModelFacts:
     slots: int
     endpoints: tuple[str, ...]
 
-    @property
-    def cost_rank(self) -> tuple[float, float]:
-        """Sort key from cheap to dear: by output price, and by size where prices are equal or unknown."""
-        return (self.price_output_usd_per_mtok, self.size_b)
-
 
 def default_quality(size_b: float) -> float:
     """Prior share of typical questions solved, from the number of parameters alone.

@@ -133,6 +133,19 @@ class Fleet:
             await self._scraper.aclose()
         await self._client.aclose()
 
+    def attempts_of(self, failures: Sequence[EndpointError]) -> tuple[Attempt, ...]:
+        """Plain records of failed tries, for a trace."""
+        return tuple(
+            Attempt(
+                endpoint=failure.endpoint,
+                model=self._endpoints[failure.endpoint].spec.model,
+                error=type(failure).__name__,
+                detail=failure.detail,
+                elapsed_s=failure.elapsed_s,
+            )
+            for failure in failures
+        )
+
     async def complete(
         self,
         request: ChatRequest,
@@ -187,7 +200,7 @@ class Fleet:
     def _with_attempts(self, completion: Completion, failures: Sequence[EndpointError]) -> Completion:
         if not failures:
             return completion
-        return replace(completion, attempts=failed_attempts(failures, self._endpoint_models))
+        return replace(completion, attempts=self.attempts_of(failures))
 
     async def _try(
         self,
@@ -263,10 +276,6 @@ class Fleet:
             if model not in self.models:
                 raise UnknownModel(model, tuple(self.models))
 
-    @property
-    def _endpoint_models(self) -> Mapping[str, str]:
-        return {name: endpoint.spec.model for name, endpoint in self._endpoints.items()}
-
     def _load(self, endpoint: _Endpoint, now_s: float) -> EndpointLoad:
         reading = self._scraper.readings.get(endpoint.spec.name)
         if reading is not None:
@@ -297,19 +306,3 @@ class _Witness:
     async def __call__(self, delta: Delta) -> None:
         self.has_seen = True
         await self._on_delta(delta)
-
-
-def failed_attempts(
-    failures: Sequence[EndpointError], endpoint_models: Mapping[str, str]
-) -> tuple[Attempt, ...]:
-    """Plain records of failures, for a trace."""
-    return tuple(
-        Attempt(
-            endpoint=failure.endpoint,
-            model=endpoint_models.get(failure.endpoint, ""),
-            error=type(failure).__name__,
-            detail=failure.detail,
-            elapsed_s=failure.elapsed_s,
-        )
-        for failure in failures
-    )

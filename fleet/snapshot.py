@@ -79,10 +79,6 @@ class FleetSnapshot:
                 best[load.model] = load
         object.__setattr__(self, "_best", best)
 
-    def of_model(self, model: str) -> tuple[EndpointLoad, ...]:
-        """Loads of the model's replicas, available or not."""
-        return tuple(load for load in self.loads.values() if load.model == model)
-
     def least_loaded(self, model: str) -> EndpointLoad | None:
         """The available replica with the lowest occupancy, or None when every breaker is open."""
         return self._best.get(model)

@@ -8,10 +8,9 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from inframind.errors import DeadlineExceeded, EndpointError, EndpointTimeout, FleetExhausted, InfraMindError
+from inframind.errors import EndpointError, EndpointTimeout, FleetExhausted, InfraMindError
 from inframind.fleet.context import StepContext
 from inframind.fleet.messages import ChatRequest, Completion
-from inframind.fleet.pool import failed_attempts
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.graphs.agreement import agreement
 from inframind.graphs.domains import find_answer
@@ -68,7 +67,6 @@ class _StepCall:
         self._started_s = self._recorder.since_arrival_s()
         self._decision_id = ""
         self._choice: StepChoice | None = None
-        self._priority: int | None = None
 
     async def run(self, config: RunnableConfig) -> Draft:
         snapshot = self._services.fleet.snapshot()
@@ -176,10 +174,7 @@ class _StepCall:
 
     def _slack_priority(self, choice: StepChoice) -> int:
         predicted_s = choice.q50_s * (1 + self._task["depth_left"])
-        self._priority = slack_priority(
-            self._services.clock.wall_s(), self._recorder.remaining_s(), predicted_s
-        )
-        return self._priority
+        return slack_priority(self._services.clock.wall_s(), self._recorder.remaining_s(), predicted_s)
 
     def _learn(self, completion: Completion, slot: Slot, snapshot: FleetSnapshot) -> None:
         """Tell the latency model what the step took, from the snapshot on and the wait for a slot included.
@@ -239,10 +234,8 @@ class _StepCall:
         text = error.partial_text if isinstance(error, EndpointError) else ""
         if isinstance(error, InfraMindError):
             self._recorder.last_error = error
-        if isinstance(error, EndpointTimeout | DeadlineExceeded):
+        if isinstance(error, EndpointTimeout):
             self._recorder.is_late = True
-        earlier = _earlier(error)
-        models = {spec.name: spec.model for spec in self._services.fleet.endpoints}
         return self._finish(
             Step(
                 **self._step_base(),
@@ -252,7 +245,7 @@ class _StepCall:
                 answer=find_answer(text, self._run["domain"]),
                 error=type(error).__name__,
                 error_detail=str(error),
-                attempts=failed_attempts(earlier, models),
+                attempts=self._services.fleet.attempts_of(_earlier(error)),
             ),
             "",
         )

@@ -77,10 +77,6 @@ class Services:
             recorder.topology, recorder.team = run["topology"], tuple(run["team"])
         return recorder
 
-    def has_open(self, trace_id: str) -> bool:
-        """Whether the run has begun and not ended."""
-        return trace_id in self._runs
-
     async def close_run(
         self,
         trace_id: str,

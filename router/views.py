@@ -165,7 +165,7 @@ class PaceView:
         stagnation: share of the agents whose answer did not change in the last round, 0 to 1; 0 after round 1.
         budget_s: the whole budget.
         remaining_s: what is left of it.
-        round_q90_s: predicted 90 % quantile of one more round and the judge.
+        round_q90_s: predicted 90 % quantile of one more round and a judge, each on the fastest choice.
         allowed: whether STAY and ADVANCE are allowed (2).
     """
 

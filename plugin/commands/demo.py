@@ -22,7 +22,7 @@ from inframind.graphs.registry import TopologyRegistry
 from inframind.plugin.commands.demo_board import Board, print_report
 from inframind.plugin.config import Settings, settings_from
 from inframind.plugin.mind import InfraMind
-from inframind.rewards.graders import ExactGrader, Grader, MathGrader
+from inframind.rewards.graders import Grader, grader_for
 from inframind.router.policy import policy_by_name
 from inframind.simulator.fleet import SimulatedFleetProcess
 from inframind.simulator.items import Item, generate_items, load_items
@@ -191,7 +191,7 @@ async def _solve(mind: InfraMind, topology: str, item: Item, budget_s: float) ->
 
 
 def _grader(item: Item) -> Grader:
-    return MathGrader() if item.domain == "math" else ExactGrader()
+    return grader_for("math" if item.domain == "math" else "exact")
 
 
 def _answering_step(trajectory: Trajectory) -> Step:

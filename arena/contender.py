@@ -1,0 +1,73 @@
+"""Who takes part: a name, a family, and how to make the policy that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inframind.router.actions import ActionSpace
+from inframind.router.policy import Policy
+from inframind.simulator.items import Item
+from inframind.simulator.outcomes import LatentDifficultyModel
+
+Family = Literal["constant", "blind", "heuristic", "oracle", "learned"]
+"""``constant`` and ``blind`` never look at load; ``oracle`` sees what no router can see."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingGrid:
+    """One answer of every single call on every training question: what a router may learn from.
+
+    Q = training questions, A = executor actions, in the order of ``ActionSpace.executor_actions``.
+
+    Attributes:
+        items: the questions (Q).
+        solved: whether the grader found the answer right (Q, A).
+        output_tokens: length of the answer, thinking included (Q, A).
+    """
+
+    items: tuple[Item, ...]
+    solved: NDArray[np.bool_]
+    output_tokens: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a contender's policy is made from.
+
+    Attributes:
+        actions: what may be chosen.
+        training: recorded answers to the training questions.
+        budgets_s: budgets as the scenario draws them, for whoever wants to know their distribution.
+        rng: chance of the contender itself.
+        outcomes: the truth about simulated models; for oracles alone.
+        items: the questions that will be asked, by id; for oracles alone.
+    """
+
+    actions: ActionSpace
+    training: TrainingGrid
+    budgets_s: NDArray[np.float64]
+    rng: np.random.Generator
+    outcomes: LatentDifficultyModel
+    items: Mapping[str, Item]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One row of the arena.
+
+    Attributes:
+        name: unique, lower case, as on the command line.
+        family: what kind of thing it is.
+        summary: one line for people.
+        make: makes the policy, once per seed.
+    """
+
+    name: str
+    family: Family
+    summary: str
+    make: Callable[[Setting], Policy]

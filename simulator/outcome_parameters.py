@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inframind.errors import ConfigError
+from inframind.simulator.benchmarks import Population, shipped_populations
 
 _DATA = Path(__file__).with_name("outcomes.toml")
 _SIZE_IN_NAME = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])", re.IGNORECASE)
@@ -91,6 +92,7 @@ class OutcomeParameters:
         models: by served model name.
         strategies: by name.
         roles: by domain, then by role name; the fit of the role to such questions.
+        populations: by benchmark; how hard its questions are, MATH's where it is not listed.
         default_strategy: stands in for a strategy that is absent or unknown: no instruction, no degradation.
         slope: how strongly difficulty counts.
         level_step: difficulty between neighbouring levels.
@@ -109,6 +111,7 @@ class OutcomeParameters:
     models: Mapping[str, ModelTraits] = field(default_factory=lambda: _shipped().models)
     strategies: Mapping[str, StrategyTraits] = field(default_factory=lambda: _shipped().strategies)
     roles: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: _shipped().roles)
+    populations: Mapping[str, Population] = field(default_factory=shipped_populations)
     default_strategy: str = "Plain"
     slope: float = 2.3
     level_step: float = 0.55

@@ -34,6 +34,7 @@ from statistics import NormalDist
 
 from inframind.fleet.context import StepContext
 from inframind.rewards.normalise import canonical_answer
+from inframind.simulator.benchmarks import Population, benchmark_of
 from inframind.simulator.items import Item
 from inframind.simulator.mistakes import typical_mistakes
 from inframind.simulator.model import SimReply, SimRequest
@@ -44,6 +45,7 @@ from inframind.simulator.writing import Assignment, Manner, write
 
 STEP_BY_STEP_TOPOLOGY = "CoT"
 
+_AS_MATH = Population()
 _NORMAL = NormalDist()
 _UNKNOWN_ID_PREFIX = "unknown/"
 
@@ -77,6 +79,8 @@ class LatentDifficultyModel:
     ) -> float:
         """P(right answer) of one model that sees nothing but the question."""
         parameters = self._parameters
+        if _uniform("key", item.question) >= self._population(item).ceiling:
+            return 0.0
         logit = (
             parameters.model_traits(model).skill
             + parameters.strategy_traits(strategy).effect
@@ -93,7 +97,7 @@ class LatentDifficultyModel:
         solo = self.solo_probability(
             item, model, context.strategy, role=context.role, topology=context.topology
         )
-        if not shown:
+        if not shown or solo == 0.0:
             return solo
         return self._team_probability(solo, self._parameters.model_traits(model), _Votes.count(item, shown))
 
@@ -110,7 +114,12 @@ class LatentDifficultyModel:
     def _difficulty(self, item: Item) -> float:
         parameters = self._parameters
         own = parameters.item_spread * _normal("difficulty", item.question)
-        return parameters.level_step * (item.level - parameters.mean_level) + own
+        in_math = parameters.level_step * (item.level - parameters.mean_level) + own
+        population = self._population(item)
+        return population.mean + population.spread * in_math
+
+    def _population(self, item: Item) -> Population:
+        return self._parameters.populations.get(benchmark_of(item), _AS_MATH)
 
     def _answer(
         self, item: Item, model: str, context: StepContext, shown: Sequence[str], draws: _Draws

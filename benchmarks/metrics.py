@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from inframind.fleet.clock import SystemClock
 from inframind.fleet.metrics import MetricsScraper, parse_metrics
+from inframind.fleet.wire import HttpMetricsPage
 
 ENDPOINTS = 50
 READS_PER_S = 2.0
@@ -111,7 +112,7 @@ async def scraper_cost(urls: list[str], duration_s: float, seed: int) -> tuple[f
     """Percent of a core over the duration, and the age of the oldest reading at its end."""
     clock = SystemClock()
     scraper = MetricsScraper(
-        {url: url for url in urls},
+        {url: HttpMetricsPage(url, url, clock=clock) for url in urls},
         clock=clock,
         rng=np.random.default_rng(seed),
         interval_s=1 / READS_PER_S,

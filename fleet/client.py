@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 import httpx2
@@ -29,9 +29,7 @@ from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.endpoints import EndpointSpec
 from inframind.fleet.messages import CallTimings, ChatRequest, Completion, OnDelta
 from inframind.fleet.sse import AnswerAssembler, ErrorInStream, MalformedReply
-
-HttpClientFactory = Callable[[EndpointSpec], httpx2.AsyncClient]
-"""Makes the HTTP client of one endpoint; a virtual fleet replaces the wire here."""
+from inframind.fleet.wire import HttpWire, Wire
 
 MAX_DETAIL_CHARS = 500
 _NO_KEY = "none"
@@ -49,11 +47,11 @@ class TimedClient:
         self,
         endpoints: Mapping[str, EndpointSpec],
         clock: Clock,
-        http_client_factory: HttpClientFactory | None = None,
+        wire: Wire | None = None,
     ) -> None:
         self._endpoints = endpoints
         self._clock = clock
-        self._http_client_factory = http_client_factory
+        self._wire = wire or HttpWire()
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Clients] = (
             weakref.WeakKeyDictionary()
         )
@@ -112,13 +110,12 @@ class TimedClient:
         return client
 
     def _make_client(self, spec: EndpointSpec) -> AsyncOpenAI:
-        factory = self._http_client_factory
         return AsyncOpenAI(
             base_url=spec.base_url,
             api_key=_key_of(spec) or _NO_KEY,
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=spec.connect_timeout_s, read=spec.read_timeout_s),
-            http_client=factory(spec) if factory else None,
+            http_client=self._wire.http_client(spec),
         )
 
 

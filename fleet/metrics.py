@@ -13,13 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import httpx
 import numpy as np
 
-from inframind.errors import ConfigError, EndpointError, EndpointProtocolError
+from inframind.errors import ConfigError, EndpointError
 from inframind.fleet.clock import Clock
-from inframind.fleet.keepalive import KeptAlive
 from inframind.fleet.metrics_page import EngineMetrics, parse_metrics
+from inframind.fleet.wire import MetricsSource
 
 __all__ = ["EngineMetrics", "MetricsScraper", "Reading", "parse_metrics"]
 
@@ -47,37 +46,31 @@ class MetricsScraper:
     Belongs to the event loop that started it. `readings` and `errors` may be read from any thread.
 
     Args:
-        targets: URL of the metrics page by endpoint name.
+        sources: where the figures of each endpoint come from, by its name.
         clock: time of readings and of backing off.
         rng: jitter, so that several routers do not read in step.
         interval_s: between two readings of an endpoint, give or take 10 %.
-        timeout_s: for one page.
         backoff_max_s: longest pause after failures; the pause doubles from ``interval_s`` with each.
 
     Raises:
-        ConfigError: a time that is not positive, or a URL that is not HTTP.
+        ConfigError: a time that is not positive.
     """
 
     def __init__(
         self,
-        targets: Mapping[str, str],
+        sources: Mapping[str, MetricsSource],
         *,
         clock: Clock,
         rng: np.random.Generator,
         interval_s: float = 0.5,
-        timeout_s: float = 2.0,
         backoff_max_s: float = 5.0,
     ) -> None:
-        for name, value in (
-            ("interval_s", interval_s),
-            ("timeout_s", timeout_s),
-            ("backoff_max_s", backoff_max_s),
-        ):
+        for name, value in (("interval_s", interval_s), ("backoff_max_s", backoff_max_s)):
             if not value > 0:
                 raise ConfigError(f"metrics.{name}", value, "give a positive number of seconds")
         self._clock, self._rng = clock, rng
         self._interval_s, self._backoff_max_s = interval_s, backoff_max_s
-        self._targets = [_Target(name, url, clock, timeout_s) for name, url in targets.items()]
+        self._targets = [_Target(name, source) for name, source in sources.items()]
         self._readings: Mapping[str, Reading] = MappingProxyType({})
         self._errors: Mapping[str, str] = MappingProxyType({})
         self._task: asyncio.Task[None] | None = None
@@ -123,7 +116,7 @@ class MetricsScraper:
 
     def _close_connections(self) -> None:
         for target in self._targets:
-            target.close()
+            target.source.close()
 
     def _begin_polls(self, group: asyncio.TaskGroup) -> None:
         now_s = self._clock.now_s()
@@ -135,7 +128,7 @@ class MetricsScraper:
     async def _poll(self, target: _Target) -> None:
         at_s = self._clock.now_s()
         try:
-            metrics = await target.read()
+            metrics = await target.source.read()
         except EndpointError as error:
             self._note_failure(target, str(error))
         else:
@@ -158,27 +151,10 @@ class MetricsScraper:
 
 
 class _Target:
-    """One endpoint's page, and what is known about it."""
+    """One endpoint's figures, and what is known about reading them."""
 
-    def __init__(self, name: str, url: str, clock: Clock, timeout_s: float) -> None:
-        parsed = httpx.URL(url)
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ConfigError(f"metrics_url of {name}", url, "give an http:// or https:// URL")
-        self.name = name
+    def __init__(self, name: str, source: MetricsSource) -> None:
+        self.name, self.source = name, source
         self.in_flight = False
         self.failures = 0
         self.not_before_s = -math.inf
-        self._path = parsed.raw_path.decode()
-        self._connection = KeptAlive(name, parsed, clock=clock, timeout_s=timeout_s)
-
-    async def read(self) -> EngineMetrics:
-        """Its load now. Raises EndpointError."""
-        metrics = parse_metrics(await self._connection.get())
-        if not metrics.present:
-            detail = f"{self._path} has no vllm: series; is this vLLM, without --disable-log-stats?"
-            raise EndpointProtocolError(self.name, 0.0, detail, status=200)
-        return metrics
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._connection.close()

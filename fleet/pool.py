@@ -19,13 +19,14 @@ from inframind.errors import (
     UnknownModel,
 )
 from inframind.fleet.breaker import Breaker, BreakerConfig, Permit
-from inframind.fleet.client import HttpClientFactory, TimedClient
+from inframind.fleet.client import TimedClient
 from inframind.fleet.clock import Clock, Deadline, SystemClock
 from inframind.fleet.endpoints import EndpointSpec, ModelFacts, group_by_model
 from inframind.fleet.limits import ConcurrencyLimit
 from inframind.fleet.messages import Attempt, ChatRequest, Completion, Delta, OnDelta
 from inframind.fleet.metrics import MetricsScraper
 from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
+from inframind.fleet.wire import HttpWire, Wire
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class Fleet:
         clock: time.
         rng: chance (backoff jitter, scrape jitter).
         config: retries, breaker and scraping.
-        http_client_factory: replaces the wire, for a fleet in virtual time.
+        wire: how the endpoints are reached; real sockets unless given.
 
     Raises:
         ConfigError: no endpoint, double names, or replicas that contradict each other.
@@ -80,7 +81,7 @@ class Fleet:
         clock: Clock | None = None,
         rng: np.random.Generator | None = None,
         config: FleetConfig | None = None,
-        http_client_factory: HttpClientFactory | None = None,
+        wire: Wire | None = None,
     ) -> None:
         self.models: Mapping[str, ModelFacts] = group_by_model(endpoints)
         self.clock = clock or SystemClock()
@@ -88,10 +89,14 @@ class Fleet:
         self._rng = rng if rng is not None else np.random.default_rng()
         self._endpoints = {spec.name: _Endpoint(spec, self._config) for spec in endpoints}
         specs = {spec.name: spec for spec in endpoints}
-        self._client = TimedClient(specs, self.clock, http_client_factory)
-        targets = {name: spec.scrape_url for name, spec in specs.items() if spec.scrape_url}
+        wire = wire or HttpWire()
+        self._client = TimedClient(specs, self.clock, wire)
+        sources = {spec.name: wire.metrics_source(spec, self.clock) for spec in endpoints}
         self._scraper = MetricsScraper(
-            targets, clock=self.clock, rng=self._rng, interval_s=self._config.scrape_interval_s
+            {name: source for name, source in sources.items() if source is not None},
+            clock=self.clock,
+            rng=self._rng,
+            interval_s=self._config.scrape_interval_s,
         )
         self._watched_by: asyncio.AbstractEventLoop | None = None
 

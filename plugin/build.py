@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from inframind.fleet.client import HttpClientFactory
 from inframind.fleet.clock import Clock
 from inframind.fleet.pool import Fleet
+from inframind.fleet.wire import Wire
 from inframind.graphs.prompts import PromptBuilder
 from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.roles import RoleSpec, default_roles, load_roles, merge_roles, roles_by_domain
@@ -30,7 +30,7 @@ def build_services(
     policy: Policy | None = None,
     roles: Sequence[RoleSpec] = (),
     store: TraceStore | None = None,
-    http_client_factory: HttpClientFactory | None = None,
+    wire: Wire | None = None,
 ) -> Services:
     """Everything that the graphs need.
 
@@ -43,7 +43,7 @@ def build_services(
         clock=clock,
         rng=fleet_rng,
         config=settings.fleet_config(),
-        http_client_factory=http_client_factory,
+        wire=wire,
     )
     catalogue = _catalogue(settings, roles)
     actions = _action_space(settings, fleet, registry, catalogue)

@@ -15,9 +15,9 @@ from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from inframind.errors import InfraMindError
-from inframind.fleet.client import HttpClientFactory
 from inframind.fleet.clock import Clock, SystemClock
 from inframind.fleet.pool import Fleet
+from inframind.fleet.wire import Wire
 from inframind.graphs.portal import Portal
 from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.roles import RoleSpec
@@ -69,7 +69,7 @@ class InfraMind:
         roles: Sequence[RoleSpec] = (),
         store: TraceStore | None = None,
         clock: Clock | None = None,
-        http_client_factory: HttpClientFactory | None = None,
+        wire: Wire | None = None,
     ) -> None:
         """Build from settings.
 
@@ -80,7 +80,7 @@ class InfraMind:
             roles: in addition to the catalogue and the configured file.
             store: instead of the configured one; stays yours to close.
             clock: time.
-            http_client_factory: replaces the wire.
+            wire: how endpoints are reached; real sockets unless given.
 
         Raises:
             ConfigError: settings that contradict each other.
@@ -100,7 +100,7 @@ class InfraMind:
             policy=policy,
             roles=roles,
             store=store,
-            http_client_factory=http_client_factory,
+            wire=wire,
         )
         self._graph = build_routed_graph(self._services, registry, self._portal)
         self._compiled: CompiledStateGraph[RoutedState, RouteContext, RoutedState, RoutedOutput]

@@ -1,17 +1,19 @@
 """One chat request on its way through a simulated server: from the answer that is known to the bytes that leave.
 
-`ChatReply` is an ASGI response. It gives up its place in the engine when the client goes away.
+`ChatExchange` is the reply as any wire takes it: a head, then pieces as the engine gives their tokens. `ChatReply`
+puts it on an ASGI connection, and gives up its place in the engine when the client goes away.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import orjson
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from inframind.simulator.driver import EngineGone, TokenStream
 from inframind.simulator.engine_records import RequestRecord
@@ -31,8 +33,10 @@ from inframind.simulator.speech import Speech
 
 DROP_EXTENSION = "inframind.drop"
 
-_JSON = [(b"content-type", b"application/json")]
-_EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8")]
+Headers = list[tuple[bytes, bytes]]
+
+_JSON: Headers = [(b"content-type", b"application/json")]
+_EVENTS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +48,29 @@ class Answer:
     max_tokens: int
 
 
-class ChatReply(Response):
-    """Sends the answers to one request as the engine gives their tokens."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What comes before the body.
+
+    Attributes:
+        status: HTTP status.
+        headers: its headers.
+    """
+
+    status: int
+    headers: Headers
+
+
+class ConnectionDropped(Exception):
+    """The connection is to be closed here and now."""
+
+
+class ChatExchange:
+    """The answers to one request, as the engine gives their tokens.
+
+    Attributes:
+        is_client_gone: set by whoever watches the connection, followed by `close`.
+    """
 
     def __init__(
         self,
@@ -56,59 +81,55 @@ class ChatReply(Response):
         tallies: RequestTallies,
         fault: Fault | None,
     ) -> None:
-        super().__init__()
         self._call, self._head, self._answers = call, head, answers
         self._news, self._tallies, self._fault = news, tallies, fault
-        self._is_client_gone = False
+        self.is_client_gone = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send everything, unless the client goes away or a fault strikes first."""
-        watcher = asyncio.create_task(self._watch(receive))
+    async def parts(self) -> AsyncGenerator[Head | bytes]:
+        """The head, then the body piece by piece; closing the generator gives up the place in the engine.
+
+        Raises:
+            ConnectionDropped: a fault closes the connection.
+        """
         try:
-            await (self._send_events(send) if self._call.stream else self._send_body(send))
+            async with aclosing(self._events() if self._call.stream else self._body()) as parts:
+                async for part in parts:
+                    yield part
         except EngineGone:
-            if not self._is_client_gone:
-                await self._send_death(send)
-        except _Dropped:
-            await drop(scope)
-            await watcher
+            if not self.is_client_gone:
+                for part in self._death():
+                    yield part
         finally:
-            watcher.cancel()
-            self._close()
+            self.close()
 
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._is_client_gone = True
-        self._close()
-        self._news.set()
-
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of the engine, and wake whoever waits for it."""
         for answer in self._answers:
             answer.stream.close()
+        self._news.set()
 
-    async def _send_body(self, send: Send) -> None:
+    async def _body(self) -> AsyncGenerator[Head | bytes]:
         while not self._is_complete():
             await self._wait()
             await self._strike()
         body = completion(self._head, [answer.speech for answer in self._answers], self._records())
         self._tally()
-        await send(start(200, [*_JSON, (b"content-length", b"%d" % len(body))]))
-        await send({"type": "http.response.body", "body": body})
+        yield _json_head(200, body)
+        yield body
 
-    async def _send_events(self, send: Send) -> None:
-        await send(start(200, _EVENTS))
+    async def _events(self) -> AsyncGenerator[Head | bytes]:
+        yield Head(200, _EVENTS)
         writers = list(self._writers())
         sent, wanted = [0] * len(writers), [answer.speech.n_tokens for answer in self._answers]
         while sent != wanted:
             await self._wait()
             events = b"".join(self._new_events(writers, sent))
             if events:
-                await send({"type": "http.response.body", "body": events, "more_body": True})
+                yield events
             await self._strike()
         self._tally()
         ending = usage_event(self._head, self._records()) if self._call.include_usage else b""
-        await send({"type": "http.response.body", "body": ending + DONE})
+        yield ending + DONE
 
     def _writers(self) -> Iterator[EventWriter]:
         for index, answer in enumerate(self._answers):
@@ -145,22 +166,22 @@ class ChatReply(Response):
         """Let a fault of after the first token happen."""
         if self._fault is None or not any(answer.stream.generated for answer in self._answers):
             return
-        self._close()
+        self.close()
         if self._fault is Fault.DROP:
-            raise _Dropped
+            raise ConnectionDropped
         if self._fault is Fault.STALL:
-            while not self._is_client_gone:
+            while not self.is_client_gone:
                 await self._news.wait()
                 self._news.clear()
         raise EngineGone(self._head.reply_id)
 
-    async def _send_death(self, send: Send) -> None:
+    def _death(self) -> Iterator[Head | bytes]:
         if self._call.stream:
-            await send({"type": "http.response.body", "body": error_event(ENGINE_DIED) + DONE})
+            yield error_event(ENGINE_DIED) + DONE
             return
         body = orjson.dumps(ENGINE_DIED)
-        await send(start(500, [*_JSON, (b"content-length", b"%d" % len(body))]))
-        await send({"type": "http.response.body", "body": body})
+        yield _json_head(500, body)
+        yield body
 
     def _is_complete(self) -> bool:
         return all(answer.stream.record is not None for answer in self._answers)
@@ -174,13 +195,44 @@ class ChatReply(Response):
             self._tallies.record_answer(record, answer.speech.finish_reason, answer.max_tokens)
 
 
-class _Dropped(Exception):
-    """The connection is to be closed here and now."""
+class ChatReply(Response):
+    """Sends one exchange over an ASGI connection."""
+
+    def __init__(self, exchange: ChatExchange) -> None:
+        super().__init__()
+        self._exchange = exchange
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send everything, unless the client goes away or a fault strikes first."""
+        watcher = asyncio.create_task(self._watch(receive))
+        try:
+            await self._send_all(send)
+        except ConnectionDropped:
+            await drop(scope)
+            await watcher
+        finally:
+            watcher.cancel()
+
+    async def _send_all(self, send: Send) -> None:
+        async with aclosing(self._exchange.parts()) as parts:
+            async for part in parts:
+                if isinstance(part, Head):
+                    await send(
+                        {"type": "http.response.start", "status": part.status, "headers": part.headers}
+                    )
+                else:
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._exchange.is_client_gone = True
+        self._exchange.close()
 
 
-def start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
-    """The message that opens a response."""
-    return {"type": "http.response.start", "status": status, "headers": headers}
+def _json_head(status: int, body: bytes) -> Head:
+    return Head(status, [*_JSON, (b"content-length", b"%d" % len(body))])
 
 
 async def drop(scope: Scope) -> None:

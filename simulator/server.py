@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.fleet.context import StepContext
-from inframind.simulator.chat import Answer, ChatReply, drop
+from inframind.simulator.chat import Answer, ChatExchange, ChatReply, drop
 from inframind.simulator.driver import EngineDriver
 from inframind.simulator.engine import Engine
 from inframind.simulator.engine_profile import EngineProfile
@@ -121,15 +121,10 @@ class SimulatedServer:
 
     async def chat(self, request: Request) -> Response:
         """``POST /v1/chat/completions``."""
-        fault = self.faults.take(among=CHAT_ONLY)
-        if fault is not None and fault in _EARLY_FAULTS:
-            return _EARLY_FAULTS[fault]()
-        call = parse_chat(
-            parse_json(await request.body()),
-            served_model=self.spec.model,
-            max_model_len=self.spec.profile.max_model_len,
+        taken = self.take_chat(
+            await request.body(), request.headers.get("baggage", ""), request.headers.get("x-request-id", "")
         )
-        return self._accept(call, _context(request), _request_id(request), fault)
+        return ChatReply(taken) if isinstance(taken, ChatExchange) else taken
 
     async def models(self, request: Request) -> Response:
         """``GET /v1/models``."""
@@ -191,9 +186,31 @@ class SimulatedServer:
 
     # A chat request's way in.
 
+    def take_chat(self, body: bytes, baggage: str, request_id: str = "") -> ChatExchange | Response:
+        """Put one chat request to the engine; whatever wire it came by.
+
+        Args:
+            body: JSON.
+            baggage: the W3C ``baggage`` header: which step asks.
+            request_id: the client's, or "".
+
+        Returns:
+            The exchange that will answer it, or a refusal.
+
+        Raises:
+            ApiError: the request is wrong.
+        """
+        fault = self.faults.take(among=CHAT_ONLY)
+        if fault is not None and fault in _EARLY_FAULTS:
+            return _EARLY_FAULTS[fault]()
+        call = parse_chat(
+            parse_json(body), served_model=self.spec.model, max_model_len=self.spec.profile.max_model_len
+        )
+        return self._accept(call, _context(baggage), request_id, fault)
+
     def _accept(
         self, call: ChatCall, context: StepContext | None, request_id: str, fault: Fault | None
-    ) -> Response:
+    ) -> ChatExchange | Response:
         """Decide every answer's text, and queue its tokens."""
         pieces = prompt_pieces(call.messages, call.tools)
         max_tokens = room_for_answer(call, len(pieces), self.spec.profile.max_model_len)
@@ -221,12 +238,12 @@ class SimulatedServer:
                 return _json(QUEUE_FULL, 503)
             answers.append(Answer(speech=speech, stream=stream, max_tokens=max_tokens))
         head = ReplyHead(
-            reply_id=f"chatcmpl-{call.request_id or request_id or uuid.uuid4().hex[:16]}",
+            reply_id=f"chatcmpl-{call.request_id or request_id or self._reply_id()}",
             created=int(self._clock.wall_s()),
             model=self.spec.model,
             prompt_tokens=len(pieces),
         )
-        return ChatReply(call, head, answers, news, self._tallies, fault)
+        return ChatExchange(call, head, answers, news, self._tallies, fault)
 
     def _reply(self, call: ChatCall, context: StepContext | None, choice: int) -> SimReply:
         if not is_model_asked(call) and call.schema != {}:
@@ -239,6 +256,10 @@ class SimulatedServer:
     def _next_id(self) -> str:
         self._requests += 1
         return str(self._requests)
+
+    def _reply_id(self) -> str:
+        """Looks as random as a real one, and is the same in every run."""
+        return uuid.uuid5(uuid.NAMESPACE_DNS, f"{self.spec.name}/{self.spec.seed}/{self._requests}").hex[:16]
 
 
 class _Door:
@@ -333,18 +354,14 @@ async def _api_error(request: Request, error: Exception) -> Response:
     return _json(error.body, error.status)
 
 
-def _request_id(request: Request) -> str:
-    return request.headers.get("x-request-id", "")
-
-
-def _context(request: Request) -> StepContext | None:
-    """The step that is asking, from the ``baggage`` header.
+def _context(baggage: str) -> StepContext | None:
+    """The step that is asking.
 
     Raises:
         ApiError: 400, a number in it is not one; a real server would not look, but here the answer hangs on it.
     """
     try:
-        return StepContext.from_baggage(request.headers.get("baggage", ""))
+        return StepContext.from_baggage(baggage)
     except ValueError:
         raise bad_request(
             "The baggage header carries a position or round that is not a number.", "baggage"

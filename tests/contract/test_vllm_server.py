@@ -48,6 +48,7 @@ from inframind.fleet.context import StepContext
 from inframind.fleet.messages import ChatRequest, Completion, Delta
 from inframind.fleet.metrics import EngineMetrics, MetricsScraper, parse_metrics
 from inframind.fleet.pool import Fleet, FleetConfig
+from inframind.fleet.wire import HttpMetricsPage
 
 MESSAGES = [
     {"role": "system", "content": "You add numbers."},
@@ -440,8 +441,14 @@ async def test_the_counters_move_by_what_we_were_charged(fcfs: Server) -> None:
 
 async def test_the_scraper_reads_every_figure(target: Target) -> None:
     servers = (target.fcfs, target.priority)
-    urls = {server.spec.name: server.spec.scrape_url or "" for server in servers}
-    scraper = MetricsScraper(urls, clock=SystemClock(), rng=np.random.default_rng(0), timeout_s=PATIENCE_S)
+    clock = SystemClock()
+    pages = {
+        server.spec.name: HttpMetricsPage(
+            server.spec.name, server.spec.scrape_url or "", clock=clock, timeout_s=PATIENCE_S
+        )
+        for server in servers
+    }
+    scraper = MetricsScraper(pages, clock=clock, rng=np.random.default_rng(0))
     try:
         for _ in range(2):  # the whole page first, then the figures alone where the server can filter
             await scraper.scrape_once()

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 
 from inframind.errors import ConfigError
 from inframind.fleet.metrics import MetricsScraper, parse_metrics
+from inframind.fleet.wire import HttpMetricsPage, MetricsSource
 
 PAGE = b"# HELP vllm:num_requests_running n\nvllm:num_requests_running 3\nvllm:num_requests_waiting 2\n"
 Respond = Callable[[str], Awaitable[bytes]]
@@ -96,9 +97,14 @@ async def serve(
         await asyncio.gather(*server.handlers, return_exceptions=True)
 
 
+def pages(clock: FakeClock, *, timeout_s: float = 2.0, **urls: str) -> dict[str, MetricsSource]:
+    return {name: HttpMetricsPage(name, url, clock=clock, timeout_s=timeout_s) for name, url in urls.items()}
+
+
 @contextlib.asynccontextmanager
 async def scraping(clock: FakeClock | None = None, **urls: str) -> AsyncIterator[MetricsScraper]:
-    scraper = MetricsScraper(urls, clock=clock or FakeClock(), rng=np.random.default_rng(0), timeout_s=5.0)
+    clock = clock or FakeClock()
+    scraper = MetricsScraper(pages(clock, timeout_s=5.0, **urls), clock=clock, rng=np.random.default_rng(0))
     try:
         yield scraper
     finally:
@@ -238,7 +244,7 @@ async def test_a_stall_ends_at_the_timeout_and_the_next_reading_uses_a_new_conne
 
     async with serve(stall_once) as server:
         scraper = MetricsScraper(
-            {"it": server.url}, clock=clock, rng=np.random.default_rng(0), timeout_s=0.05
+            pages(clock, timeout_s=0.05, it=server.url), clock=clock, rng=np.random.default_rng(0)
         )
         await scraper.scrape_once()
         assert "no complete answer within 0.05 s" in scraper.errors["it"]
@@ -455,8 +461,9 @@ async def test_prometheus_client_s_own_server_is_read() -> None:
 
 async def test_start_polls_again_and_again_until_closed() -> None:
     async with serve(ok(PAGE)) as server:
+        clock = FakeClock()
         scraper = MetricsScraper(
-            {"it": server.url}, clock=FakeClock(), rng=np.random.default_rng(0), interval_s=0.001
+            pages(clock, it=server.url), clock=clock, rng=np.random.default_rng(0), interval_s=0.001
         )
         await scraper.start()
         await scraper.start()
@@ -488,13 +495,17 @@ async def test_closing_does_not_wait_for_a_stalled_server() -> None:
     ("options", "field"),
     [
         ({"interval_s": 0.0}, "metrics.interval_s"),
-        ({"timeout_s": float("nan")}, "metrics.timeout_s"),
         ({"backoff_max_s": -1.0}, "metrics.backoff_max_s"),
-        ({"targets": {"it": "ftp://host/metrics"}}, "metrics_url of it"),
-        ({"targets": {"it": "/metrics"}}, "metrics_url of it"),
     ],
 )
 def test_wrong_settings_are_named(options: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        MetricsScraper(**{"targets": {}, "clock": FakeClock(), "rng": np.random.default_rng(0), **options})
+        MetricsScraper(**{"sources": {}, "clock": FakeClock(), "rng": np.random.default_rng(0), **options})
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("url", ["ftp://host/metrics", "/metrics"])
+def test_a_page_that_is_not_http_is_named(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        HttpMetricsPage("it", url, clock=FakeClock())
+    assert caught.value.field == "metrics_url of it"

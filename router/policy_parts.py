@@ -1,4 +1,4 @@
-"""What several policies share: one-hot proposals, roles in catalogue order, default rounds, chances of being on time."""
+"""What several policies share: one-hot proposals, catalogue roles, default rounds, chances of being on time."""
 
 from __future__ import annotations
 

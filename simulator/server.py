@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.fleet.context import StepContext
+from inframind.fleet.metrics_page import EngineMetrics
 from inframind.simulator.chat import Answer, ChatExchange, ChatReply, drop
 from inframind.simulator.driver import EngineDriver
 from inframind.simulator.engine import Engine
@@ -117,6 +118,32 @@ class SimulatedServer:
         """Let go of every request in flight; their clients see the engine die."""
         self.driver.close()
 
+    def load_figures(self) -> EngineMetrics:
+        """What the metrics page says about load, without the page."""
+        self.driver.sync()
+        engine, stats = self.driver.engine, self.driver.engine.stats
+        queue = self._tallies.histograms["vllm:request_queue_time_seconds"]
+        e2e = self._tallies.histograms["vllm:e2e_request_latency_seconds"]
+        return EngineMetrics(
+            running=float(engine.num_running),
+            waiting=float(engine.num_waiting),
+            kv_cache_usage=engine.kv_usage,
+            num_preemptions=float(stats.preemptions),
+            prompt_tokens=float(stats.prompt_tokens),
+            generation_tokens=float(stats.generation_tokens),
+            prefix_cache_queries=float(stats.prefix_queries),
+            prefix_cache_hits=float(stats.prefix_hits),
+            ttft_sum_s=stats.first_token_s.total,
+            ttft_count=float(stats.first_token_s.count),
+            itl_sum_s=stats.inter_token_s.total,
+            itl_count=float(stats.inter_token_s.count),
+            queue_time_sum_s=queue.total,
+            queue_time_count=float(queue.count),
+            e2e_sum_s=e2e.total,
+            e2e_count=float(e2e.count),
+            engines=1,
+        )
+
     # The routes.
 
     async def chat(self, request: Request) -> Response:
@@ -185,6 +212,11 @@ class SimulatedServer:
         return Response(render(self._registry), headers={"content-type": CONTENT_TYPE})
 
     # A chat request's way in.
+
+    def may_pass(self, authorization: bytes) -> bool:
+        """Whether this ``authorization`` header opens the ``/v1`` routes."""
+        key = self.spec.api_key
+        return key is None or hmac.compare_digest(authorization, f"Bearer {key}".encode())
 
     def take_chat(self, body: bytes, baggage: str, request_id: str = "") -> ChatExchange | Response:
         """Put one chat request to the engine; whatever wire it came by.
@@ -267,8 +299,6 @@ class _Door:
 
     def __init__(self, app: ASGIApp, server: SimulatedServer) -> None:
         self._app, self._server = app, server
-        key = server.spec.api_key
-        self._authorization = None if key is None else f"Bearer {key}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -283,10 +313,10 @@ class _Door:
             await self._app(scope, receive, _with_headers(scope, send))
 
     def _may_pass(self, scope: Scope) -> bool:
-        if self._authorization is None or not scope["path"].startswith("/v1"):
+        if not scope["path"].startswith("/v1"):
             return True
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        return hmac.compare_digest(given, self._authorization)
+        return self._server.may_pass(given)
 
 
 def create_app(
@@ -307,7 +337,11 @@ def create_app(
         flush_interval_s: streams send at most this often, in seconds of the clock, several tokens to an event
             if need be; None for the first token and the last alone.
     """
-    server = SimulatedServer(spec, model, clock, speed=speed, flush_interval_s=flush_interval_s)
+    return asgi_app(SimulatedServer(spec, model, clock, speed=speed, flush_interval_s=flush_interval_s))
+
+
+def asgi_app(server: SimulatedServer) -> Starlette:
+    """The routes of a server."""
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", server.chat, methods=["POST"]),

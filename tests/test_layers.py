@@ -32,7 +32,7 @@ HOMES = {
     "math_verify": {"rewards"},
     "httptools": {"fleet"},
     "httpx": {"fleet"},
-    "httpx2": {"fleet"},
+    "httpx2": {"fleet", "simulator"},
     "langgraph": {"graphs", "plugin"},
     "langchain_core": {"graphs", "plugin"},
     "langchain": {"graphs", "plugin"},

@@ -1,0 +1,108 @@
+"""From parts to services: one place where a fleet, a decider and a store become what the graphs run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inframind.fleet.clock import Clock
+from inframind.fleet.endpoints import EndpointSpec, ModelFacts
+from inframind.fleet.pool import Fleet, FleetConfig
+from inframind.fleet.wire import Wire
+from inframind.graphs.prompts import PromptBuilder
+from inframind.graphs.registry import TopologyRegistry
+from inframind.graphs.roles import RoleSpec, default_roles, merge_roles, roles_by_domain
+from inframind.graphs.services import RunDefaults, Services
+from inframind.router.actions import DEFAULT_STRATEGIES, ActionSpace, StrategySpec, strategies_by_name
+from inframind.router.decide import DecideConfig, Decider
+from inframind.router.latency import LatencyModel, PriorLatencyModel
+from inframind.router.policy import Policy
+from inframind.traces.store import TraceStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What services are made of.
+
+    Attributes:
+        endpoints: what serves.
+        registry: topologies.
+        strategies: prompt strategies.
+        roles: the whole catalogue by name.
+        max_team: most agents of a team.
+        fleet: retries, breaker and scraping.
+        decide: exploration, or greedy evaluation.
+        defaults: what applies where a caller says nothing.
+    """
+
+    endpoints: Sequence[EndpointSpec]
+    registry: TopologyRegistry = field(default_factory=TopologyRegistry)
+    strategies: Sequence[StrategySpec] = DEFAULT_STRATEGIES
+    roles: Mapping[str, RoleSpec] = field(default_factory=lambda: merge_roles(default_roles()))
+    max_team: int = 6
+    fleet: FleetConfig = field(default_factory=FleetConfig)
+    decide: DecideConfig = field(default_factory=DecideConfig)
+    defaults: RunDefaults = field(default_factory=RunDefaults)
+
+    def action_space(self, models: Mapping[str, ModelFacts]) -> ActionSpace:
+        """What may be chosen when these models are there."""
+        return ActionSpace(
+            models=models,
+            strategies=strategies_by_name(self.strategies),
+            topologies=self.registry.specs,
+            roles=roles_by_domain(self.roles),
+            max_team=self.max_team,
+        )
+
+
+def assemble(
+    parts: Parts,
+    policy: Policy,
+    store: TraceStore,
+    *,
+    clock: Clock,
+    rng: np.random.Generator,
+    wire: Wire | None = None,
+    latency: LatencyModel | None = None,
+) -> Services:
+    """Everything that the graphs need.
+
+    Args:
+        parts: configuration.
+        policy: who proposes.
+        store: where traces go.
+        clock: time.
+        rng: chance of trace ids, decisions and the fleet, from three streams of their own.
+        wire: how endpoints are reached; real sockets unless given.
+        latency: predicts steps; a fresh model unless given.
+
+    Raises:
+        ConfigError: parts that contradict each other.
+    """
+    ids_rng, decide_rng, fleet_rng = rng.spawn(3)
+    fleet = Fleet(parts.endpoints, clock=clock, rng=fleet_rng, config=parts.fleet, wire=wire)
+    actions = parts.action_space(fleet.models)
+    decider = Decider(
+        actions,
+        policy,
+        latency or PriorLatencyModel(actions.models, actions.strategies),
+        clock=clock,
+        rng=decide_rng,
+        config=parts.decide,
+    )
+    return Services(
+        fleet=fleet,
+        decider=decider,
+        prompts=PromptBuilder(parts.roles),
+        store=store,
+        clock=clock,
+        new_trace_id=trace_ids(ids_rng),
+        defaults=parts.defaults,
+    )
+
+
+def trace_ids(rng: np.random.Generator) -> Callable[[], str]:
+    """A source of W3C trace ids: 32 lowercase hex digits, reproducible from the generator's seed."""
+    return lambda: rng.bytes(16).hex()

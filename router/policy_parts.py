@@ -25,8 +25,8 @@ def one_hot(place: int, length: int) -> Array:
 
 
 def best_allowed(scores: Array, allowed: Mask) -> int:
-    """Place of the highest score among the allowed ones; the first of equals, and of all when none is allowed."""
-    return int(np.argmax(np.where(allowed, scores, -np.inf)))
+    """Place of the highest score among the allowed ones, the first of equals; minus infinity is a score too."""
+    return int(np.argmax(np.where(allowed, np.maximum(scores, np.finfo(np.float64).min), -np.inf)))
 
 
 def propose_plan(view: PlanView, wanted: PlannerAction) -> Proposal:

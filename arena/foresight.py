@@ -1,0 +1,159 @@
+"""How long calls will take and what they cost, by someone who knows the servers: for oracles alone.
+
+Knows each server's step times, how long answers of each action to questions of each level tend to be, and how many
+requests are there now. Latency of a call is log-normal: mean and variance from the training answers, on top of the
+wait for a slot; stages one after the other add up in mean and variance.
+
+A = executor actions, M = models, O = options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inframind.arena.contender import TrainingGrid
+from inframind.arena.service import engines_of, server_seconds_per_token
+from inframind.arena.teamwork import OptionTable
+from inframind.fleet.snapshot import FleetSnapshot
+from inframind.router.actions import ActionSpace
+from inframind.simulator.writing import STEP_BY_STEP_FACTOR
+
+Array = NDArray[np.float64]
+
+LATEST_OF = np.array([0.0, 0.0, 0.564, 0.846, 1.029, 1.163, 1.267])
+"""Expected maximum of n standard normal draws, by n: how much longer the slowest of n agents takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """Latency of one call of each action under the present load (A), and the price of the models' time (M).
+
+    Attributes:
+        mean_s: mean seconds.
+        variance_s2: variance.
+        crowding: requests at each model's servers, per slot (M).
+    """
+
+    mean_s: Array
+    variance_s2: Array
+    crowding: Array
+
+
+class Foresight:
+    """Predicts latencies from load, level and action.
+
+    Args:
+        actions: what may be chosen.
+        training: recorded answers, for their lengths.
+
+    Raises:
+        ConfigError: a model without a profile.
+    """
+
+    def __init__(self, actions: ActionSpace, training: TrainingGrid) -> None:
+        engines = engines_of(tuple(actions.models))
+        self._models = tuple(actions.models)
+        self._engines = [engines[model] for model in self._models]
+        places = {model: place for place, model in enumerate(self._models)}
+        self.model_of = np.array([places[action.model] for action in actions.executor_actions])
+        self._replicas = np.array([len(actions.models[model].endpoints) for model in self._models])
+        self._per_token_s = np.array([server_seconds_per_token(engine) for engine in self._engines])
+        self._mean_tokens, self._variance_tokens2 = _lengths(training)
+
+    def server_seconds(self, level: int) -> Array:
+        """Expected server seconds of one call of each action, with full batches (A)."""
+        seconds: Array = self._mean_tokens[level] * self._per_token_s[self.model_of]
+        return seconds
+
+    def stages(self, snapshot: FleetSnapshot, level: int, prompt_tokens: int) -> Stages:
+        """One call of each action, were it sent now."""
+        present = _present(snapshot, self._models)
+        typical_tokens = self._mean_tokens[level].mean()
+        step_s, fixed_s, crowding = np.empty((3, len(self._models)))
+        for place, engine in enumerate(self._engines):
+            slots = engine.max_num_seqs
+            here = present[place] / self._replicas[place]
+            step_s[place] = engine.step_s(0, min(slots, int(here) + 1))
+            wait_s = max(0.0, here + 1 - slots) / slots * typical_tokens * step_s[place]
+            fixed_s[place] = engine.queue_s(prompt_tokens) + engine.step_s(prompt_tokens, 0) + wait_s
+            crowding[place] = here / slots
+        step_s_A = step_s[self.model_of]
+        return Stages(
+            mean_s=fixed_s[self.model_of] + self._mean_tokens[level] * step_s_A,
+            variance_s2=self._variance_tokens2[level] * step_s_A**2,
+            crowding=crowding,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How the stages of every option add up; fixed by the options alone (O)."""
+
+    agent: NDArray[np.intp]
+    final: NDArray[np.intp]
+    depth: Array
+    later_by: Array
+    lengthening: Array
+    has_final: Array
+
+    @classmethod
+    def of(cls, options: OptionTable) -> Work:
+        """The work of each option of a table."""
+        is_step_by_step = np.array([plan.topology == "CoT" for plan in options.plans])
+        return cls(
+            agent=options.agent,
+            final=options.final,
+            depth=options.depth.astype(np.float64),
+            later_by=LATEST_OF[options.width],
+            lengthening=np.where(is_step_by_step, STEP_BY_STEP_FACTOR, 1.0),
+            has_final=options.has_final.astype(np.float64),
+        )
+
+    def on_time(self, stages: Stages, remaining_s: float) -> Array:
+        """P(the whole option ends in time), a judge always being asked (O)."""
+        spread_s = np.sqrt(stages.variance_s2)[self.agent]
+        agents_s = self.depth * (stages.mean_s[self.agent] + self.later_by * spread_s)
+        mean_s = self.lengthening * (agents_s + self.has_final * stages.mean_s[self.final])
+        agents_s2 = self.depth * stages.variance_s2[self.agent]
+        variance_s2 = self.lengthening**2 * (agents_s2 + self.has_final * stages.variance_s2[self.final])
+        return in_time(mean_s, variance_s2, remaining_s)
+
+
+def in_time(mean_s: Array, variance_s2: Array, remaining_s: float) -> Array:
+    """P(latency <= time left) of log-normal latencies with these means and variances."""
+    if remaining_s <= 0:
+        return np.zeros(len(mean_s))
+    sigma2 = np.log1p(variance_s2 / mean_s**2)
+    z = (np.log(remaining_s / mean_s) + sigma2 / 2) / np.sqrt(np.maximum(sigma2, 1e-6))
+    return _normal_cdf(z)
+
+
+def _normal_cdf(z: Array) -> Array:
+    """``1 / (1 + exp(-1.5976 z - 0.07056 z^3))``: Page, Applied Statistics 26 (1977) 75; off by at most 0.0002."""
+    z = np.clip(z, -8.0, 8.0)
+    probability: Array = 1 / (1 + np.exp(-1.5976 * z - 0.07056 * z**3))
+    return probability
+
+
+def _present(snapshot: FleetSnapshot, models: tuple[str, ...]) -> Array:
+    """Requests at each model's servers, ours on the way and waiting on our side included (M)."""
+    there = dict.fromkeys(models, 0.0)
+    for load in snapshot.loads.values():
+        seen = (load.running or 0.0) + (load.waiting or 0.0)
+        there[load.model] += max(seen, load.in_flight) + load.waiting_here
+    return np.array([there[model] for model in models])
+
+
+def _lengths(training: TrainingGrid) -> tuple[dict[int, Array], dict[int, Array]]:
+    """Mean and variance of the output tokens of each action, by level; of all levels where one is missing."""
+    levels = np.array([item.level for item in training.items])
+    means, variances = {}, {}
+    for level in range(1, 6):
+        rows = levels == level
+        tokens = training.output_tokens[rows] if rows.sum() > 1 else training.output_tokens
+        means[level] = tokens.mean(axis=0)
+        variances[level] = tokens.var(axis=0)
+    return means, variances

@@ -1,0 +1,256 @@
+"""What single calls and small teams come to on one question, given the latent truth: for oracles and bounds alone.
+
+Enumerated are single calls (IO and CoT), lines of 2 to N agents (Chain), and 2 to N isolated agents with a judge (IO
+and CoT). All agents but the last use one model, the last agent or the judge may use another. Debate, Reflection,
+FullConnected and teams of three or more models are not enumerated.
+
+Assumptions, each of which flatters teams a little: every answer that is given is found in the text, right answers
+are all spelled alike (so that a right team agrees and needs no judge), and where a right and wrong answers are
+equally frequent a judge takes the right one as often as any of them.
+
+O = options, A = executor actions, T = team actions, N = largest team.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inframind.arena.item_truth import LINE, ItemTruth, JudgeTruth
+from inframind.router.actions import ActionSpace, PlannerAction
+from inframind.simulator.items import Item
+from inframind.simulator.outcome_parameters import OutcomeParameters
+from inframind.simulator.outcomes import LatentDifficultyModel
+
+Array = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+ISOLATED = ("IO", "CoT")
+TEAM_STRATEGIES = ("Plain",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionTable:
+    """The ways to answer one question; every array is over them (O).
+
+    Attributes:
+        plans: topology and team size.
+        agent: executor action of the agents, but for the last of a line.
+        final: executor action of the judge or of the line's last agent; the agent's own for single calls.
+        width: agents side by side; 1 for lines.
+        depth: agents one after the other before the final call.
+        has_final: whether there is a final call.
+    """
+
+    plans: tuple[PlannerAction, ...]
+    agent: Places
+    final: Places
+    width: NDArray[np.int64]
+    depth: NDArray[np.int64]
+    has_final: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.plans)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Odds:
+    """What is true of one question; see the module for what is assumed.
+
+    Attributes:
+        success: P(right) of each option (O).
+        final_calls: expected number of final calls, less than 1 where agreement spares the judge (O).
+        final_success: P(right) of the judge's call when it is made (O); 0 without a judge.
+        keep: P(right) in each seat of a line after a right answer (T, N).
+        repair: the same after a wrong one (T, N).
+    """
+
+    success: Array
+    final_calls: Array
+    final_success: Array
+    keep: Array
+    repair: Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Options of one plan."""
+
+    plan: PlannerAction
+    agent: Places
+    final: Places
+
+    @property
+    def is_line(self) -> bool:
+        return self.plan.topology == LINE
+
+    @property
+    def width(self) -> int:
+        return 1 if self.is_line else self.plan.team_size
+
+    @property
+    def depth(self) -> int:
+        return self.plan.team_size - 1 if self.is_line else 1
+
+
+class Teamwork:
+    """The options of an action space, and their odds on any question.
+
+    Args:
+        outcomes: the truth about the simulated models.
+        actions: what may be chosen.
+        team_strategies: strategies that teams are considered with; those that the space lacks are left out.
+    """
+
+    def __init__(
+        self,
+        outcomes: LatentDifficultyModel,
+        actions: ActionSpace,
+        *,
+        team_strategies: Sequence[str] = TEAM_STRATEGIES,
+    ) -> None:
+        self._outcomes, self._actions = outcomes, actions
+        steps = actions.executor_actions
+        self.team_places = np.array(
+            [i for i, a in enumerate(steps) if a.strategy in team_strategies], dtype=int
+        )
+        self._team = [steps[place] for place in self.team_places]
+        self._blocks = [block for plan in actions.planner_actions for block in self._blocks_of(plan)]
+        self.options = _table(self._blocks)
+
+    def odds(self, item: Item) -> Odds:
+        """The odds of every option on one question; about a millisecond."""
+        truth = ItemTruth(self._outcomes, item, self._actions, self._team)
+        solo = {
+            topology: truth.solo(topology) for topology in {block.plan.topology for block in self._blocks}
+        }
+        judges = {topology: truth.judges(topology) for topology in solo if topology in ISOLATED}
+        keep, repair = truth.line(self._actions.max_team)
+        parts = []
+        for block in self._blocks:
+            topology, size = block.plan.topology, block.plan.team_size
+            alone = solo[topology][self.team_places]
+            if block.is_line:
+                parts.append(_line_odds(size, alone, keep, repair))
+            elif size > 1:
+                parts.append(_judged_odds(size, alone, judges[topology]))
+            else:
+                parts.append((solo[topology][block.agent], *np.zeros((2, len(block.agent)))))
+        success, final_calls, final_success = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return Odds(
+            success=success, final_calls=final_calls, final_success=final_success, keep=keep, repair=repair
+        )
+
+    def _blocks_of(self, plan: PlannerAction) -> list[_Block]:
+        if plan.topology not in (*ISOLATED, LINE):
+            return []
+        if plan.team_size > 1:
+            agent, final = (
+                grid.ravel() for grid in np.meshgrid(self.team_places, self.team_places, indexing="ij")
+            )
+            return [_Block(plan, agent, final)] if len(agent) else []
+        excluded = self._actions.topologies[plan.topology].excluded_strategies
+        steps = self._actions.executor_actions
+        places = np.array([i for i, action in enumerate(steps) if action.strategy not in excluded], dtype=int)
+        return [_Block(plan, places, places)]
+
+
+def _table(blocks: Sequence[_Block]) -> OptionTable:
+    sizes = [len(block.agent) for block in blocks]
+    return OptionTable(
+        plans=tuple(block.plan for block, size in zip(blocks, sizes, strict=True) for _ in range(size)),
+        agent=np.concatenate([block.agent for block in blocks]),
+        final=np.concatenate([block.final for block in blocks]),
+        width=np.repeat([block.width for block in blocks], sizes),
+        depth=np.repeat([block.depth for block in blocks], sizes),
+        has_final=np.repeat([block.plan.team_size > 1 for block in blocks], sizes),
+    )
+
+
+def _line_odds(seats: int, alone: Array, keep: Array, repair: Array) -> tuple[Array, Array, Array]:
+    """Of each (agent, last agent): P(right) at the end, one final call, and no judge."""
+    right = alone
+    for seat in range(1, seats - 1):
+        right = keep[:, seat] * right + repair[:, seat] * (1 - right)
+    last = seats - 1
+    success = keep[None, :, last] * right[:, None] + repair[None, :, last] * (1 - right[:, None])
+    n = success.size
+    return success.ravel(), np.ones(n), np.zeros(n)
+
+
+def _judged_odds(agents: int, alone: Array, judge: JudgeTruth) -> tuple[Array, Array, Array]:
+    """Of each (agent, judge): P(right), P(the judge is asked), and P(right | the judge is asked)."""
+    votes = _votes(agents)
+    right_votes = _binomial(agents, alone)
+    kept, rescued, repaired = (
+        right_votes @ weights for weights in (votes.kept, votes.rescued, votes.repaired)
+    )
+    agree_right, agree_wrong = alone**agents, (1 - alone) ** agents * votes.wrong_agree
+    by_judge = (
+        kept[:, None] * judge.keep[None, :]
+        + rescued[:, None] * judge.rescue[None, :]
+        + repaired[:, None] * judge.repair[None, :]
+    )
+    asked = np.broadcast_to((1 - agree_right - agree_wrong)[:, None], by_judge.shape)
+    right_if_asked = np.divide(by_judge, asked, out=np.zeros_like(by_judge), where=asked > 0)
+    return (agree_right[:, None] + by_judge).ravel(), asked.ravel(), right_if_asked.ravel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Votes:
+    """Weights of what a judge is shown, by the number of right answers among so many (agents + 1).
+
+    Attributes:
+        kept: P(the right answer leads), where it shares the lead with j others its share 1 / (j + 1).
+        rescued: the rest, where there is a right answer.
+        repaired: P(no right answer, and no agreement).
+        wrong_agree: P(all wrong answers are the same | all are wrong).
+    """
+
+    kept: Array
+    rescued: Array
+    repaired: Array
+    wrong_agree: float
+
+
+@lru_cache(maxsize=64)
+def _votes(agents: int) -> _Votes:
+    kept, rescued, repaired = np.zeros((3, agents + 1))
+    shares = np.array(OutcomeParameters().mistake_weights)
+    shares = shares / shares.sum()
+    wrong_agree = float((shares**agents).sum())
+    repaired[0] = 1 - wrong_agree
+    for right in range(1, agents):
+        for counts, probability in _multinomial(agents - right, shares):
+            tied = counts.count(right)
+            leads = right >= max(counts)
+            kept[right] += probability / (tied + 1) if leads else 0.0
+        rescued[right] = 1 - kept[right]
+    return _Votes(kept, rescued, repaired, wrong_agree)
+
+
+def _multinomial(draws: int, shares: Array) -> list[tuple[tuple[int, ...], float]]:
+    """All counts of so many draws, with their probabilities."""
+    return [
+        (
+            counts,
+            math.factorial(draws)
+            * math.prod(share**n / math.factorial(n) for share, n in zip(shares, counts, strict=True)),
+        )
+        for counts in itertools.product(range(draws + 1), repeat=len(shares))
+        if sum(counts) == draws
+    ]
+
+
+def _binomial(draws: int, p: Array) -> Array:
+    """P(k successes) for each p (T, draws + 1)."""
+    k = np.arange(draws + 1)
+    ways = np.array([math.comb(draws, int(n)) for n in k])
+    pmf: Array = ways * p[:, None] ** k * (1 - p[:, None]) ** (draws - k)
+    return pmf

@@ -167,7 +167,7 @@ def _matrix(
 def _cells(row: Sequence[Run], seed_N: Ints) -> Ints:
     items: dict[str, int] = {}
     item_N = _codes((episode.item_id for episode in _episodes(row)), items)
-    return np.unique(seed_N * len(items) + item_N, return_inverse=True)[1]
+    return np.asarray(np.unique(seed_N * len(items) + item_N, return_inverse=True)[1], np.int64)
 
 
 def _codes(names: Iterable[str], known: dict[str, int]) -> Ints:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack, cast
 
 import numpy as np
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage
 from langgraph.graph import StateGraph
-from langgraph.graph.state import CompiledStateGraph
 
 from inframind.errors import InfraMindError
 from inframind.fleet.clock import Clock, SystemClock
@@ -21,8 +20,9 @@ from inframind.fleet.wire import Wire
 from inframind.graphs.portal import Portal
 from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.roles import RoleSpec
-from inframind.graphs.routed import build_routed_graph, require_budget, require_question
+from inframind.graphs.routed import require_budget, require_question
 from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState
+from inframind.graphs.workflow import RoutedWorkflow, as_state
 from inframind.plugin.build import build_services
 from inframind.plugin.config import Settings, load_settings
 from inframind.plugin.explain import explain_trajectory
@@ -102,9 +102,7 @@ class InfraMind:
             store=store,
             wire=wire,
         )
-        self._graph = build_routed_graph(self._services, registry, self._portal)
-        self._compiled: CompiledStateGraph[RoutedState, RouteContext, RoutedState, RoutedOutput]
-        self._compiled = self._graph.compile(name="inframind")
+        self._workflow = RoutedWorkflow(self._services, registry, self._portal)
 
     @classmethod
     def from_config(cls, path: str | Path = "inframind.toml", **overrides: Any) -> InfraMind:
@@ -129,11 +127,7 @@ class InfraMind:
             DeadlineExceeded: the budget ran out before there was any answer.
             FleetExhausted, EndpointError: no endpoint gave an answer.
         """
-        context = self._context(question, **options)
-        await self._services.fleet.watch()
-        async with self._closing(context):
-            state = await self._compiled.ainvoke(_as_state(question), context=context)
-        return Result.of(state["inframind"], str(state["messages"][-1].text))
+        return Result.of(*await self._workflow.answer(question, self._context(question, **options)))
 
     async def astream(self, question: str, **options: Unpack[RunOptions]) -> AsyncGenerator[Event]:
         """Answer one question and tell what happens meanwhile; options as for `ainvoke`.
@@ -144,9 +138,9 @@ class InfraMind:
         """
         context = self._context(question, **options)
         await self._services.fleet.watch()
-        async with self._closing(context):
-            stream = self._compiled.astream(
-                _as_state(question), context=context, stream_mode=["custom", "messages"], subgraphs=True
+        async with self._workflow.closing(context):
+            stream = self._workflow.compiled.astream(
+                as_state(question), context=context, stream_mode=["custom", "messages"], subgraphs=True
             )
             # Closed by hand: an abandoned generator would go on calling until it is collected.
             async with aclosing(cast(AsyncGenerator[Any], stream)) as parts:
@@ -220,7 +214,7 @@ class InfraMind:
 
         ``builder.add_node("solve", mind.graph().compile())`` makes it a node of your own graph.
         """
-        return self._graph
+        return self._workflow.graph
 
     # Traces --------------------------------------------------------------------------------------------
 
@@ -312,20 +306,6 @@ class InfraMind:
             metadata=metadata or {},
         )
 
-    @asynccontextmanager
-    async def _closing(self, context: RouteContext) -> AsyncIterator[None]:
-        """Whatever ends the run, its trace is stored."""
-        trace_id = str(context.trace_id)
-        try:
-            yield
-        except (asyncio.CancelledError, GeneratorExit) as error:
-            await self._services.close_run(trace_id, "cancelled", error=error)
-            await self._services.drain()
-            raise
-        except BaseException as error:
-            await self._services.close_run(trace_id, "failed", error=error)
-            raise
-
     def __enter__(self) -> Self:
         return self
 
@@ -345,10 +325,6 @@ class InfraMind:
 
 async def _next_or_none(events: AsyncGenerator[Event]) -> Event | None:
     return await anext(events, None)
-
-
-def _as_state(question: str) -> RoutedState:
-    return {"messages": [HumanMessage(question)]}
 
 
 def _as_event(mode: str, part: Any) -> Event | None:

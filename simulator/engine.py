@@ -51,6 +51,7 @@ class Engine:
         self._now_ns = 0
         self._boundary_ns = 0
         self._run: Run | None = None
+        self._slowdown = 1.0
         self._sequences: dict[str, Sequence] = {}
         self._arriving: list[tuple[int, int, Sequence]] = []
         self._waiting: list[tuple[tuple[int, int], Sequence]] = []
@@ -132,6 +133,16 @@ class Engine:
         self._waiting = [entry for entry in self._waiting if entry[-1] is not sequence]
         heapify(self._arriving)
         heapify(self._waiting)
+
+    def slow_down(self, factor: float, now_s: float) -> bool:
+        """From the next step on, steps take ``factor`` times what the profile says; whether that is news."""
+        if factor == self._slowdown:
+            return False
+        self._settle(now_s)
+        self._slowdown = factor
+        if self._run is not None:
+            self._run.shorten_to(self._now_ns)
+        return True
 
     def advance_to(self, now_s: float) -> list[EngineEvent]:
         """Let time pass up to and including ``now_s``; returns what happened since the last call."""
@@ -346,7 +357,8 @@ class Engine:
         prefill_tokens = sum(sequence.chunk for sequence in prefilling)
         if not decoding and not prefilling:
             return None
-        duration_ns = max(1, round(self.profile.step_s(prefill_tokens, len(decoding)) * NS))
+        step_s = self._slowdown * self.profile.step_s(prefill_tokens, len(decoding))
+        duration_ns = max(1, round(step_s * NS))
         steps = 1 if prefilling else self._equal_steps(decoding)
         run = Run(self._boundary_ns, duration_ns, steps, decoding, prefilling)
         if self._arriving and len(self._running) < self.profile.max_num_seqs:

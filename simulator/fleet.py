@@ -6,7 +6,7 @@ import asyncio
 import multiprocessing
 import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -20,7 +20,7 @@ from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock, SystemClock
 from inframind.simulator.chat import DROP_EXTENSION
 from inframind.simulator.model import LanguageModel
-from inframind.simulator.profiles import load_profiles
+from inframind.simulator.profiles import ModelProfile, load_profiles
 from inframind.simulator.server import ServerSpec, SimulatedServer, create_app
 
 _START_TIMEOUT_S = 60.0
@@ -29,11 +29,12 @@ _STOP_TIMEOUT_S = 5.0
 
 def default_specs(
     *,
+    profiles: Iterable[ModelProfile] | None = None,
     replicas: int = 1,
     scheduling_policy: Literal["fcfs", "priority"] = "fcfs",
     api_key: str | None = None,
 ) -> tuple[ServerSpec, ...]:
-    """The five models of `load_profiles`, each as often as ``replicas`` says.
+    """The given models, or the five of `load_profiles`, each as often as ``replicas`` says.
 
     A single replica is named as its model, several get ``-0``, ``-1`` and so on.
     """
@@ -45,7 +46,7 @@ def default_specs(
             is_reasoning=profile.is_reasoning,
             api_key=api_key,
         )
-        for profile in load_profiles().values()
+        for profile in (load_profiles().values() if profiles is None else profiles)
         for index in range(replicas)
     )
 

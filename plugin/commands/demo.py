@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from inframind.arena.arrivals import Seconds
 from inframind.arena.results import Answer, Call, Episode
 from inframind.arena.runner import run_workload
 from inframind.arena.scenario import endpoint_tables, fleet_specs
-from inframind.arena.workload import LogUniform, PoissonArrivals, Seconds
+from inframind.arena.workload import LogUniform, PoissonArrivals
 from inframind.errors import ConfigError, DeadlineExceeded, UnknownTopology
 from inframind.fleet.clock import Clock, SystemClock
 from inframind.graphs.registry import TopologyRegistry

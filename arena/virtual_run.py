@@ -1,0 +1,181 @@
+"""One contender on one workload: the routed graphs, run against the simulated fleet in virtual time.
+
+All that a contender may not influence comes from the scenario and the seed: questions, arrivals, budgets and what the
+servers would reply. So contenders meet on common random numbers, and a run leaves the same traces every time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from inframind.arena.grading import RememberingGrader
+from inframind.arena.results import Answer, Call, Episode
+from inframind.arena.runner import run_workload
+from inframind.arena.scenario import Scenario, Workload
+from inframind.arena.tables import LoadSample
+from inframind.graphs.assembly import Parts, assemble
+from inframind.graphs.registry import TopologyRegistry
+from inframind.graphs.services import Services
+from inframind.graphs.state import RouteContext
+from inframind.graphs.workflow import RoutedWorkflow
+from inframind.router.policy import Policy
+from inframind.simulator.items import Item
+from inframind.simulator.virtual import VirtualClock, run_in_virtual_time
+from inframind.simulator.virtual_fleet import VirtualFleet
+from inframind.traces.memory import MemoryStore
+from inframind.traces.query import TraceQuery
+from inframind.traces.records import Trajectory
+
+SAMPLES_PER_RUN = 240
+"""Load samples between the first arrival and the last; at the same intervals afterwards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualRun:
+    """What a run leaves.
+
+    Attributes:
+        episodes: one per offered question, in order of arrival.
+        trajectories: the trace of each that has one, by trace id.
+        timeline: samples of the load.
+        virtual_s: virtual seconds from the first arrival's origin to the last answer.
+    """
+
+    episodes: tuple[Episode, ...]
+    trajectories: dict[str, Trajectory]
+    timeline: tuple[LoadSample, ...]
+    virtual_s: float
+
+
+def run_virtually(
+    scenario: Scenario, policy: Policy, *, seed: int, rate_per_min: float, grader: RememberingGrader
+) -> VirtualRun:
+    """Let a policy answer one workload.
+
+    Args:
+        scenario: what it meets.
+        policy: who decides.
+        seed: of the workload, the servers and the draws of decisions.
+        rate_per_min: of arrivals.
+        grader: says what was right; grading takes no virtual time.
+    """
+    workload = scenario.workload(seed, rate_per_min)
+    return run_in_virtual_time(lambda clock: _Session(scenario, policy, seed, grader, clock).run(workload))
+
+
+class _Session:
+    """The fleet and the router of one run."""
+
+    def __init__(
+        self, scenario: Scenario, policy: Policy, seed: int, grader: RememberingGrader, clock: VirtualClock
+    ) -> None:
+        self._grader, self._clock = grader, clock
+        self._fleet = VirtualFleet(scenario.specs(), scenario.outcomes, clock=clock, seed=seed)
+        self._store = MemoryStore(max_traces=scenario.questions)
+        registry = TopologyRegistry()
+        self._services: Services = assemble(
+            Parts(endpoints=scenario.endpoints(self._fleet.base_urls), registry=registry),
+            policy,
+            self._store,
+            clock=clock,
+            rng=np.random.default_rng(seed),
+            wire=self._fleet,
+        )
+        self._workflow = RoutedWorkflow(self._services, registry)
+        self._timeline: list[LoadSample] = []
+
+    async def run(self, workload: Workload) -> VirtualRun:
+        async with self._sampling(float(workload.arrivals_s[-1])):
+            episodes = await run_workload(
+                self._solve,
+                workload.items,
+                workload.arrivals_s.tolist(),
+                workload.budgets_s.tolist(),
+                self._clock,
+                lambda event: None,
+            )
+        virtual_s = self._clock.now_s()
+        await self._services.fleet.aclose()
+        trajectories = await self._trajectories(len(episodes))
+        return VirtualRun(
+            episodes=tuple(_with_calls(episode, trajectories.get(episode.trace_id)) for episode in episodes),
+            trajectories=trajectories,
+            timeline=tuple(self._timeline),
+            virtual_s=virtual_s,
+        )
+
+    async def _solve(self, item: Item, budget_s: float) -> Answer:
+        context = RouteContext(
+            budget_s=budget_s,
+            domain=item.domain,
+            question_id=item.item_id,
+            trace_id=self._services.new_trace_id(),
+        )
+        account, text = await self._workflow.answer(item.question, context)
+        return Answer(
+            is_late=account["status"] != "ok",
+            solved=self._grader.is_right(text, item),
+            latency_s=account["latency_s"],
+            topology=account["topology"],
+            trace_id=account["trace_id"],
+        )
+
+    async def _trajectories(self, most: int) -> dict[str, Trajectory]:
+        query = TraceQuery(limit=most, oldest_first=True)
+        return {trajectory.trace_id: trajectory async for trajectory in self._store.iter(query)}
+
+    @asynccontextmanager
+    async def _sampling(self, last_arrival_s: float) -> AsyncIterator[None]:
+        """Note every server's load at equal intervals while the block runs."""
+        task = asyncio.create_task(self._sample_forever(max(last_arrival_s / SAMPLES_PER_RUN, 0.1)))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _sample_forever(self, interval_s: float) -> None:
+        while True:
+            self._timeline.extend(self._sample())
+            await asyncio.sleep(interval_s)
+
+    def _sample(self) -> Sequence[LoadSample]:
+        now_s = self._clock.now_s()
+        samples = []
+        for name, server in self._fleet.servers.items():
+            server.driver.sync()
+            engine = server.driver.engine
+            samples.append(
+                LoadSample(
+                    t_s=now_s,
+                    endpoint=name,
+                    running=engine.num_running,
+                    waiting=engine.num_waiting,
+                    slots=engine.profile.max_num_seqs,
+                )
+            )
+        return samples
+
+
+def _with_calls(episode: Episode, trajectory: Trajectory | None) -> Episode:
+    """The episode with what its trace knows: every call, also of a run that found no answer in time."""
+    if trajectory is None:
+        return episode
+    calls = tuple(
+        Call(model=step.model, strategy=step.strategy, completion_tokens=step.completion_tokens or 0)
+        for step in trajectory.steps
+    )
+    last = next((step for step in trajectory.steps if step.step_id == trajectory.final_step_id), None)
+    return replace(
+        episode,
+        topology=trajectory.topology,
+        model=last.served_model if last else "",
+        strategy=last.strategy if last else "",
+        calls=calls,
+    )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inframind.arena.contender import Contender, Setting
-from inframind.arena.foresight import Foresight, Stages, Work, in_time
+from inframind.arena.foresight import Foresight, Stages, in_time, on_time
 from inframind.arena.item_truth import LINE, best_role
 from inframind.arena.teamwork import Teamwork
 from inframind.errors import ConfigError
@@ -74,7 +74,6 @@ class OraclePolicy:
         self._setting, self._price = setting, price or LoadPrice()
         self._teamwork = Teamwork(setting.outcomes, setting.actions)
         self._options = self._teamwork.options
-        self._work = Work.of(self._options)
         self._foresight = Foresight(setting.actions, setting.training)
         self._of_plan = {
             plan: np.array([place for place, other in enumerate(self._options.plans) if other == plan])
@@ -117,11 +116,11 @@ class OraclePolicy:
 
     def _values(self, item: Item, stages: Stages, remaining_s: float) -> Array:
         """Worth of every option (O)."""
-        odds, work = self._odds(item), self._work
+        odds, options = self._odds(item), self._options
         cost = self._call_costs(item, stages)
-        agents = self._options.width * self._options.depth
-        price = work.lengthening * (agents * cost[work.agent] + odds.final_calls * cost[work.final])
-        values: Array = odds.success * work.on_time(stages, remaining_s) - price
+        agents = options.width * options.depth * options.agent_longer
+        price = agents * cost[options.agent] + odds.final_calls * options.final_longer * cost[options.final]
+        values: Array = odds.success * on_time(options, stages, remaining_s) - price
         return values
 
     def _step_values(self, item: Item, stages: Stages, view: StepView) -> Array:

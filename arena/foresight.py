@@ -19,7 +19,6 @@ from inframind.arena.service import engines_of, server_seconds_per_token
 from inframind.arena.teamwork import OptionTable
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import ActionSpace
-from inframind.simulator.writing import STEP_BY_STEP_FACTOR
 
 Array = NDArray[np.float64]
 
@@ -88,38 +87,18 @@ class Foresight:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """How the stages of every option add up; fixed by the options alone (O)."""
-
-    agent: NDArray[np.intp]
-    final: NDArray[np.intp]
-    depth: Array
-    later_by: Array
-    lengthening: Array
-    has_final: Array
-
-    @classmethod
-    def of(cls, options: OptionTable) -> Work:
-        """The work of each option of a table."""
-        is_step_by_step = np.array([plan.topology == "CoT" for plan in options.plans])
-        return cls(
-            agent=options.agent,
-            final=options.final,
-            depth=options.depth.astype(np.float64),
-            later_by=LATEST_OF[options.width],
-            lengthening=np.where(is_step_by_step, STEP_BY_STEP_FACTOR, 1.0),
-            has_final=options.has_final.astype(np.float64),
-        )
-
-    def on_time(self, stages: Stages, remaining_s: float) -> Array:
-        """P(the whole option ends in time), a judge always being asked (O)."""
-        spread_s = np.sqrt(stages.variance_s2)[self.agent]
-        agents_s = self.depth * (stages.mean_s[self.agent] + self.later_by * spread_s)
-        mean_s = self.lengthening * (agents_s + self.has_final * stages.mean_s[self.final])
-        agents_s2 = self.depth * stages.variance_s2[self.agent]
-        variance_s2 = self.lengthening**2 * (agents_s2 + self.has_final * stages.variance_s2[self.final])
-        return in_time(mean_s, variance_s2, remaining_s)
+def on_time(options: OptionTable, stages: Stages, remaining_s: float) -> Array:
+    """P(the whole option ends in time), a judge always being asked (O)."""
+    spread_s = np.sqrt(stages.variance_s2)
+    agent_s = stages.mean_s[options.agent] + LATEST_OF[options.width] * spread_s[options.agent]
+    final_s = options.has_final * options.final_longer * stages.mean_s[options.final]
+    agent_s2 = options.agent_longer**2 * stages.variance_s2[options.agent]
+    final_s2 = options.has_final * options.final_longer**2 * stages.variance_s2[options.final]
+    return in_time(
+        options.depth * options.agent_longer * agent_s + final_s,
+        options.depth * agent_s2 + final_s2,
+        remaining_s,
+    )
 
 
 def in_time(mean_s: Array, variance_s2: Array, remaining_s: float) -> Array:

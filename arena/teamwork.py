@@ -26,7 +26,8 @@ from inframind.arena.item_truth import LINE, ItemTruth, JudgeTruth
 from inframind.router.actions import ActionSpace, PlannerAction
 from inframind.simulator.items import Item
 from inframind.simulator.outcome_parameters import OutcomeParameters
-from inframind.simulator.outcomes import LatentDifficultyModel
+from inframind.simulator.outcomes import STEP_BY_STEP_TOPOLOGY, LatentDifficultyModel
+from inframind.simulator.writing import STEP_BY_STEP_FACTOR
 
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -46,6 +47,8 @@ class OptionTable:
         width: agents side by side; 1 for lines.
         depth: agents one after the other before the final call.
         has_final: whether there is a final call.
+        agent_longer: length of the agents' answers over that of the same action in IO.
+        final_longer: the same of the final call.
     """
 
     plans: tuple[PlannerAction, ...]
@@ -54,6 +57,8 @@ class OptionTable:
     width: NDArray[np.int64]
     depth: NDArray[np.int64]
     has_final: NDArray[np.bool_]
+    agent_longer: Array
+    final_longer: Array
 
     def __len__(self) -> int:
         return len(self.plans)
@@ -66,7 +71,7 @@ class Odds:
     Attributes:
         success: P(right) of each option (O).
         final_calls: expected number of final calls, less than 1 where agreement spares the judge (O).
-        final_success: P(right) of the judge's call when it is made (O); 0 without a judge.
+        final_success: P(right) of the final call when it is made (O); 0 without one.
         keep: P(right) in each seat of a line after a right answer (T, N).
         repair: the same after a wrong one (T, N).
     """
@@ -122,7 +127,7 @@ class Teamwork:
         )
         self._team = [steps[place] for place in self.team_places]
         self._blocks = [block for plan in actions.planner_actions for block in self._blocks_of(plan)]
-        self.options = _table(self._blocks)
+        self.options = _table(self._blocks, actions)
 
     def odds(self, item: Item) -> Odds:
         """The odds of every option on one question; about a millisecond."""
@@ -161,27 +166,37 @@ class Teamwork:
         return [_Block(plan, places, places)]
 
 
-def _table(blocks: Sequence[_Block]) -> OptionTable:
+def _table(blocks: Sequence[_Block], actions: ActionSpace) -> OptionTable:
     sizes = [len(block.agent) for block in blocks]
+    agent = np.concatenate([block.agent for block in blocks])
+    final = np.concatenate([block.final for block in blocks])
+    is_step_by_step = np.repeat([block.plan.topology == STEP_BY_STEP_TOPOLOGY for block in blocks], sizes)
+    longer = np.array([_longer_step_by_step(actions, action.model) for action in actions.executor_actions])
     return OptionTable(
         plans=tuple(block.plan for block, size in zip(blocks, sizes, strict=True) for _ in range(size)),
-        agent=np.concatenate([block.agent for block in blocks]),
-        final=np.concatenate([block.final for block in blocks]),
+        agent=agent,
+        final=final,
         width=np.repeat([block.width for block in blocks], sizes),
         depth=np.repeat([block.depth for block in blocks], sizes),
         has_final=np.repeat([block.plan.team_size > 1 for block in blocks], sizes),
+        agent_longer=np.where(is_step_by_step, longer[agent], 1.0),
+        final_longer=np.where(is_step_by_step, longer[final], 1.0),
     )
 
 
+def _longer_step_by_step(actions: ActionSpace, model: str) -> float:
+    """How much longer answers get in CoT; thinking, which is most of what a reasoning model writes, does not."""
+    return 1.0 if "reasoning" in actions.models[model].capabilities else STEP_BY_STEP_FACTOR
+
+
 def _line_odds(seats: int, alone: Array, keep: Array, repair: Array) -> tuple[Array, Array, Array]:
-    """Of each (agent, last agent): P(right) at the end, one final call, and no judge."""
+    """Of each (agent, last agent): P(right) at the end, one final call, and what that comes to."""
     right = alone
     for seat in range(1, seats - 1):
         right = keep[:, seat] * right + repair[:, seat] * (1 - right)
     last = seats - 1
     success = keep[None, :, last] * right[:, None] + repair[None, :, last] * (1 - right[:, None])
-    n = success.size
-    return success.ravel(), np.ones(n), np.zeros(n)
+    return success.ravel(), np.ones(success.size), success.ravel()
 
 
 def _judged_odds(agents: int, alone: Array, judge: JudgeTruth) -> tuple[Array, Array, Array]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
 from inframind.router.actions import PlannerAction
-from inframind.router.latency import Z90
 from inframind.router.policy import Proposal
 from inframind.router.views import Array, Mask, PaceView, PlanView, RoleView
 
 SINGLE_CALL = PlannerAction("IO", 1)
 """One agent that answers from the question alone."""
+Z90 = NormalDist().inv_cdf(0.9)
+"""Standard normal quantile of 0.9."""
 MIN_SPREAD = 1e-6
 """Quantiles that coincide are read as a latency that is all but certain."""
 

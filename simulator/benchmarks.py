@@ -100,7 +100,7 @@ def benchmark_of(item: Item) -> str:
 def shipped_populations() -> Mapping[str, Population]:
     """What ``benchmarks.toml`` says about each benchmark, by name."""
     data: dict[str, Any] = tomllib.loads(_DATA.read_text(encoding="utf-8"))
-    return MappingProxyType({name: Population(**values) for name, values in data["populations"].items()})
+    return {name: Population(**values) for name, values in data["populations"].items()}
 
 
 def _of_benchmark(item: Item, name: str, domain: str) -> Item:

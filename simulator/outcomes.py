@@ -2,21 +2,33 @@
 
 One model alone answers question q rightly with
 
-    logit P = skill[model] + effect[strategy] + fit[role, domain] + effect[topology] - slope * d(q) + quirk(model, q)
+    logit P = ability[model, strategy] + effect[topology] + fit[role, domain] - slope * d(q) + quirk(model, q)
+    d(q) = mean + spread * (level_step * (level - mean_level) + subject + item_spread * z(q))
 
-where ``d(q) = level_step * (level - mean_level) + item_spread * z(q)`` has about unit variance over MATH's levels,
-and z(q) and the quirk are normal draws hashed from the question's text. Assumptions, all of them swappable in
-`OutcomeParameters` and none measured on a real fleet:
+where mean and spread belong to the question's benchmark (0 and 1 for MATH, see `inframind.simulator.benchmarks`), and
+z(q) and the quirk are normal draws hashed from the question's text. Level and subject leave their mark in the wording,
+z and the quirk leave none: an embedding can explain about half of what decides. All numbers are `OutcomeParameters`,
+all of them swappable. What they assume, and on what grounds (docs/outcomes.md has the figures):
 
-* Skill grows with size only, and the strategy's effect is the same for every model. Instructions to be brief or
-  thorough cost accuracy against the plain prompt. Anchors on MATH's mix of levels: 3B with Flash about 40 %, 32B
-  with DeepThink about 65 %, Plain averaged over 3B to 14B about 70 %.
-* Who sees others' answers, in the prompt itself, mostly keeps a right majority; prefers a right minority, or mends
-  an all-wrong one, in proportion to its own solving power; and else mostly repeats the wrong majority. A judge is
-  no different: a weak one ruins more.
-* Wrong answers are drawn from the question's own few typical ones, so that failing models often agree.
-* Some right answers to mathematical questions are spelled differently from the key, so that graders and votes
-  have something to decide.
+* **Strategy by model.** An instruction to be brief or thorough costs accuracy against the plain prompt, and costs a
+  skilled model more (recorded: direct answers against steps of GPT-3.5 and GPT-4 on AQuA and SAT). A reasoning model
+  earns its advantage by thinking its own way, hence with the plain prompt only; that is what lets the published policy
+  that mostly calls the 32B stand ten points above the others while the 32B with DeepThink stays at 65 %.
+* **Subject.** Differences between MATH's subjects at one level are those recorded for 39 models on level 5.
+* **Whoever sees answers**, in the prompt itself, keeps a right one with a probability that grows with skill, times
+  the share of the right answer's weight, where an answer that n have given weighs n to the power of
+  ``majority_pull``. A weak judge ruins more. What was lost that way it rescues, and what all have got wrong it
+  repairs, in proportion to its own solving power: debate helps the strong on hard questions and the weak hardly
+  (recorded: small models' debates).
+* **Self-review** repairs much less than a peer does (recorded: self-refinement repairs no more than asking again); a
+  judge, asked to choose, solves less by itself; and agents further down a line are anchored by what has been handed
+  on. The three shares are assumptions.
+* **Mistakes** are drawn from the question's own few typical ones, so that failing models often agree, and whoever
+  fails in sight of a wrong answer mostly repeats it.
+* **Label noise.** Where a benchmark's key is wrong, nobody is right.
+* **Spelling.** Some right answers to mathematical questions are spelled differently from the key, so that graders
+  and votes have something to decide; grading by string costs about six points, close to what a public leaderboard
+  gained by leaving it.
 
 All chance comes from ``request.seed``, the question, the model and the step (node, seat, round), never from the
 order of calls; it does not depend on strategy, role or topology, so that those compare on common random numbers.
@@ -38,14 +50,17 @@ from inframind.simulator.benchmarks import Population, benchmark_of
 from inframind.simulator.items import Item
 from inframind.simulator.mistakes import typical_mistakes
 from inframind.simulator.model import SimReply, SimRequest
-from inframind.simulator.outcome_parameters import ModelTraits, OutcomeParameters
+from inframind.simulator.outcome_parameters import OutcomeParameters
 from inframind.simulator.prompt_reading import AnswerKey, user_text, visible_answers
 from inframind.simulator.spelling import canonical_spellings, spellings
 from inframind.simulator.writing import Assignment, Manner, write
 
 STEP_BY_STEP_TOPOLOGY = "CoT"
 
+SELF_REVIEW_TOPOLOGY = "Reflection"
+
 _AS_MATH = Population()
+_MAX_CACHED_ITEMS = 4096
 _NORMAL = NormalDist()
 _UNKNOWN_ID_PREFIX = "unknown/"
 
@@ -63,6 +78,7 @@ class LatentDifficultyModel:
     def __init__(self, key: AnswerKey, parameters: OutcomeParameters | None = None) -> None:
         self._key = key
         self._parameters = parameters if parameters is not None else OutcomeParameters()
+        self._facts_of: dict[Item, _Facts] = {}
 
     def reply(self, request: SimRequest) -> SimReply:
         """The whole answer to one request; a pure function of it."""
@@ -79,55 +95,77 @@ class LatentDifficultyModel:
     ) -> float:
         """P(right answer) of one model that sees nothing but the question."""
         parameters = self._parameters
-        if _uniform("key", item.question) >= self._population(item).ceiling:
+        facts = self._facts(item)
+        if not facts.has_right_key:
             return 0.0
-        logit = (
-            parameters.model_traits(model).skill
-            + parameters.strategy_traits(strategy).effect
-            + parameters.roles.get(item.domain, {}).get(role, 0.0)
-            - parameters.slope * self._difficulty(item)
-            + parameters.quirk_spread * _normal("quirk", model, item.question)
-        )
-        if topology == STEP_BY_STEP_TOPOLOGY:
-            logit += parameters.step_by_step_effect
-        return _sigmoid(logit)
+        ability = self._ability(model, strategy, is_step_by_step=topology == STEP_BY_STEP_TOPOLOGY)
+        fit = parameters.roles.get(item.domain, {}).get(role, 0.0)
+        return _sigmoid(ability + fit - facts.hardness + facts.quirk(model))
 
     def probability(self, item: Item, model: str, context: StepContext, shown: Sequence[str] = ()) -> float:
         """P(right answer) of a step that is shown the answers ``shown``."""
+        return self._probability(item, model, context, _Votes.count(item, shown) if shown else None)
+
+    def _probability(self, item: Item, model: str, context: StepContext, votes: _Votes | None) -> float:
         solo = self.solo_probability(
             item, model, context.strategy, role=context.role, topology=context.topology
         )
-        if not shown or solo == 0.0:
+        if votes is None or solo == 0.0:
             return solo
-        return self._team_probability(solo, self._parameters.model_traits(model), _Votes.count(item, shown))
+        return self._team_probability(solo * self._share_left(context), self._firmness(model, context), votes)
 
-    def _team_probability(self, solo: float, traits: ModelTraits, votes: _Votes) -> float:
+    def _ability(self, model: str, strategy: str, *, is_step_by_step: bool) -> float:
+        """Logit on a question of mean difficulty."""
+        parameters = self._parameters
+        traits, manner = parameters.model_traits(model), parameters.strategy_traits(strategy)
+        ability = traits.skill * (1 + manner.effect_per_skill) + manner.effect
+        if traits.is_reasoning:
+            ability += manner.thinking_effect
+        if is_step_by_step:
+            ability += parameters.step_by_step_effect
+        return ability
+
+    def _share_left(self, context: StepContext) -> float:
+        """How much of its own solving power a model brings to answers that it is shown."""
+        parameters = self._parameters
+        if context.node == "judge":
+            return parameters.judging
+        if context.topology == SELF_REVIEW_TOPOLOGY:
+            return parameters.self_review
+        if context.round > 1:
+            return 1.0
+        return parameters.anchoring ** max(0, context.position - 1)
+
+    def _firmness(self, model: str, context: StepContext) -> float:
+        """P(an answer that is right, and the only one, is kept)."""
+        parameters = self._parameters
+        traits = parameters.model_traits(model)
+        thought = parameters.strategy_traits(context.strategy).thinking_effect if traits.is_reasoning else 0.0
+        skill = traits.skill + thought
+        return _sigmoid(parameters.keep + parameters.keep_per_skill * skill)
+
+    def _team_probability(self, power: float, firmness: float, votes: _Votes) -> float:
         parameters = self._parameters
         if votes.right == 0:
-            return parameters.repair * solo
-        rescue = parameters.rescue * solo
-        if votes.right < votes.leading:
-            return rescue
-        keep = max(rescue, _sigmoid(parameters.keep + parameters.keep_per_skill * traits.skill))
-        return rescue + (keep - rescue) / votes.n_leaders
+            return parameters.repair * power
+        rescue = parameters.rescue * power
+        return rescue + (max(rescue, firmness) - rescue) * votes.weight_of_right(parameters.majority_pull)
 
-    def _difficulty(self, item: Item) -> float:
-        parameters = self._parameters
-        own = parameters.item_spread * _normal("difficulty", item.question)
-        in_math = parameters.level_step * (item.level - parameters.mean_level) + own
-        population = self._population(item)
-        return population.mean + population.spread * in_math
-
-    def _population(self, item: Item) -> Population:
-        return self._parameters.populations.get(benchmark_of(item), _AS_MATH)
+    def _facts(self, item: Item) -> _Facts:
+        facts = self._facts_of.get(item)
+        if facts is None:
+            if len(self._facts_of) >= _MAX_CACHED_ITEMS:
+                self._facts_of.clear()
+            facts = self._facts_of[item] = _Facts.of(item, self._parameters)
+        return facts
 
     def _answer(
         self, item: Item, model: str, context: StepContext, shown: Sequence[str], draws: _Draws
     ) -> str:
-        if draws.uniform("right") < self.probability(item, model, context, shown):
+        votes = _Votes.count(item, shown) if shown else None
+        if draws.uniform("right") < self._probability(item, model, context, votes):
             return self._spelled(item, draws)
-        votes = _Votes.count(item, shown)
-        if votes.leading_wrong and draws.uniform("follow") < self._parameters.follow:
+        if votes is not None and votes.leading_wrong and draws.uniform("follow") < self._parameters.follow:
             return votes.leading_wrong
         return self._mistake(item, draws.uniform("mistake"))
 
@@ -163,36 +201,68 @@ class LatentDifficultyModel:
         )
 
 
+class _Facts:
+    """What is true of one question whoever answers it."""
+
+    def __init__(self, *, question: str, hardness: float, quirk_spread: float, has_right_key: bool) -> None:
+        self.hardness = hardness
+        self.has_right_key = has_right_key
+        self._question = question
+        self._quirk_spread = quirk_spread
+        self._quirks: dict[str, float] = {}
+
+    @classmethod
+    def of(cls, item: Item, parameters: OutcomeParameters) -> _Facts:
+        population = parameters.populations.get(benchmark_of(item), _AS_MATH)
+        own = parameters.item_spread * _normal("difficulty", item.question)
+        in_math = (
+            parameters.level_step * (item.level - parameters.mean_level)
+            + parameters.subjects.get(item.subject, 0.0)
+            + own
+        )
+        return cls(
+            question=item.question,
+            hardness=parameters.slope * (population.mean + population.spread * in_math),
+            quirk_spread=parameters.quirk_spread,
+            has_right_key=_uniform("key", item.question) < population.ceiling,
+        )
+
+    def quirk(self, model: str) -> float:
+        """What this model finds easy about the question, in logits."""
+        if model not in self._quirks:
+            self._quirks[model] = self._quirk_spread * _normal("quirk", model, self._question)
+        return self._quirks[model]
+
+
 @dataclass(frozen=True, slots=True)
 class _Votes:
     """The answers that a step is shown, counted.
 
     Attributes:
         right: how many are right.
-        leading: how many give the most frequent answer.
-        n_leaders: how many different answers are that frequent.
+        wrong: how many give each of the wrong answers, most frequent first.
         leading_wrong: the most frequent wrong answer as first written, or "".
     """
 
     right: int
-    leading: int
-    n_leaders: int
+    wrong: tuple[int, ...]
     leading_wrong: str
 
     @classmethod
     def count(cls, item: Item, shown: Sequence[str]) -> _Votes:
-        truth = canonical_answer(item.answer)
         right = _right_keys(item)
-        keys = [truth if key in right else key for key in map(canonical_answer, shown)]
-        counts = Counter(keys)
-        leading = max(counts.values(), default=0)
-        wrong = max((key for key in keys if key != truth), key=lambda key: counts[key], default=None)
+        keys = [canonical_answer(answer) for answer in shown]
+        wrong = Counter(key for key in keys if key not in right).most_common()
         return cls(
-            right=counts[truth],
-            leading=leading,
-            n_leaders=sum(count == leading for count in counts.values()),
-            leading_wrong="" if wrong is None else shown[keys.index(wrong)],
+            right=sum(key in right for key in keys),
+            wrong=tuple(count for _, count in wrong),
+            leading_wrong=shown[keys.index(wrong[0][0])] if wrong else "",
         )
+
+    def weight_of_right(self, pull: float) -> float:
+        """The right answer's share when every answer weighs its votes to the power of ``pull``."""
+        right = math.pow(self.right, pull)
+        return right / (right + sum(math.pow(count, pull) for count in self.wrong))
 
 
 class _Draws:

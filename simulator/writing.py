@@ -66,9 +66,8 @@ class Assignment:
 
 def write(assignment: Assignment, rng: Random) -> SimReply:
     """The text, and the thinking of a reasoning model before it unless the strategy is brief."""
-    is_brief = assignment.strategy.mean_tokens <= BRIEF_TOKENS
     numbers = _quotable_numbers(assignment.question)
-    if is_brief:
+    if assignment.strategy.mean_tokens <= BRIEF_TOKENS:
         lead = _filled(rng.choice(_phrases().short), numbers, rng)
         return SimReply(text=f"{lead} {_closing(assignment.answer, rng)}".lstrip())
     thinks = assignment.model.is_reasoning

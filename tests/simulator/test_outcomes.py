@@ -1,4 +1,9 @@
+import math
+import os
+import pickle
 import statistics
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,7 +16,7 @@ from inframind.rewards.graders import MathGrader
 from inframind.simulator.items import Item, generate_items
 from inframind.simulator.mistakes import typical_mistakes
 from inframind.simulator.model import SimReply, SimRequest
-from inframind.simulator.outcome_parameters import OutcomeParameters
+from inframind.simulator.outcome_parameters import ModelTraits, OutcomeParameters
 from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.prompt_reading import AnswerKey, user_text, visible_answers
 from inframind.simulator.spelling import spellings
@@ -70,6 +75,47 @@ def test_larger_models_are_better_with_every_strategy(strategy: str) -> None:
     assert means == sorted(means)
 
 
+def test_steps_are_worth_more_to_a_skilled_model() -> None:
+    gains = [
+        math.log(plain / (1 - plain)) - math.log(flash / (1 - flash))
+        for model in (FLEET[0], FLEET[3])
+        for flash, plain in [(MODEL.solo_probability(ITEMS[0], model, s) for s in ("Flash", "Plain"))]
+    ]
+    assert gains[1] > gains[0] > 0
+
+
+def test_a_reasoning_model_owes_its_lead_to_thinking_its_own_way() -> None:
+    def lead(strategy: str) -> float:
+        return statistics.mean(
+            MODEL.solo_probability(i, FLEET[4], strategy) - MODEL.solo_probability(i, FLEET[3], strategy)
+            for i in ITEMS
+        )
+
+    assert lead("Plain") > 2 * lead("DeepThink") > 0
+
+
+def test_harder_subjects_are_solved_less() -> None:
+    algebra, intermediate = (
+        statistics.mean(MODEL.solo_probability(i, FLEET[2], "Plain") for i in ITEMS if i.subject == subject)
+        for subject in ("Algebra", "Intermediate Algebra")
+    )
+    assert algebra > intermediate + 0.1
+
+
+def test_own_parameters_replace_the_shipped_ones() -> None:
+    clever = {"llama-3.2-3b": ModelTraits(size_b=3.2, skill=3.0)}
+    own = LatentDifficultyModel(AnswerKey(), OutcomeParameters(models=clever, quirk_spread=0.0, subjects={}))
+    hard = [item for item in ITEMS if item.level == 5]
+    assert all(
+        own.solo_probability(i, FLEET[0], "Flash") > 1.2 * MODEL.solo_probability(i, FLEET[0], "Flash")
+        for i in hard
+        if MODEL.solo_probability(i, FLEET[0], "Flash") < 0.5
+    )
+    assert own.solo_probability(hard[0], FLEET[0], "Flash") == own.solo_probability(
+        hard[0], FLEET[1], "Flash"
+    )
+
+
 def test_harder_levels_are_solved_less() -> None:
     means = [
         statistics.mean(MODEL.solo_probability(i, FLEET[2], "Plain") for i in ITEMS if i.level == level)
@@ -95,9 +141,9 @@ def test_both_verdicts_of_the_grader_decide_right_answers() -> None:
     other = [(item, reply) for item, reply in right if extract_math(reply.text) != item.answer]
     verdicts = [MathGrader().grade(reply.text, item.answer) for item, reply in other]
     assert all(verdict.solved for verdict in verdicts)
-    assert 0.11 < len(other) / len(right) < 0.19
+    assert 0.07 < len(other) / len(right) < 0.13
     assert sum(not verdict.string_equal for verdict in verdicts) > 0.02 * len(right)
-    assert sum(verdict.string_equal for verdict in verdicts) > 0.02 * len(right)
+    assert sum(verdict.string_equal for verdict in verdicts) > 0.005 * len(right)
 
 
 def test_a_right_answer_in_another_spelling_is_a_vote_for_the_right_answer() -> None:
@@ -126,6 +172,22 @@ def test_a_reply_depends_on_nothing_but_its_request() -> None:
     assert [fresh.reply(one) for one in reversed(wanted)] == forwards[::-1]
 
 
+def test_a_pickled_model_in_another_process_replies_the_same() -> None:
+    wanted = [request(item, FLEET[n % 5], peers=["7"][: n % 2]) for n, item in enumerate(ITEMS[:40])]
+    script = (
+        "import pickle, sys; model, wanted = pickle.load(sys.stdin.buffer);"
+        "sys.stdout.buffer.write(pickle.dumps([model.reply(one) for one in wanted]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        input=pickle.dumps((MODEL, wanted)),
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": "271"},
+    )
+    assert pickle.loads(done.stdout) == [MODEL.reply(one) for one in wanted]
+
+
 def test_strategies_compare_on_common_random_numbers() -> None:
     for item in ITEMS[:300]:
         if is_right(MODEL.reply(request(item, FLEET[0], "Flash")), item):
@@ -138,41 +200,6 @@ def test_seeds_seats_and_rounds_draw_afresh() -> None:
     for changes in ({"seed": 1}, {"position": 1}, {"round": 2}):
         other = [is_right(MODEL.reply(request(i, FLEET[0], **changes)), i) for i in items]  # type: ignore[arg-type]
         assert 20 < sum(a != b for a, b in zip(base, other, strict=True)) < 80
-
-
-def step_accuracy(model: str, n_right: int, n_wrong: int, **context: object) -> float:
-    hits = []
-    for item in ITEMS[:400]:
-        wrong = typical_mistakes(item.question, item.answer)[0]
-        peers = [item.answer] * n_right + [wrong] * n_wrong
-        hits.append(is_right(MODEL.reply(request(item, model, peers=peers, **context)), item))  # type: ignore[arg-type]
-    return statistics.mean(hits)
-
-
-def test_a_judge_over_three_right_answers_beats_a_lone_model() -> None:
-    assert step_accuracy(FLEET[0], 3, 0, node="judge") > accuracy(FLEET[0], "Plain", ITEMS[:400]) + 0.2
-
-
-def test_judging_falls_with_the_right_votes() -> None:
-    shares = [step_accuracy(FLEET[2], right, 3 - right, node="judge") for right in (3, 2, 1, 0)]
-    assert shares == sorted(shares, reverse=True)
-    assert shares[1] - shares[2] > 0.2
-
-
-@pytest.mark.parametrize(("right", "wrong"), [(2, 1), (1, 2), (0, 3)])
-def test_a_strong_judge_beats_a_weak_one(right: int, wrong: int) -> None:
-    weak, strong = (step_accuracy(model, right, wrong, node="judge") for model in (FLEET[0], FLEET[4]))
-    assert strong > weak
-
-
-def test_a_successor_keeps_what_is_right_and_mends_some_of_what_is_wrong() -> None:
-    assert step_accuracy(FLEET[4], 1, 0, position=1) > 0.9
-    assert 0.1 < step_accuracy(FLEET[4], 0, 1, position=1) < accuracy(FLEET[4], "Plain", ITEMS[:400])
-
-
-def test_a_tie_is_worth_less_than_a_majority_and_more_than_a_minority() -> None:
-    majority, tie, minority = (step_accuracy(FLEET[1], r, w) for r, w in ((2, 1), (1, 1), (1, 2)))
-    assert majority > tie > minority
 
 
 def test_failing_models_often_agree() -> None:
@@ -251,3 +278,7 @@ def test_contradictory_parameters_are_refused() -> None:
         OutcomeParameters(respelled_share=-0.1)
     with pytest.raises(ConfigError, match="models"):
         OutcomeParameters(models={})
+    with pytest.raises(ConfigError, match="majority_pull"):
+        OutcomeParameters(majority_pull=-1.0)
+    with pytest.raises(ConfigError, match="judging"):
+        OutcomeParameters(judging=2.0)

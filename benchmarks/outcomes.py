@@ -1,0 +1,357 @@
+"""Who gets it right in the simulator: single calls and published systems against their published accuracies.
+
+Replies are asked for directly, without an engine, a graph or a clock, and graded. The published systems are played
+as their papers describe them: plain prompts, teams drawn from the published mixes of models and topologies, and a
+decision call at the end. MATH is graded by the benchmark's string rules, which the published figures were; the
+other two by their short answers' value.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+from _common import Bench, arguments
+from numpy.typing import NDArray
+
+from inframind.fleet.context import StepContext
+from inframind.rewards.graders import MathGrader, Verdict
+from inframind.router.features import HashingEncoder
+from inframind.simulator.benchmarks import benchmark_items
+from inframind.simulator.items import Item, load_items
+from inframind.simulator.model import SimRequest
+from inframind.simulator.outcomes import LatentDifficultyModel
+from inframind.simulator.prompt_reading import AnswerKey
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT.parent / "shared" / "data" / "reference_results" / "results.csv"
+VALIDATION = ROOT.parent / "shared" / "data" / "math" / "validation.jsonl"
+
+FLEET = {
+    "Llama-3.2-3B-Instruct": "llama-3.2-3b",
+    "Llama-3.1-8B-Instruct": "llama-3.1-8b",
+    "Qwen2.5-Coder-14B-Instruct": "qwen2.5-coder-14b",
+    "Mistral-Small-24B-Instruct-2501": "mistral-small-24b",
+    "DeepSeek-R1-Distill-Qwen-32B": "deepseek-r1-32b",
+}
+MODELS = tuple(FLEET.values())
+STRATEGIES = ("Flash", "Concise", "DeepThink", "Plain")
+REASONER = "deepseek-r1-32b"
+EDGE_SHARE = 0.5
+"""Share of the earlier nodes that a node of the graph system sees: its learned edges are not published."""
+
+TOLERANCE = 0.04
+
+SMALL_MIX = {
+    "llama-3.2-3b": 0.25,
+    "llama-3.1-8b": 0.28,
+    "qwen2.5-coder-14b": 0.30,
+    "mistral-small-24b": 0.05,
+    "deepseek-r1-32b": 0.12,
+}
+"""The load-blind policy's published mix where it saves most: five calls of six on the three small models."""
+
+SMALL_TOPOLOGIES = {
+    "IO": 0.40,
+    "CoT": 0.40,
+    "Chain": 0.05,
+    "FullConnected": 0.05,
+    "Debate": 0.05,
+    "Reflection": 0.05,
+}
+SMALL_BASELINE = 0.732
+TEAM_SIZES = (1, 2, 3, 4)
+
+
+# Playing a workflow ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Player:
+    """Asks one simulated model after the other about one question.
+
+    Attributes:
+        language: the simulated models.
+        item: the question.
+        seed: of the whole episode.
+    """
+
+    language: LatentDifficultyModel
+    item: Item
+    seed: int
+
+    def ask(self, model: str, shown: Sequence[str] = (), **context: Any) -> str:
+        """The text of one reply, in the words that the graphs use for prompts."""
+        peers = "\n\n".join(f"[Agent {number}]\n{text}" for number, text in enumerate(shown, start=1))
+        parts = [f"Question:\n{self.item.question}", f"Answers so far:\n{peers}" if peers else ""]
+        prompt = "\n\n".join([*filter(None, parts), "Put the final answer inside \\boxed{}."])
+        step = StepContext(
+            trace_id="benchmark", question_id=self.item.item_id, **{"strategy": "Plain", **context}
+        )
+        messages = ({"role": "user", "content": prompt},)
+        return self.language.reply(
+            SimRequest(model=model, messages=messages, context=step, seed=self.seed)
+        ).text
+
+    def team(self, topology: str, models: Sequence[str]) -> list[str]:
+        """What each of the team says last."""
+        everyone = list(enumerate(models))
+        if topology in ("Chain", "FullConnected"):
+            texts: list[str] = []
+            for seat, model in everyone:
+                heard = texts[-1:] if topology == "Chain" else texts
+                texts.append(self.ask(model, heard, topology=topology, position=seat))
+            return texts
+        first = [self.ask(model, topology=topology, position=seat) for seat, model in everyone]
+        if topology == "Debate":
+            return [
+                self.ask(model, first, topology=topology, position=seat, round=2) for seat, model in everyone
+            ]
+        if topology == "Reflection":
+            return [
+                self.ask(model, [first[seat]], topology=topology, position=seat, round=2)
+                for seat, model in everyone
+            ]
+        return first
+
+    def judge(self, model: str, topology: str, texts: Sequence[str]) -> str:
+        return self.ask(model, texts, topology=topology, node="judge")
+
+
+def drawn(weights: Mapping[str, float], rng: Random) -> str:
+    return rng.choices(tuple(weights), weights=tuple(weights.values()))[0]
+
+
+def most_frequent(models: Sequence[str]) -> str:
+    return Counter(models).most_common(1)[0][0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """A fixed policy: what it draws for every question.
+
+    Attributes:
+        models, topologies: weights.
+        team_size: mean number of agents; the two whole numbers around it are drawn.
+        skips_lone_judge: whether a lone agent's answer is final.
+    """
+
+    models: Mapping[str, float]
+    topologies: Mapping[str, float]
+    team_size: float
+    skips_lone_judge: bool = False
+
+    def play(self, player: Player, rng: Random) -> str:
+        size = max(1, int(self.team_size + rng.random()))
+        models = [drawn(self.models, rng) for _ in range(size)]
+        topology = drawn(self.topologies, rng)
+        texts = player.team(topology, models)
+        if size == 1 and self.skips_lone_judge:
+            return texts[0]
+        return player.judge(most_frequent(models), topology, texts)
+
+
+def mixture_of_agents(player: Player, rng: Random) -> str:
+    """All five propose; the reasoning model aggregates."""
+    return player.judge(REASONER, "IO", player.team("IO", MODELS))
+
+
+def graph_of_agents(player: Player, rng: Random) -> str:
+    """One node a model in random order, each shown some earlier nodes; the reasoning model decides.
+
+    Which model decides is not published; this is the mixture's choice.
+    """
+    texts: list[str] = []
+    for seat, model in enumerate(rng.sample(MODELS, len(MODELS))):
+        heard = [text for text in texts if rng.random() < EDGE_SHARE]
+        texts.append(player.ask(model, heard, topology="FullConnected", position=seat))
+    return player.judge(REASONER, "FullConnected", texts)
+
+
+Play = Callable[[Player, Random], str]
+
+
+def verdicts(language: LatentDifficultyModel, items: Sequence[Item], play: Play, seed: int) -> list[Verdict]:
+    grader, rng = MathGrader(), Random(seed)
+    texts = [play(Player(language=language, item=item, seed=seed), rng) for item in items]
+    return [grader.grade(text, item.answer) for text, item in zip(texts, items, strict=True)]
+
+
+def accuracy(found: Sequence[Verdict], *, is_strict: bool) -> float:
+    return statistics.mean(verdict.string_equal if is_strict else verdict.solved for verdict in found)
+
+
+# Published systems -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One published system on one benchmark, its accuracy averaged over arrival rates.
+
+    Load moves no accuracy here: that is what makes these systems references.
+    """
+
+    name: str
+    benchmark: str
+    accuracy: float
+    play: Play
+
+
+def published_systems(path: Path) -> list[Published]:
+    if not path.exists():
+        return []
+    rows: dict[tuple[str, str, str], list[dict[str, str]]] = defaultdict(list)
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            rows[row["benchmark"], row["method"], row["cost_rate"]].append(row)
+    return [
+        Published(
+            name=f"{method}{float(rate):g}" if rate else method,
+            benchmark=benchmark,
+            accuracy=statistics.mean(float(row["accuracy"]) for row in group),
+            play=_play_of(method, group),
+        )
+        for (benchmark, method, rate), group in sorted(rows.items())
+        if method != "inframind"
+    ]
+
+
+def _play_of(method: str, group: Sequence[Mapping[str, str]]) -> Play:
+    if method == "moa":
+        return mixture_of_agents
+    if method == "gptswarm":
+        return graph_of_agents
+    topologies = _mean_mix(group, "topology_mix")
+    steps = statistics.mean(float(row["steps_per_episode"]) for row in group)
+    calls_per_agent = 1 + topologies.get("Debate", 0) + topologies.get("Reflection", 0)
+    models = {FLEET[name]: share for name, share in _mean_mix(group, "model_mix").items()}
+    return Mix(models=models, topologies=topologies, team_size=steps / calls_per_agent).play
+
+
+def _mean_mix(group: Sequence[Mapping[str, str]], column: str) -> dict[str, float]:
+    mixes = [json.loads(row[column]) for row in group]
+    names = sorted({name for mix in mixes for name in mix})
+    return {name: statistics.mean(mix.get(name, 0.0) for mix in mixes) for name in names}
+
+
+# What an embedding knows -------------------------------------------------------------------------------------
+
+
+def explained_variance(
+    train: NDArray[Any], y: NDArray[Any], test: NDArray[Any], truth: NDArray[Any]
+) -> float:
+    """Held-out R2 of a ridge regression, its penalty chosen by a fifth of the training rows."""
+    cut = len(y) * 4 // 5
+    penalties = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+    best = max(penalties, key=lambda p: _r2(_ridge(train[:cut], y[:cut], p, train[cut:]), y[cut:]))
+    return _r2(_ridge(train, y, best, test), truth)
+
+
+def _ridge(x: NDArray[Any], y: NDArray[Any], penalty: float, new: NDArray[Any]) -> NDArray[Any]:
+    centre, mean = x.mean(axis=0), y.mean()
+    left = (x - centre).T @ (x - centre) + penalty * np.eye(x.shape[1])
+    return np.asarray((new - centre) @ np.linalg.solve(left, (x - centre).T @ (y - mean)) + mean)
+
+
+def _r2(guess: NDArray[Any], truth: NDArray[Any]) -> float:
+    return float(1 - ((guess - truth) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
+
+
+def mean_probabilities(language: LatentDifficultyModel, items: Sequence[Item]) -> NDArray[Any]:
+    return np.array(
+        [statistics.mean(language.solo_probability(i, model, "Plain") for model in MODELS) for i in items]
+    )
+
+
+# Reports -----------------------------------------------------------------------------------------------------
+
+
+def report_single_calls(bench: Bench, seed: int, n: int) -> None:
+    items = benchmark_items("math", n, seed)
+    language = LatentDifficultyModel(AnswerKey())
+    for model in MODELS:
+        for strategy in STRATEGIES:
+            found = statistics.mean(language.solo_probability(i, model, strategy) for i in items)
+            bench.add_figure(f"math_{model}_{strategy}", found, "P", "mean probability of a lone call")
+
+
+def report_anchors(bench: Bench, seed: int, n: int) -> None:
+    items = benchmark_items("math", n, seed)
+    for name, model, strategy, wanted in (
+        ("anchor_3b_flash", "llama-3.2-3b", "Flash", 0.40),
+        ("anchor_32b_deepthink", REASONER, "DeepThink", 0.65),
+    ):
+        found = verdicts(
+            LatentDifficultyModel(AnswerKey()),
+            items,
+            lambda player, rng, m=model, s=strategy: player.ask(m, strategy=s),
+            seed,
+        )
+        bench.add_bar(f"{name}_error", abs(accuracy(found, is_strict=False) - wanted), TOLERANCE)
+
+
+def report_baseline(bench: Bench, seed: int, n: int) -> None:
+    """The load-blind policy on the small models, on generated items and on real questions."""
+    sets = {"generated": benchmark_items("math", n, seed)}
+    if VALIDATION.exists():
+        sets["validation"] = load_items(VALIDATION)
+    for name, items in sets.items():
+        found = []
+        for size in TEAM_SIZES:
+            mix = Mix(models=SMALL_MIX, topologies=SMALL_TOPOLOGIES, team_size=size, skips_lone_judge=True)
+            found += verdicts(LatentDifficultyModel(AnswerKey(items)), items, mix.play, seed + size)
+        value = accuracy(found, is_strict=False)
+        bench.add_figure(f"small_baseline_{name}", value, "share", f"published {SMALL_BASELINE}")
+        bench.add_bar(f"small_baseline_{name}_error", abs(value - SMALL_BASELINE), TOLERANCE)
+
+
+def report_published(bench: Bench, seed: int, n: int, path: Path) -> None:
+    for system in published_systems(path):
+        items = benchmark_items(system.benchmark, n, seed)
+        found = verdicts(LatentDifficultyModel(AnswerKey(items)), items, system.play, seed)
+        value = accuracy(found, is_strict=system.benchmark == "math")
+        name = f"{system.benchmark}_{system.name}"
+        bench.add_figure(name, value, "share", f"published {system.accuracy:.3f}")
+        if system.benchmark == "math":
+            bench.add_bar(f"{name}_error", abs(value - system.accuracy), TOLERANCE)
+        else:
+            bench.add_figure(f"{name}_error", abs(value - system.accuracy), "share", "predicted, not fitted")
+
+
+def report_visibility(bench: Bench, seed: int) -> None:
+    items = benchmark_items("math", 1500, seed)
+    language, encoder = LatentDifficultyModel(AnswerKey()), HashingEncoder()
+    truth = mean_probabilities(language, items)
+    vectors = np.stack([encoder.encode(item.question) for item in items]).astype(float)
+    levels = np.eye(6)[[item.level for item in items]]
+    seen = explained_variance(vectors[:500], truth[:500], vectors[500:], truth[500:])
+    by_level = explained_variance(levels[:500], truth[:500], levels[500:], truth[500:])
+    bench.add_bar("embedding_explains", seen, 0.30, "R2", direction="at least")
+    bench.add_bar("embedding_explains_at_most", seen, 0.75, "R2")
+    bench.add_figure("level_explains", by_level, "R2", "held out, as above")
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0], seed=1)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="CSV of published results")
+    options = parser.parse_args()
+    n = 150 if options.quick else 500
+    bench = Bench(title="Simulated outcomes", packages=("numpy",), seed=options.seed)
+    report_single_calls(bench, options.seed, n)
+    report_anchors(bench, options.seed, 4 * n)
+    report_baseline(bench, options.seed, n)
+    report_published(bench, options.seed, n, options.results)
+    report_visibility(bench, options.seed)
+    bench.print(as_json=options.json)
+
+
+if __name__ == "__main__":
+    main()

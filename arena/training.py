@@ -11,11 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from inframind.arena.contender import TrainingGrid
+from inframind.arena.grading import RememberingGrader
 from inframind.fleet.context import StepContext
 from inframind.graphs.agent import THINKING_TOKENS
 from inframind.graphs.prompts import PromptBuilder
-from inframind.rewards.extraction import extract_math
-from inframind.rewards.graders import Grader
 from inframind.router.actions import ActionSpace, ExecutorAction
 from inframind.simulator.items import Item
 from inframind.simulator.model import LanguageModel, SimReply, SimRequest
@@ -29,7 +28,7 @@ def record_grid(
     outcomes: LanguageModel,
     *,
     prompts: PromptBuilder,
-    grader: Grader,
+    grader: RememberingGrader,
     seed: int,
 ) -> TrainingGrid:
     """One graded answer per question and executor action.
@@ -39,7 +38,7 @@ def record_grid(
         actions: what may be chosen; its executor actions are the columns (A).
         outcomes: the simulated models.
         prompts: as in the routed graph.
-        grader: compares a text with the item's answer.
+        grader: says whether a text answers an item.
         seed: seed of the simulated servers.
     """
     recorder = _GridRecorder(actions, outcomes, prompts, grader, seed)
@@ -53,20 +52,19 @@ def record_grid(
 
 
 class _GridRecorder:
-    """Asks and grades; remembers verdicts, since models that fail tend to give the same few wrong answers."""
+    """Asks and grades."""
 
     def __init__(
-        self, actions: ActionSpace, outcomes: LanguageModel, prompts: PromptBuilder, grader: Grader, seed: int
+        self, actions: ActionSpace, outcomes: LanguageModel, prompts: PromptBuilder, grader: RememberingGrader, seed: int
     ) -> None:
         self._actions, self._outcomes, self._prompts = actions, outcomes, prompts
         self._grader, self._seed = grader, seed
-        self._verdicts: dict[tuple[str, str], bool] = {}
 
     def record(self, item: Item, action: ExecutorAction) -> tuple[bool, int]:
         """Whether the answer is right, and its output tokens, thinking included."""
         reply = self._outcomes.reply(self._request(item, action))
         text, n_tokens = _cut(reply, self._max_tokens(action))
-        return self._is_right(text, item), n_tokens
+        return self._grader.is_right(text, item), n_tokens
 
     def _request(self, item: Item, action: ExecutorAction) -> SimRequest:
         role = self._actions.roles_for(item.domain)[0]
@@ -88,14 +86,6 @@ class _GridRecorder:
     def _max_tokens(self, action: ExecutorAction) -> int:
         thinks = "reasoning" in self._actions.models[action.model].capabilities
         return self._actions.strategies[action.strategy].max_tokens + (THINKING_TOKENS if thinks else 0)
-
-    def _is_right(self, text: str, item: Item) -> bool:
-        # Mathematical verdicts depend on the extracted answer alone; whole texts hardly ever repeat.
-        seen = extract_math(text) if item.domain == "math" else text
-        key = (item.answer, seen)
-        if key not in self._verdicts:
-            self._verdicts[key] = self._grader.grade(text, item.answer).solved
-        return self._verdicts[key]
 
 
 def _cut(reply: SimReply, max_tokens: int) -> tuple[str, int]:

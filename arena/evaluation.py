@@ -1,0 +1,187 @@
+"""Every contender on every workload, run here or in worker processes.
+
+A workload is a pair of seed and rate. Workloads share nothing but the scenario and the training answers, so results do
+not depend on where or in which order they run.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from inframind.arena.contender import Setting, TrainingGrid
+from inframind.arena.contenders import contenders_by_name
+from inframind.arena.grading import RememberingGrader
+from inframind.arena.scenario import Scenario
+from inframind.arena.tables import Bound, Evaluation, Fact, Run
+from inframind.arena.training import record_grid
+from inframind.arena.virtual_run import run_virtually
+from inframind.arena.workload import budgets_from
+from inframind.errors import ConfigError
+from inframind.fleet.endpoints import group_by_model
+from inframind.graphs.assembly import Parts
+from inframind.graphs.prompts import PromptBuilder
+from inframind.router.actions import ActionSpace
+
+TRAINING_SEED = 1_000_003
+"""Of the servers' replies to training questions, and of the draws that contenders learn from."""
+BUDGETS_SHOWN = 2_000
+"""Draws from which contenders may learn how budgets are distributed."""
+_FEWER_COLLECTIONS = (100_000, 50, 50)
+
+OnRun = Callable[[Run], None]
+
+
+def evaluate(
+    scenario: Scenario,
+    contenders: Sequence[str],
+    *,
+    on_run: OnRun = lambda run: None,
+    workers: int = 1,
+    facts: Mapping[str, Fact] | None = None,
+    bounds: Sequence[Bound] = (),
+) -> Evaluation:
+    """Run every contender at every seed and rate of the scenario.
+
+    Args:
+        scenario: what they meet.
+        contenders: names, as for `contenders_by_name`.
+        on_run: told of each run that is done.
+        workers: processes; 1 runs in this one. The results are the same.
+        facts: to keep with the results.
+        bounds: to keep with the results.
+
+    Raises:
+        ConfigError: a contender that does not exist, or fewer than one worker.
+    """
+    if workers < 1:
+        raise ConfigError("workers", workers, "use at least one process")
+    contenders_by_name(contenders)
+    stage = Stage.of(scenario)
+    done: dict[tuple[int, float], tuple[Run, ...]] = {}
+    for workload, runs in _run_all(stage, tuple(contenders), workers, on_run):
+        done[workload] = runs
+    runs = tuple(run for workload in _workloads(scenario) for run in done[workload])
+    return Evaluation(runs=runs, facts=facts or {}, bounds=tuple(bounds))
+
+
+def n_runs(scenario: Scenario, contenders: Sequence[str]) -> int:
+    """Number of runs of an evaluation, for progress."""
+    return len(contenders) * len(_workloads(scenario))
+
+
+def _workloads(scenario: Scenario) -> list[tuple[int, float]]:
+    return list(product(scenario.seeds, scenario.rates_per_min))
+
+
+def _run_all(
+    stage: Stage, contenders: tuple[str, ...], workers: int, on_run: OnRun
+) -> Iterator[tuple[tuple[int, float], tuple[Run, ...]]]:
+    """The runs of each workload, as they are done."""
+    workloads = _workloads(stage.scenario)
+    if workers == 1:
+        for workload in workloads:
+            yield workload, stage.run_workload(contenders, *workload, on_run=on_run)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(workloads)), mp_context=spawn) as pool:
+        futures = {pool.submit(stage.run_workload, contenders, *workload): workload for workload in workloads}
+        try:
+            for future in as_completed(futures):
+                for run in future.result():
+                    on_run(run)
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A scenario, and what contenders may learn from before they meet it.
+
+    Attributes:
+        scenario: what they meet.
+        training: graded answers to the training questions.
+    """
+
+    scenario: Scenario
+    training: TrainingGrid
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Stage:
+        """Record the answers to the scenario's training questions."""
+        parts = Parts(endpoints=scenario.endpoints(_no_urls(scenario)))
+        training = record_grid(
+            scenario.training_items,
+            _actions(scenario),
+            scenario.outcomes,
+            prompts=PromptBuilder(parts.roles),
+            grader=RememberingGrader(),
+            seed=TRAINING_SEED,
+        )
+        return cls(scenario=scenario, training=training)
+
+    def setting(self, seed: int) -> Setting:
+        """What a contender's policy is made from."""
+        budgets_rng, own_rng = np.random.default_rng((TRAINING_SEED, seed)).spawn(2)
+        return Setting(
+            actions=_actions(self.scenario),
+            training=self.training,
+            budgets_s=budgets_from(self.scenario.budgets).draw(BUDGETS_SHOWN, budgets_rng),
+            rng=own_rng,
+            outcomes=self.scenario.outcomes,
+            items={item.item_id: item for item in self.scenario.items},
+        )
+
+    def run_workload(
+        self, contenders: Sequence[str], seed: int, rate_per_min: float, *, on_run: OnRun = lambda run: None
+    ) -> tuple[Run, ...]:
+        """Every contender on one workload, each with a policy of its own."""
+        grader = RememberingGrader()
+        runs = []
+        with _fewer_collections():
+            for contender in contenders_by_name(contenders):
+                policy = contender.make(self.setting(seed))
+                ran = run_virtually(
+                    self.scenario, policy, seed=seed, rate_per_min=rate_per_min, grader=grader
+                )
+                runs.append(
+                    Run(
+                        contender=contender.name,
+                        family=contender.family,
+                        seed=seed,
+                        rate_per_min=rate_per_min,
+                        episodes=ran.episodes,
+                        timeline=ran.timeline,
+                    )
+                )
+                on_run(runs[-1])
+        return tuple(runs)
+
+
+def _actions(scenario: Scenario) -> ActionSpace:
+    parts = Parts(endpoints=scenario.endpoints(_no_urls(scenario)))
+    return parts.action_space(group_by_model(parts.endpoints))
+
+
+def _no_urls(scenario: Scenario) -> Mapping[str, str]:
+    """Addresses for endpoints that nobody is going to call."""
+    return {spec.name: "http://nowhere.invalid/v1" for spec in scenario.specs()}
+
+
+@contextmanager
+def _fewer_collections() -> Iterator[None]:
+    """Collect garbage less often: a run makes millions of short-lived objects, hardly any of them in cycles."""
+    before = gc.get_threshold()
+    gc.set_threshold(*_FEWER_COLLECTIONS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

@@ -89,7 +89,7 @@ def standard_contenders(table: ReplayTable, options: ReplayOptions) -> tuple[Rep
     Raises:
         ConfigError: the cost is not recorded, or the table leaves nothing to choose.
     """
-    return _standard(Environment.of(table, options))
+    return _standard(_Environment.of(table, options))
 
 
 def replay(
@@ -111,7 +111,7 @@ def replay(
         ConfigError: two contenders share a name, the cost is not recorded, or the table leaves nothing to choose.
     """
     options = options or ReplayOptions()
-    environment = Environment.of(table, options)
+    environment = _Environment.of(table, options)
     chosen = _standard(environment) if contenders is None else contenders
     players: list[_Player] = [BestConstant(), *chosen, _Oracle()]
     _refuse_namesakes(players)
@@ -160,7 +160,7 @@ def replay_file(
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class _Round:
     """One seed: who is asked what.
 
     Attributes:
@@ -177,7 +177,7 @@ class Round:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Environment:
+class _Environment:
     """The part of a table that can be played.
 
     Attributes:
@@ -195,7 +195,7 @@ class Environment:
     seconds: Floats | None
 
     @classmethod
-    def of(cls, table: ReplayTable, options: ReplayOptions) -> Environment:
+    def of(cls, table: ReplayTable, options: ReplayOptions) -> _Environment:
         """What may be chosen, by the options.
 
         Raises:
@@ -229,14 +229,14 @@ class Environment:
         """The questions as numbers (Q, D)."""
         return question_vectors(self.table)
 
-    def draw(self, seed: int, options: ReplayOptions) -> Round:
+    def draw(self, seed: int, options: ReplayOptions) -> _Round:
         """Split the questions, stratum by stratum, and draw their budgets."""
         n = len(self.table.question_ids)
         train = _stratified(self.table.strata, options.train_share, np.random.default_rng([seed, _SPLIT]))
         budgets_s = None
         if self.seconds is not None and options.budgets is not None:
             budgets_s = options.budgets.draw(n, np.random.default_rng([seed, _BUDGETS]))
-        return Round(seed, train, np.setdiff1d(np.arange(n), train), budgets_s)
+        return _Round(seed, train, np.setdiff1d(np.arange(n), train), budgets_s)
 
     def answered(self, budgets_s: Floats | None) -> Answered:
         """All questions with what came of them; nothing shows where a choice is not allowed."""
@@ -271,7 +271,7 @@ def _stratified(strata: Sequence[str], share: float, rng: np.random.Generator) -
     return np.sort(np.concatenate([part[:size] for part, size in zip(parts, sizes, strict=True)]))
 
 
-def _standard(environment: Environment) -> tuple[ReplayContender, ...]:
+def _standard(environment: _Environment) -> tuple[ReplayContender, ...]:
     has_cost = environment.cost is not None
     thrifty: tuple[ReplayContender, ...] = (Cheapest(), Mixture()) if has_cost else ()
     readers: tuple[ReplayContender, ...] = ()
@@ -307,14 +307,14 @@ def _refuse_namesakes(players: Sequence[_Player]) -> None:
             raise ConfigError("contenders", name, "give each contender a name of its own")
 
 
-def _play(player: _Player, environment: Environment, rounds: Sequence[Round]) -> Play:
+def _play(player: _Player, environment: _Environment, rounds: Sequence[_Round]) -> Play:
     chosen = np.full((len(player.knobs), len(rounds), len(environment.allowed)), ABSTAIN)
     for index, one in enumerate(rounds):
         chosen[:, index, one.test] = _choices(player, environment, one)
     return Play(name=player.name, knobs=player.knobs, chosen=chosen)
 
 
-def _choices(player: _Player, environment: Environment, one: Round) -> Ints:
+def _choices(player: _Player, environment: _Environment, one: _Round) -> Ints:
     answered = environment.answered(one.budgets_s)
     test = answered.take(one.test)
     if isinstance(player, _Oracle):
@@ -331,7 +331,9 @@ def _check(player: ReplayContender, chosen: Ints, allowed: Bools) -> None:
         raise ValueError(
             f"{player.name} chose arms of shape {chosen.shape}: give one per knob and question, {wanted}"
         )
-    legal = (chosen == ABSTAIN) | allowed[np.arange(len(allowed)), chosen]
+    arms = allowed.shape[1]
+    is_arm = (chosen >= 0) & (chosen < arms)
+    legal = (chosen == ABSTAIN) | (is_arm & allowed[np.arange(len(allowed)), np.clip(chosen, 0, arms - 1)])
     if not legal.all():
         knob, question = np.argwhere(~legal)[0]
         raise ValueError(
@@ -340,7 +342,7 @@ def _check(player: ReplayContender, chosen: Ints, allowed: Bools) -> None:
         )
 
 
-def _world(environment: Environment, rounds: Sequence[Round]) -> World:
+def _world(environment: _Environment, rounds: Sequence[_Round]) -> World:
     asked = np.zeros((len(rounds), len(environment.allowed)), dtype=bool)
     for index, one in enumerate(rounds):
         asked[index, one.test] = True

@@ -5,7 +5,7 @@ N = rows of the file. A row is one question answered once by one arm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -96,6 +96,38 @@ class Rows:
     strata: Labels | None
     amounts: Mapping[str, Floats]
     context: Mapping[str, Floats]
+
+
+def columns_from(texts: Sequence[str]) -> ColumnMap:
+    """A map as written on the command line: ``seconds=took``, ``arm=model,prompt``.
+
+    Raises:
+        ConfigError: not of that form, or no such meaning.
+    """
+    meanings = [field.name for field in fields(ColumnMap)]
+    chosen: dict[str, Any] = {}
+    for text in texts:
+        meaning, equals, names = text.partition("=")
+        if not equals or not names or meaning not in meanings:
+            raise ConfigError("column", text, f"give MEANING=COLUMN; meanings: {', '.join(meanings)}")
+        chosen[meaning] = tuple(names.split(",")) if meaning in ("arm", "context") else names
+    return ColumnMap(**chosen)
+
+
+def prices_from(texts: Sequence[str]) -> Mapping[str, float]:
+    """Prices per token as written on the command line: ``gpt-4=20``, by arm or model.
+
+    Raises:
+        ConfigError: not of that form, or not a number.
+    """
+    prices: dict[str, float] = {}
+    for text in texts:
+        name, _, price = text.rpartition("=")
+        try:
+            prices[name] = float(price)
+        except ValueError:
+            raise ConfigError("price", text, "give ARM=PRICE or MODEL=PRICE, such as gpt-4=20") from None
+    return prices
 
 
 def read_rows(path: Path, columns: ColumnMap) -> Rows:
@@ -223,8 +255,3 @@ def _read_arrow(path: Path) -> Any:
     except (OSError, pa.ArrowInvalid) as error:
         fix = "give a Parquet file, or a CSV file that ends in .csv or .csv.gz"
         raise InvalidItems(str(path), None, f"cannot be read ({error})", fix) from error
-
-
-def column_names() -> tuple[str, ...]:
-    """Meanings that a `ColumnMap` can map, for help and messages."""
-    return tuple(field.name for field in fields(ColumnMap))

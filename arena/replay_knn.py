@@ -36,7 +36,10 @@ _BLOCK = 512
 
 @dataclass(frozen=True, slots=True)
 class Knn:
-    """The best predicted value less the price of the predicted cost; the knob is the price (`LAMBDAS`)."""
+    """The best predicted value less the price of the predicted cost; the knob is the price (`LAMBDAS`).
+
+    Neighbours are at most a quarter of the training questions: more would not be near.
+    """
 
     name: str = "knn"
     neighbours: int = 32
@@ -127,7 +130,7 @@ class _Outlook:
 
     def _nearest(self, vectors: NDArray[np.float32]) -> Ints:
         known = self.train.asked.vectors
-        n = min(self.neighbours, len(known))
+        n = max(1, min(self.neighbours, len(known) // 4))
         # The squared length of the question itself is the same for all candidates and left out.
         distance = (known**2).sum(axis=1) - 2.0 * vectors @ known.T
         return np.argpartition(distance, n - 1, axis=1)[:, :n]

@@ -25,6 +25,7 @@ from inframind.fleet.endpoints import EndpointSpec, ModelFacts, group_by_model
 from inframind.fleet.limits import ConcurrencyLimit
 from inframind.fleet.messages import Attempt, ChatRequest, Completion, Delta, OnDelta
 from inframind.fleet.metrics import MetricsScraper
+from inframind.fleet.own_calls import OwnCalls
 from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 from inframind.fleet.wire import HttpWire, Wire
 
@@ -58,6 +59,7 @@ class _Endpoint:
         self.breaker = Breaker(config.breaker)
         self.limit = ConcurrencyLimit(spec.max_concurrency)
         self.in_flight_tokens = 0
+        self.own_calls = OwnCalls()
 
 
 class Fleet:
@@ -244,6 +246,7 @@ class Fleet:
     def _verdict(self, endpoint: _Endpoint, permit: Permit, expected_output_tokens: int) -> Iterator[None]:
         """Count the call's tokens while it runs, and tell the breaker how it ended."""
         endpoint.in_flight_tokens += expected_output_tokens
+        endpoint.own_calls.note_sent(self.clock.now_s())
         try:
             yield
         except EndpointError as error:
@@ -260,6 +263,7 @@ class Fleet:
             endpoint.breaker.record_success()
         finally:
             endpoint.in_flight_tokens -= expected_output_tokens
+            endpoint.own_calls.note_ended(self.clock.now_s())
 
     def _ranked(self, models: Sequence[str]) -> Iterator[_Endpoint]:
         """Endpoints to try: models in the order given, each model's free and least occupied replica first."""
@@ -286,6 +290,7 @@ class Fleet:
         if reading is not None:
             endpoint.breaker.record_seen(reading.at_s)
         metrics = reading.metrics if reading else None
+        sent_since, ended_since = endpoint.own_calls.since(reading.at_s) if reading else (0, 0)
         return EndpointLoad(
             endpoint=endpoint.spec.name,
             model=endpoint.spec.model,
@@ -298,6 +303,8 @@ class Fleet:
             running=metrics.running if metrics else None,
             waiting=metrics.waiting if metrics else None,
             kv_cache_usage=metrics.kv_cache_usage if metrics else None,
+            sent_since=sent_since,
+            ended_since=ended_since,
         )
 
 

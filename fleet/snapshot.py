@@ -25,6 +25,8 @@ class EndpointLoad:
         running: requests in the engine's batch, from any client.
         waiting: requests in the engine's queue, from any client.
         kv_cache_usage: share of the KV cache in use, 0 to 1.
+        sent_since: our own calls sent there after the reading.
+        ended_since: our own calls that ended after the reading.
     """
 
     endpoint: str
@@ -38,6 +40,8 @@ class EndpointLoad:
     running: float | None = None
     waiting: float | None = None
     kv_cache_usage: float | None = None
+    sent_since: int = 0
+    ended_since: int = 0
 
     @property
     def is_available(self) -> bool:
@@ -45,17 +49,57 @@ class EndpointLoad:
         return self.breaker != "open"
 
     @property
+    def requests_now(self) -> float:
+        """Requests in the engine now, dead-reckoned: the reading, and what we sent and got back since.
+
+        Never fewer than our own calls in flight, which are all that is known where there is no reading.
+        """
+        read = (self.running or 0.0) + (self.waiting or 0.0)
+        return max(read + self._net_sent, float(self.in_flight))
+
+    @property
+    def running_now(self) -> float:
+        """Requests in the engine's batch now, dead-reckoned.
+
+        An engine with a queue is full: the batch keeps its size while the queue lasts, and what we send joins
+        the queue. An engine without one takes what we send into its batch.
+        """
+        return min(self.running or 0.0, self.requests_now) if self._has_queue else self.requests_now
+
+    @property
+    def waiting_now(self) -> float:
+        """Requests in the engine's queue now, dead-reckoned."""
+        return self.requests_now - self.running_now
+
+    @property
     def occupancy(self) -> float:
         """Requests known to be there (running, queued, or ours on the way) per slot of ours."""
-        seen = (self.running or 0.0) + (self.waiting or 0.0)
-        return (max(seen, self.in_flight) + self.waiting_here) / self.max_concurrency
+        return (self.requests_now + self.waiting_here) / self.max_concurrency
+
+    @property
+    def _has_queue(self) -> bool:
+        return bool(self.waiting)
+
+    @property
+    def _net_sent(self) -> int:
+        return 0 if self.age_s is None else self.sent_since - self.ended_since
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for a decision's ``seen``."""
         return {name: getattr(self, name) for name in _SEEN_FIELDS}
 
 
-_SEEN_FIELDS = ("breaker", "in_flight", "waiting_here", "age_s", "running", "waiting", "kv_cache_usage")
+_SEEN_FIELDS = (
+    "breaker",
+    "in_flight",
+    "waiting_here",
+    "age_s",
+    "running",
+    "waiting",
+    "kv_cache_usage",
+    "sent_since",
+    "ended_since",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

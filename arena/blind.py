@@ -30,6 +30,14 @@ class NoForecast:
         return self._map
 
     def observe(
-        self, model: str, strategy: str, snapshot: FleetSnapshot, prompt_tokens: int, latency_s: float
+        self,
+        model: str,
+        strategy: str,
+        snapshot: FleetSnapshot,
+        prompt_tokens: int,
+        latency_s: float,
+        *,
+        ttft_s: float | None = None,
+        output_tokens: int | None = None,
     ) -> None:
         """Learn nothing."""

@@ -182,13 +182,17 @@ class _StepCall:
         A failover says nothing about the model that was decided on.
         """
         assert self._choice is not None
+        timings, usage = completion.timings, completion.usage
+        before_s = timings.sent_s - snapshot.taken_s
         if not completion.attempts:
             self._services.decider.latency.observe(
                 self._choice.model,
                 self._choice.strategy,
                 snapshot,
                 slot.prompt_tokens,
-                completion.timings.finished_s - snapshot.taken_s,
+                timings.finished_s - snapshot.taken_s,
+                ttft_s=None if timings.ttft_s is None else before_s + timings.ttft_s,
+                output_tokens=usage.completion_tokens if usage else None,
             )
 
     def _learn_at_least(self, slot: Slot, snapshot: FleetSnapshot) -> None:

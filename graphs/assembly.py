@@ -17,7 +17,8 @@ from inframind.graphs.roles import RoleSpec, default_roles, merge_roles, roles_b
 from inframind.graphs.services import RunDefaults, Services
 from inframind.router.actions import DEFAULT_STRATEGIES, ActionSpace, StrategySpec, strategies_by_name
 from inframind.router.decide import DecideConfig, Decider
-from inframind.router.latency import LatencyModel, PriorLatencyModel
+from inframind.router.latency import LatencyModel
+from inframind.router.latency_learned import LearnedLatencyModel
 from inframind.router.policy import Policy
 from inframind.traces.store import TraceStore
 
@@ -87,7 +88,7 @@ def assemble(
     decider = Decider(
         actions,
         policy,
-        latency or PriorLatencyModel(actions.models, actions.strategies),
+        latency or LearnedLatencyModel(actions.models, actions.strategies),
         clock=clock,
         rng=decide_rng,
         config=parts.decide,

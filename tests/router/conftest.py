@@ -15,7 +15,8 @@ from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 from inframind.graphs.registry import TopologyRegistry
 from inframind.router.actions import DEFAULT_STRATEGIES, ActionSpace, strategies_by_name
 from inframind.router.decide import DecideConfig, Decider
-from inframind.router.latency import PhysicalPrior, PriorLatencyModel
+from inframind.router.latency_learned import LearnedLatencyModel
+from inframind.router.latency_learners import LatencyConfig
 from inframind.router.policy import JustEnoughPolicy
 
 ROLES = {"math": ("Solver", "Checker"), "general": ("Helper",)}
@@ -57,7 +58,7 @@ class Bench:
         self.actions = ActionSpace(
             models=self.models, strategies=self.strategies, topologies=TopologyRegistry().specs, roles=ROLES
         )
-        self.latency = PriorLatencyModel(self.models, self.strategies)
+        self.latency = LearnedLatencyModel(self.models, self.strategies)
 
     def snapshot(self, **loads: dict[str, Any]) -> FleetSnapshot:
         """Idle and just read, unless ``loads`` says otherwise of a model."""
@@ -81,8 +82,8 @@ class Bench:
     def within(self, budget_s: float = 60.0) -> Deadline:
         return Deadline.after(budget_s, self.clock)
 
-    def prior(self, **values: Any) -> PriorLatencyModel:
-        return PriorLatencyModel(self.models, self.strategies, PhysicalPrior(**values))
+    def latency_with(self, **values: Any) -> LearnedLatencyModel:
+        return LearnedLatencyModel(self.models, self.strategies, LatencyConfig(**values))
 
 
 @pytest.fixture
@@ -99,3 +100,9 @@ def bench() -> Bench:
 def shared_bench() -> Bench:
     """For properties: hypothesis allows no fixture that is made anew for each example."""
     return Bench()
+
+
+@pytest.fixture(scope="session")
+def make_any_bench() -> Callable[..., Bench]:
+    """For properties that need a bench of their own for each example."""
+    return Bench

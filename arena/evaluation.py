@@ -16,6 +16,7 @@ from itertools import product
 
 import numpy as np
 
+from inframind.arena.bound import on_time_success_bound
 from inframind.arena.contender import Setting, TrainingGrid
 from inframind.arena.contenders import contenders_by_name
 from inframind.arena.grading import RememberingGrader
@@ -34,6 +35,8 @@ TRAINING_SEED = 1_000_003
 """Of the servers' replies to training questions, and of the draws that contenders learn from."""
 BUDGETS_SHOWN = 2_000
 """Draws from which contenders may learn how budgets are distributed."""
+BOUND = "work-conserving oracle"
+"""Name of the bound."""
 _FEWER_COLLECTIONS = (100_000, 50, 50)
 
 OnRun = Callable[[Run], None]
@@ -46,9 +49,8 @@ def evaluate(
     on_run: OnRun = lambda run: None,
     workers: int = 1,
     facts: Mapping[str, Fact] | None = None,
-    bounds: Sequence[Bound] = (),
 ) -> Evaluation:
-    """Run every contender at every seed and rate of the scenario.
+    """Run every contender at every seed and rate of the scenario, and bound what any could reach.
 
     Args:
         scenario: what they meet.
@@ -56,7 +58,6 @@ def evaluate(
         on_run: told of each run that is done.
         workers: processes; 1 runs in this one. The results are the same.
         facts: to keep with the results.
-        bounds: to keep with the results.
 
     Raises:
         ConfigError: a contender that does not exist, or fewer than one worker.
@@ -69,7 +70,7 @@ def evaluate(
     for workload, runs in _run_all(stage, tuple(contenders), workers, on_run):
         done[workload] = runs
     runs = tuple(run for workload in _workloads(scenario) for run in done[workload])
-    return Evaluation(runs=runs, facts=facts or {}, bounds=tuple(bounds))
+    return Evaluation(runs=runs, facts=facts or {}, bounds=stage.bounds())
 
 
 def n_runs(scenario: Scenario, contenders: Sequence[str]) -> int:
@@ -139,6 +140,26 @@ class Stage:
             outcomes=self.scenario.outcomes,
             items={item.item_id: item for item in self.scenario.items},
         )
+
+    def bounds(self) -> tuple[Bound, ...]:
+        """Per rate, what no router and no scheduler could exceed: the mean over the seeds."""
+        return tuple(
+            Bound(
+                name=BOUND,
+                rate_per_min=rate_per_min,
+                on_time_success=float(
+                    np.mean([self._bound(seed, rate_per_min) for seed in self.scenario.seeds])
+                ),
+            )
+            for rate_per_min in self.scenario.rates_per_min
+        )
+
+    def _bound(self, seed: int, rate_per_min: float) -> float:
+        workload = self.scenario.workload(seed, rate_per_min)
+        bound = on_time_success_bound(
+            self.setting(seed), workload.items, workload.arrivals_s, workload.budgets_s
+        )
+        return min(1.0, bound)
 
     def run_workload(
         self, contenders: Sequence[str], seed: int, rate_per_min: float, *, on_run: OnRun = lambda run: None

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from inframind import __version__
 from inframind.errors import CallerError, ConfigError, InfraMindError
+from inframind.plugin.cli_evaluate import evaluate
 from inframind.plugin.cli_options import DEFAULT_CONFIG, Config
 from inframind.plugin.cli_traces import explain, feedback, traces_app
 
@@ -263,6 +264,7 @@ def run(
     run(text, options, config=config, as_json=as_json)
 
 
+app.command(rich_help_panel="Judge")(evaluate)
 app.command(rich_help_panel="Traces")(explain)
 app.command(rich_help_panel="Traces")(feedback)
 app.add_typer(traces_app, name="traces", rich_help_panel="Traces")

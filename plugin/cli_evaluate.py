@@ -1,0 +1,113 @@
+"""``inframind evaluate``, declared; what it does loads when it is called."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inframind.errors import ConfigError
+
+DEFAULT_OUT = Path(".out/evaluation")
+
+
+class FleetName(StrEnum):
+    """Which speeds the simulated servers have."""
+
+    reference = "reference"
+    h100 = "h100"
+
+
+def evaluate(
+    contenders: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--contenders", "-c", help="Who takes part, separated by commas; --list shows who there is."
+        ),
+    ] = None,
+    rates: Annotated[
+        list[str] | None,
+        typer.Option(help="Mean arrivals a minute, separated by commas. Default: 10 to 300."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Number of seeds, paired over contenders. Default: 5.")
+    ] = None,
+    questions: Annotated[int | None, typer.Option(min=1, help="Questions per run. Default: 200.")] = None,
+    arrivals: Annotated[
+        str, typer.Option(help="poisson, bursty, bursty:ratio=4,dwell=30 or recorded:PATH.")
+    ] = "poisson",
+    budgets: Annotated[
+        str, typer.Option(help="loguniform:5,300, tiers:5,30,300 or fixed:30, in seconds.")
+    ] = "loguniform:5,300",
+    items: Annotated[
+        Path | None, typer.Option(help="JSONL file of questions with answers; half of it is learned from.")
+    ] = None,
+    fleet: Annotated[
+        FleetName, typer.Option(help="reference: calibrated on published runs; h100: published step times.")
+    ] = FleetName.reference,
+    replicas: Annotated[int, typer.Option(min=1, help="Servers per model.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; the results do not depend on it.")] = 1,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Three rates, two seeds, 100 questions, unless given.")
+    ] = False,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for tables and report.")] = DEFAULT_OUT,
+    replay: Annotated[
+        Path | None,
+        typer.Option(help="Recorded table (Parquet or CSV: question, arm, solved, tokens, seconds) instead."),
+    ] = None,
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option(help="With --replay: benchmark to play; repeat for more. Default: all."),
+    ] = None,
+    list_contenders: Annotated[bool, typer.Option("--list", help="Show the contenders and leave.")] = False,
+) -> None:
+    """Judge routing policies side by side: a table here, and a report with plots.
+
+    Every contender meets the same questions, budgets, arrivals and replies, in virtual time, through the same
+    LangGraph workflows. With --replay they choose among recorded answers of real models instead.
+
+    Examples: [bold]inframind evaluate --quick[/bold],
+    [bold]inframind evaluate -c just-enough,knn,oracle --rates 30,300 --workers 2[/bold],
+    [bold]inframind evaluate --replay outcomes.parquet[/bold]
+    """
+    _require_arena()
+    from inframind.plugin.commands import evaluate as command
+    from inframind.plugin.terminal import out
+
+    if list_contenders:
+        command.print_contenders(out())
+    elif replay is not None:
+        command.run_replay(
+            command.ReplayCall(
+                table=replay, strata=tuple(benchmark or ()), seeds=seeds or command.SEEDS, budgets=budgets
+            ),
+            out(),
+        )
+    else:
+        scale = command.QUICK if quick else command.FULL
+        options = command.EvaluateOptions(
+            contenders=command.names_from(contenders or ()),
+            scale=scale.with_given(command.rates_from(rates or ()), seeds, questions),
+            arrivals=arrivals,
+            budgets=budgets,
+            items_file=items,
+            fleet=fleet.value,
+            replicas=replicas,
+            workers=workers,
+            out=out_folder,
+            command=shlex.join(["inframind", *sys.argv[1:]]),
+        )
+        command.run_evaluation(options, out())
+
+
+def _require_arena() -> None:
+    """The arena needs libraries that the core does not."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("pyarrow", "plotly", "starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise ConfigError("install", ", ".join(missing), "run: pip install 'inframind[arena]'")

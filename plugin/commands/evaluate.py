@@ -1,0 +1,285 @@
+"""``inframind evaluate``: contenders side by side, on a simulated fleet in virtual time or on a recorded table."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from inframind import __version__
+from inframind.arena.archive import write_evaluation
+from inframind.arena.contenders import DEFAULT_CONTENDERS, contenders_by_name, describe_contenders
+from inframind.arena.evaluation import evaluate, n_runs
+from inframind.arena.extras import load_extra
+from inframind.arena.judgement import judge
+from inframind.arena.replay import ReplayOptions, replay_file
+from inframind.arena.replay_board import print_replay
+from inframind.arena.report import write_report
+from inframind.arena.report_text import print_summary
+from inframind.arena.results import summarise
+from inframind.arena.scenario import RATES_PER_MIN, Scenario
+from inframind.arena.tables import Fact, Run
+from inframind.arena.workload import budgets_from
+from inframind.errors import ConfigError
+from inframind.simulator.items import Item, generate_items, load_items
+from inframind.simulator.profiles import ModelProfile, load_profiles
+from inframind.simulator.reference import load_reference
+
+FLEETS = ("reference", "h100")
+SEEDS = 5
+ITEMS_SEED = 20_261_121
+"""Of generated questions: the same in every evaluation, so that results compare."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How much is run.
+
+    Raises:
+        ConfigError: nothing of something.
+    """
+
+    rates_per_min: tuple[float, ...] = RATES_PER_MIN
+    """Mean arrivals a minute."""
+    seeds: int = SEEDS
+    """Number of seeds."""
+    questions: int = 200
+    """Questions per run."""
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "questions"):
+            if getattr(self, name) < 1:
+                raise ConfigError(name, getattr(self, name), "give at least 1")
+
+    def with_given(self, rates_per_min: tuple[float, ...], seeds: int | None, questions: int | None) -> Scale:
+        """This scale, but for what is given."""
+        return Scale(
+            rates_per_min=rates_per_min or self.rates_per_min,
+            seeds=seeds or self.seeds,
+            questions=questions or self.questions,
+        )
+
+
+FULL = Scale()
+QUICK = Scale(rates_per_min=(30.0, 100.0, 300.0), seeds=2, questions=100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """What is evaluated.
+
+    Raises:
+        ConfigError: an option is wrong.
+    """
+
+    contenders: tuple[str, ...] = DEFAULT_CONTENDERS
+    """Who takes part."""
+    fleet: str = "reference"
+    """``reference`` (calibrated on published runs) or ``h100`` (published step times)."""
+    scale: Scale = FULL
+    """How much is run."""
+    training_questions: int = 300
+    """Questions that contenders may learn from; a file is split in half."""
+    items_file: Path | None = None
+    """JSONL file of questions; None generates them."""
+    arrivals: str = "poisson"
+    """As for `arena.workload.arrivals_from`."""
+    budgets: str = "loguniform:5,300"
+    """As for `arena.workload.budgets_from`."""
+    replicas: int = 1
+    """Servers per model."""
+    workers: int = 1
+    """Processes."""
+    out: Path = Path(".out/evaluation")
+    """Folder of the results."""
+    command: str = ""
+    """As typed, for the report."""
+
+    def __post_init__(self) -> None:
+        if self.fleet not in FLEETS:
+            raise ConfigError("fleet", self.fleet, f"use one of: {', '.join(FLEETS)}")
+        for name in ("training_questions", "workers"):
+            if getattr(self, name) < 1:
+                raise ConfigError(name, getattr(self, name), "give at least 1")
+        contenders_by_name(self.contenders)
+
+
+def run_evaluation(options: EvaluateOptions, console: Console) -> None:
+    """Run the arena, print the table, and write results and report."""
+    for library in ("pyarrow", "plotly"):
+        load_extra(library)
+    scenario = scenario_of(options)
+    _make_folder(options.out)
+    with _Board(n_runs(scenario, options.contenders), console) as board:
+        evaluation = evaluate(
+            scenario,
+            options.contenders,
+            on_run=board.take,
+            workers=options.workers,
+            facts=_facts(options, scenario),
+        )
+    judgement = judge(evaluation)
+    print_summary(console, evaluation, judgement=judgement)
+    write_evaluation(evaluation, options.out, judgement=judgement)
+    report = options.out / "report.html"
+    write_report(evaluation, report, judgement=judgement)
+    console.print(
+        f"\nreport: {report}\ntables: {options.out}/*.parquet, every figure: {options.out}/summary.json"
+    )
+
+
+def scenario_of(options: EvaluateOptions) -> Scenario:
+    """The scenario that the options describe.
+
+    Raises:
+        ConfigError, InvalidItems: an option, or the file, is wrong.
+    """
+    asked, training = _items(options)
+    return Scenario(
+        profiles=_profiles(options.fleet),
+        items=asked,
+        training_items=training,
+        questions=options.scale.questions,
+        rates_per_min=options.scale.rates_per_min,
+        seeds=tuple(range(options.scale.seeds)),
+        arrivals=options.arrivals,
+        budgets=options.budgets,
+        replicas=options.replicas,
+    )
+
+
+def _items(options: EvaluateOptions) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """Questions to ask, and questions to learn from."""
+    if options.items_file is not None:
+        items = load_items(options.items_file)
+        if len(items) < 2:
+            raise ConfigError(
+                "items", str(options.items_file), "give at least two: one to learn from, one to ask"
+            )
+        return items[1::2], items[::2]
+    n_asked = max(options.scale.questions, 500)
+    items = generate_items(n_asked + options.training_questions, ITEMS_SEED)
+    return items[:n_asked], items[n_asked:]
+
+
+def _profiles(fleet: str) -> tuple[ModelProfile, ...]:
+    profiles: Mapping[str, ModelProfile] = (
+        load_profiles() if fleet == "h100" else load_reference().crowded_profiles()
+    )
+    return tuple(profiles.values())
+
+
+def _facts(options: EvaluateOptions, scenario: Scenario) -> dict[str, Fact]:
+    return {
+        "command": options.command,
+        "fleet": f"{options.fleet}: {', '.join(profile.name for profile in scenario.profiles)}",
+        "questions": f"{len(scenario.items)}, of which {scenario.questions} are asked in a run",
+        "training questions": len(scenario.training_items),
+        "arrivals": options.arrivals,
+        "budgets": options.budgets,
+        "seeds": options.scale.seeds,
+        "version": __version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+    }
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("out", str(out), f"cannot be made: {error.strerror}") from error
+
+
+class _Board:
+    """A progress bar that also says what the latest run came to."""
+
+    def __init__(self, total: int, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task("recording training answers", total=total)
+
+    def __enter__(self) -> _Board:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def take(self, run: Run) -> None:
+        """Count a run."""
+        share = summarise(run.episodes).on_time_success.value
+        text = f"{run.contender[:24]:24} {run.rate_per_min:g}/min: {share:.0%} on time"
+        self._progress.update(self._task, advance=1, description=text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayCall:
+    """What is replayed.
+
+    Attributes:
+        table: recorded outcomes.
+        strata: benchmarks to play; empty plays all.
+        seeds: number of splits.
+        budgets: as for `arena.workload.budgets_from`.
+    """
+
+    table: Path
+    strata: tuple[str, ...] = ()
+    seeds: int = 5
+    budgets: str = "loguniform:5,300"
+
+
+def run_replay(call: ReplayCall, console: Console) -> None:
+    """Replay a recorded table, and print what came of it.
+
+    Raises:
+        ConfigError, InvalidItems: an option, or the file, is wrong.
+    """
+    if call.seeds < 1:
+        raise ConfigError("seeds", call.seeds, "give at least 1")
+    options = ReplayOptions(seeds=tuple(range(call.seeds)), budgets=budgets_from(call.budgets))
+    with console.status(f"replaying {call.table.name} ..."):
+        result = replay_file(call.table, strata=call.strata, options=options)
+    print_replay(result, console)
+
+
+def rates_from(texts: Sequence[str]) -> tuple[float, ...]:
+    """Rates as written on the command line, separated by commas or given several times; empty for none.
+
+    Raises:
+        ConfigError: something that is not a number.
+    """
+    cells = [cell for text in texts for cell in text.split(",") if cell.strip()]
+    try:
+        return tuple(float(cell) for cell in cells)
+    except ValueError:
+        raise ConfigError("rates", ", ".join(texts), "give numbers, such as 10,100,300") from None
+
+
+def names_from(texts: Sequence[str]) -> tuple[str, ...]:
+    """Names of contenders as written on the command line; the default ones when none is written."""
+    return (
+        tuple(cell.strip() for text in texts for cell in text.split(",") if cell.strip())
+        or DEFAULT_CONTENDERS
+    )
+
+
+def print_contenders(console: Console) -> None:
+    """Who can take part."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, summary in describe_contenders().items():
+        table.add_row(Text(name, "bold"), summary)
+    console.print(table)
+    console.print(f"\nby default: {', '.join(DEFAULT_CONTENDERS)}")

@@ -165,14 +165,16 @@ class _Round:
 
     Attributes:
         seed: of the split and the budgets.
-        train: indices of the questions to learn from.
-        test: indices of the others.
+        train: the questions to learn from.
+        test: the others.
+        test_rows: their indices in the table.
         budgets_s: of all questions (Q); None when time does not count.
     """
 
     seed: int
-    train: Ints
-    test: Ints
+    train: Answered
+    test: Answered
+    test_rows: Ints
     budgets_s: Floats | None
 
 
@@ -236,9 +238,11 @@ class _Environment:
         budgets_s = None
         if self.seconds is not None and options.budgets is not None:
             budgets_s = options.budgets.draw(n, np.random.default_rng([seed, _BUDGETS]))
-        return _Round(seed, train, np.setdiff1d(np.arange(n), train), budgets_s)
+        test = np.setdiff1d(np.arange(n), train)
+        answered = self._answered(budgets_s)
+        return _Round(seed, answered.take(train), answered.take(test), test, budgets_s)
 
-    def answered(self, budgets_s: Floats | None) -> Answered:
+    def _answered(self, budgets_s: Floats | None) -> Answered:
         """All questions with what came of them; nothing shows where a choice is not allowed."""
 
         def shown(matrix: Floats) -> Floats:
@@ -310,18 +314,16 @@ def _refuse_namesakes(players: Sequence[_Player]) -> None:
 def _play(player: _Player, environment: _Environment, rounds: Sequence[_Round]) -> Play:
     chosen = np.full((len(player.knobs), len(rounds), len(environment.allowed)), ABSTAIN)
     for index, one in enumerate(rounds):
-        chosen[:, index, one.test] = _choices(player, environment, one)
+        chosen[:, index, one.test_rows] = _choices(player, one)
     return Play(name=player.name, knobs=player.knobs, chosen=chosen)
 
 
-def _choices(player: _Player, environment: _Environment, one: _Round) -> Ints:
-    answered = environment.answered(one.budgets_s)
-    test = answered.take(one.test)
+def _choices(player: _Player, one: _Round) -> Ints:
     if isinstance(player, _Oracle):
-        return player.choose(test)
+        return player.choose(one.test)
     rng = np.random.default_rng([one.seed, zlib.crc32(player.name.encode())])
-    chosen = player.fit(answered.take(one.train), rng)(test.asked, rng)
-    _check(player, chosen, test.asked.allowed)
+    chosen = player.fit(one.train, rng)(one.test.asked, rng)
+    _check(player, chosen, one.test.asked.allowed)
     return chosen
 
 
@@ -345,7 +347,7 @@ def _check(player: ReplayContender, chosen: Ints, allowed: Bools) -> None:
 def _world(environment: _Environment, rounds: Sequence[_Round]) -> World:
     asked = np.zeros((len(rounds), len(environment.allowed)), dtype=bool)
     for index, one in enumerate(rounds):
-        asked[index, one.test] = True
+        asked[index, one.test_rows] = True
     budgets = [one.budgets_s for one in rounds if one.budgets_s is not None]
     return World(
         arms=environment.table.arms,

@@ -5,7 +5,7 @@ Q = questions, A = arms, N = neighbours, K = knob settings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,24 +25,24 @@ from inframind.arena.replay_contenders import (
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Vectors = NDArray[np.float32]
 
 FLOORS = tuple(step / 20 for step in range(19, 0, -1))
 """Least predicted values that a sweep goes through, most demanding first."""
-WEIGHTS = (4.0, 16.0, 64.0, 256.0)
-"""Neighbours that an arm's mean may count as, least first."""
+NEIGHBOURS = (16, 64, 256)
+"""Sizes of a neighbourhood to choose from."""
+WEIGHTS = (4.0, 16.0, 64.0)
+"""Neighbours that an arm's overall mean may count as, to choose from."""
 _BLOCK = 512
 """Questions that are compared at once, to bound memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Knn:
-    """The best predicted value less the price of the predicted cost; the knob is the price (`LAMBDAS`).
-
-    Neighbours are at most a quarter of the training questions: more would not be near.
-    """
+    """The best predicted value less the price of the predicted cost; the knob is the price (`LAMBDAS`)."""
 
     name: str = "knn"
-    neighbours: int = 32
+    neighbours: tuple[int, ...] = NEIGHBOURS
     knobs: tuple[float, ...] = LAMBDAS
 
     def fit(self, train: Answered, rng: np.random.Generator) -> Choose:
@@ -64,7 +64,7 @@ class JustEnough:
     """The cheapest arm whose predicted value reaches a floor, else the best predicted one; the knob is the floor."""
 
     name: str = "just_enough"
-    neighbours: int = 32
+    neighbours: tuple[int, ...] = NEIGHBOURS
     knobs: tuple[float, ...] = FLOORS
 
     def fit(self, train: Answered, rng: np.random.Generator) -> Choose:
@@ -85,10 +85,39 @@ class JustEnough:
 
 
 @dataclass(frozen=True, slots=True)
+class _Sums:
+    """What the neighbours of some questions (Q) say about the arms (A).
+
+    Attributes:
+        value: sum over the neighbours (Q, A).
+        cost: sum over the neighbours (Q, A).
+        count: neighbours that the arm answered (Q, A).
+        usual_value: what the arm is worth on the whole, with the question's budget (Q, A).
+        usual_cost: what the arm costs on the whole (A).
+    """
+
+    value: Floats
+    cost: Floats
+    count: Floats
+    usual_value: Floats
+    usual_cost: Floats
+
+    def values(self, weight: float) -> Floats:
+        """Mean value (Q, A), as if ``weight`` more neighbours said what is usual."""
+        mean: Floats = (self.value + weight * self.usual_value) / (self.count + weight)
+        return mean
+
+    def costs(self, weight: float) -> Floats:
+        """Mean cost (Q, A), likewise."""
+        mean: Floats = (self.cost + weight * self.usual_cost) / (self.count + weight)
+        return mean
+
+
+@dataclass(frozen=True, slots=True)
 class _Outlook:
     """What to expect of every arm on a question: the mean over its neighbours, drawn towards the arm's mean.
 
-    The arm's mean counts as ``weight`` neighbours. Little of it makes the choice follow chance: the best of many
+    The arm's mean counts as ``weight`` neighbours. With little of it the choice follows chance: the best of many
     noisy means is seldom the best arm.
     """
 
@@ -97,62 +126,68 @@ class _Outlook:
     weight: float
 
     @classmethod
-    def tuned(cls, train: Answered, neighbours: int, rng: np.random.Generator) -> _Outlook:
-        """With the weight that chooses best on a third of the training questions, learning from the others."""
+    def tuned(cls, train: Answered, neighbours: Sequence[int], rng: np.random.Generator) -> _Outlook:
+        """With what chooses best on a third of the training questions, learning from the others."""
         order = rng.permutation(len(train.quality))
         held_out = len(order) // 3
         if not held_out:
-            return cls(train, neighbours, WEIGHTS[0])
+            return cls(train, neighbours[0], WEIGHTS[0])
         rest, judged = train.take(order[held_out:]), train.take(order[:held_out])
-        worth = [cls(rest, neighbours, weight).chosen_value(judged) for weight in WEIGHTS]
-        return cls(train, neighbours, WEIGHTS[int(np.argmax(worth))])
-
-    def chosen_value(self, judged: Answered) -> float:
-        """Mean value of the arms that look best."""
-        value, _ = self.predict(judged.asked)
-        chosen = best_allowed(value, judged.asked.allowed)
-        return float(judged.value[np.arange(len(chosen)), chosen].mean())
+        worth = {
+            (near, weight): _chosen_value(sums.values(weight), judged)
+            for near in neighbours
+            for sums in [_sums(rest, judged.asked, near)]
+            for weight in WEIGHTS
+        }
+        return cls(train, *max(worth, key=worth.__getitem__))
 
     def predict(self, asked: Asked) -> tuple[Floats, Floats]:
-        """Value and cost (Q, A) of each."""
-        value = np.empty(asked.allowed.shape)
-        cost = np.empty(asked.allowed.shape)
-        mean_costs = arm_costs(self.train)
-        for block in _blocks(len(value)):
-            near = self._nearest(asked.vectors[block])
-            allowed = self.train.asked.allowed[near]
-            budgets_s = None if asked.budgets_s is None else asked.budgets_s[block]
-            prior = self._values_in_general(budgets_s)
-            value[block] = _drawn_mean(self._values(near, budgets_s), allowed, prior, self.weight)
-            near_cost = np.zeros(allowed.shape) if self.train.cost is None else self.train.cost[near]
-            cost[block] = _drawn_mean(near_cost, allowed, mean_costs, self.weight)
-        return value, cost
+        """Value and cost (Q, A) of each arm."""
+        sums = _sums(self.train, asked, self.neighbours)
+        return sums.values(self.weight), sums.costs(self.weight)
 
-    def _nearest(self, vectors: NDArray[np.float32]) -> Ints:
-        known = self.train.asked.vectors
-        n = max(1, min(self.neighbours, len(known) // 4))
-        # The squared length of the question itself is the same for all candidates and left out.
-        distance = (known**2).sum(axis=1) - 2.0 * vectors @ known.T
-        return np.argpartition(distance, n - 1, axis=1)[:, :n]
 
-    def _values(self, near: Ints, budgets_s: Floats | None) -> Floats:
-        """Value of the neighbours' answers (Q, N, A), had they had the question's budget."""
-        quality = self.train.quality[near]
-        if budgets_s is None or self.train.seconds is None:
-            return quality
-        return np.where(self.train.seconds[near] <= budgets_s[:, None, None], quality, 0.0)
+def _chosen_value(predicted: Floats, judged: Answered) -> float:
+    """Mean value of the arms that look best."""
+    chosen = best_allowed(predicted, judged.asked.allowed)
+    return float(judged.value[np.arange(len(chosen)), chosen].mean())
 
-    def _values_in_general(self, budgets_s: Floats | None) -> Floats:
-        """What each arm is worth on the whole: (A), or (Q, A) with budgets."""
-        allowed = self.train.asked.allowed
-        worth = arm_values(self.train.quality, allowed)
-        if budgets_s is None or self.train.seconds is None:
-            return worth
-        columns = zip(self.train.seconds.T, self.train.quality.T, allowed.T, strict=True)
-        on_time = [
-            _on_time_share(seconds[rows], quality[rows], budgets_s) for seconds, quality, rows in columns
-        ]
-        return worth * np.stack(on_time, axis=1)
+
+def _sums(train: Answered, asked: Asked, neighbours: int) -> _Sums:
+    known = np.where(train.asked.allowed, train.quality, 0.0)
+    costs = np.zeros(known.shape) if train.cost is None else np.where(train.asked.allowed, train.cost, 0.0)
+    value, cost, count = (np.empty(asked.allowed.shape) for _ in range(3))
+    for block in _blocks(len(value)):
+        near = _nearest(train.asked.vectors, asked.vectors[block], neighbours)
+        is_near = np.zeros((len(near), len(known)))
+        np.put_along_axis(is_near, near, 1.0, axis=1)
+        cost[block], count[block] = is_near @ costs, is_near @ train.asked.allowed
+        if train.seconds is None or asked.budgets_s is None:
+            value[block] = is_near @ known
+        else:
+            # NaN seconds, of an arm that did not answer, are never within a budget.
+            on_time = train.seconds[near] <= asked.budgets_s[block][:, None, None]
+            value[block] = np.where(on_time, known[near], 0.0).sum(axis=1)
+    return _Sums(value, cost, count, _usual_values(train, asked.budgets_s, len(value)), arm_costs(train))
+
+
+def _nearest(known: Vectors, vectors: Vectors, neighbours: int) -> Ints:
+    """Indices of the nearest known vectors (Q, N), at most a quarter of them: more would not be near."""
+    n = max(1, min(neighbours, len(known) // 4))
+    # The squared length of the question itself is the same for all candidates and left out.
+    distance = (known**2).sum(axis=1) - 2.0 * vectors @ known.T
+    return np.argpartition(distance, n - 1, axis=1)[:, :n]
+
+
+def _usual_values(train: Answered, budgets_s: Floats | None, n: int) -> Floats:
+    """What each arm is worth on the whole (Q, A), with the budgets of n = Q questions."""
+    allowed = train.asked.allowed
+    worth = arm_values(train.quality, allowed)
+    if budgets_s is None or train.seconds is None:
+        return np.broadcast_to(worth, (n, len(worth)))
+    columns = zip(train.seconds.T, train.quality.T, allowed.T, strict=True)
+    on_time = [_on_time_share(seconds[rows], quality[rows], budgets_s) for seconds, quality, rows in columns]
+    return worth * np.stack(on_time, axis=1)
 
 
 def _on_time_share(seconds: Floats, quality: Floats, budgets_s: Floats) -> Floats:
@@ -162,13 +197,6 @@ def _on_time_share(seconds: Floats, quality: Floats, budgets_s: Floats) -> Float
     within = gained[np.searchsorted(seconds[order], budgets_s, side="right")]
     share: Floats = within / gained[-1] if gained[-1] > 0 else np.ones(len(budgets_s))
     return share
-
-
-def _drawn_mean(values: Floats, allowed: NDArray[np.bool_], prior: Floats, weight: float) -> Floats:
-    """Mean over the neighbours, (Q, N, A) to (Q, A), with ``weight`` more neighbours that say ``prior``."""
-    total = np.where(allowed, values, 0.0).sum(axis=1)
-    mean: Floats = (total + weight * prior) / (allowed.sum(axis=1) + weight)
-    return mean
 
 
 def _blocks(n: int) -> Iterator[slice]:

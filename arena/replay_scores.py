@@ -64,7 +64,12 @@ def standings(
     world: World, plays: Sequence[Play], targets: Sequence[float], resamples: int
 ) -> tuple[Standing, ...]:
     """Score every contender; the first is the best constant arm, which the others are compared with."""
-    judge = _Judge(world, _Resampler.draw(world.asked.shape, resamples), _Outcome.of(world, plays[0].chosen))
+    judge = _Judge(
+        world=world,
+        resampler=_Resampler.draw(world.asked.shape, resamples),
+        best=_Outcome.of(world, plays[0].chosen),
+        most=_best_possible(world),
+    )
     scores = [judge.scores(play) for play in plays]
     yardstick = _Yardstick.of(world, scores[0][0], targets)
     return tuple(
@@ -101,11 +106,22 @@ def _pick(matrix: Floats, chosen: Ints) -> Floats:
     return matrix[np.arange(len(matrix)), chosen]
 
 
+def _best_possible(world: World) -> Floats:
+    """The most that any choice would have brought (S, Q)."""
+    value = np.where(world.allowed, world.quality, -np.inf)
+    if world.seconds is None or world.budgets_s is None:
+        return np.broadcast_to(value.max(axis=1), world.asked.shape)
+    late = world.allowed & (world.seconds > world.budgets_s[:, :, None])
+    most: Floats = np.where(late, 0.0, value).max(axis=2)
+    return most
+
+
 @dataclass(frozen=True, slots=True)
 class _Judge:
     world: World
     resampler: _Resampler
     best: _Outcome
+    most: Floats
 
     def scores(self, play: Play) -> tuple[Score, ...]:
         outcome = _Outcome.of(self.world, play.chosen)
@@ -116,7 +132,7 @@ class _Judge:
         on_time_success = mean(outcome.goal, chose) if timed else none
         slo_attainment = mean(outcome.on_time, chose) if timed else none
         cost = none if self.world.cost is None else mean(_pick(self.world.cost, play.chosen), chose)
-        regret = mean(self._best_possible() - outcome.goal, chose)
+        regret = mean(self.most - outcome.goal, chose)
         versus_best = mean(outcome.goal - self.best.goal, chose & self.best.chose)
         seconds = [self._seconds(chosen) for chosen in play.chosen]
         return tuple(
@@ -136,14 +152,6 @@ class _Judge:
             )
             for index, knob in enumerate(play.knobs)
         )
-
-    def _best_possible(self) -> Floats:
-        """The most that any choice would have brought (S, Q)."""
-        value = np.broadcast_to(self.world.quality, (len(self.world.asked), *self.world.quality.shape))
-        if self.world.seconds is not None and self.world.budgets_s is not None:
-            value = np.where(self.world.seconds <= self.world.budgets_s[:, :, None], value, 0.0)
-        most: Floats = np.where(self.world.allowed, value, -np.inf).max(axis=2)
-        return most
 
     def _seconds(self, chosen: Ints) -> Floats:
         """Of everything that was chosen; none when seconds do not count."""

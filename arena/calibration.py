@@ -11,16 +11,17 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inframind.arena.published import PlannedWorkflow, draw_workflow
-from inframind.arena.published_rows import PublishedRow
+from inframind.arena.published_rows import PERCENTILES, PublishedRow
 from inframind.simulator.engine import Engine
 from inframind.simulator.engine_records import EngineRequest, Finished
-from inframind.simulator.reference import BenchmarkFacts, ReferenceFleet
+from inframind.simulator.reference import ReferenceFleet
 
 ATTEMPTS = 3
 RETRY_AFTER_S = 0.5
@@ -81,14 +82,26 @@ def replay_row(row: PublishedRow, fleet: ReferenceFleet, seed: int) -> tuple[Epi
         fleet: what answers.
         seed: chance of the router's choices and of answer lengths.
     """
+    return replay_workflows(row, fleet, draw_workflows(row, fleet, seed))
+
+
+def draw_workflows(row: PublishedRow, fleet: ReferenceFleet, seed: int) -> tuple[SizedWorkflow, ...]:
+    """What the questions of one published run cause, and how long the answers get."""
     rng = np.random.default_rng(seed)
     facts = fleet.benchmarks[row.benchmark]
-    workflows = [
+    return tuple(
         size_workflow(draw_workflow(row.system, facts, row.mix, rng), fleet, row.benchmark, rng)
         for _ in range(row.n_questions)
-    ]
-    client = Client(timeout_s=facts.request_timeout_s[row.system], is_streaming=row.system == "mas")
-    return Replay(fleet, client, published_arrivals_s(row.rate_per_min, row.n_questions), workflows).run()
+    )
+
+
+def replay_workflows(
+    row: PublishedRow, fleet: ReferenceFleet, workflows: Sequence[SizedWorkflow]
+) -> tuple[Episode, ...]:
+    """Workflows at the arrivals, and through the client, of one published run."""
+    timeout_s = fleet.benchmarks[row.benchmark].request_timeout_s[row.system]
+    client = Client(timeout_s=timeout_s, is_streaming=row.system == "mas")
+    return Replay(fleet, client, published_arrivals_s(row.rate_per_min, len(workflows)), workflows).run()
 
 
 def published_arrivals_s(rate_per_min: float, n: int) -> NDArray[np.float64]:
@@ -109,13 +122,9 @@ def size_workflow(
             min(output_tokens[other], fleet.quoted_tokens.get(call.kind, output_tokens[other]))
             for other in call.sees
         )
-        prompt_tokens.append(_own_tokens(facts, fleet, call.kind) + sum(quoted))
+        prompt_tokens.append(facts.question_tokens + fleet.prompt_tokens[call.kind] + sum(quoted))
         output_tokens.append(fleet.draw_tokens(call.model, call.kind, benchmark, wordiness, rng))
     return SizedWorkflow(plan=plan, prompt_tokens=tuple(prompt_tokens), output_tokens=tuple(output_tokens))
-
-
-def _own_tokens(facts: BenchmarkFacts, fleet: ReferenceFleet, kind: str) -> int:
-    return facts.question_tokens + fleet.prompt_tokens[kind]  # type: ignore[index]
 
 
 @dataclass(slots=True)
@@ -153,12 +162,13 @@ class Replay:
         self._engines = {name: Engine(profile.engine) for name, profile in fleet.profiles.items()}
         self._neighbours = {name: fleet.neighbours(name) for name in fleet.profiles}
         self._looks = dict.fromkeys(fleet.profiles, 0)
+        self._busy = dict.fromkeys(fleet.profiles, False)
         self._progress = [_Progress.of(len(workflow.plan.calls)) for workflow in workflows]
         self._order = itertools.count()
         self._heap: list[tuple[float, int, Callable[[float], None]]] = []
         self._over: deque[tuple[int, int, float, bool]] = deque()
         for place, at_s in enumerate(arrivals_s):
-            self._at(float(at_s), lambda now_s, place=place: self._start_ready(place, now_s))
+            self._at(float(at_s), partial(self._start_ready, place))
 
     def run(self) -> tuple[Episode, ...]:
         """Replay everything; returns the episodes in the order of their arrival."""
@@ -192,6 +202,9 @@ class Replay:
 
     def _adjust_speeds(self, now_s: float) -> None:
         busy = {name: engine.num_running + engine.num_waiting > 0 for name, engine in self._engines.items()}
+        if busy == self._busy:
+            return
+        self._busy = busy
         for name, engine in self._engines.items():
             n_busy = sum(busy[other] for other in self._neighbours[name])
             if engine.slow_down(self._fleet.slowdown(n_busy), now_s):
@@ -221,7 +234,7 @@ class Replay:
             now_s,
         )
         self._look_again(model)
-        self._at(now_s + self._client.timeout_s, lambda at_s: self._expire(place, index, attempt, at_s))
+        self._at(now_s + self._client.timeout_s, partial(self._expire, place, index, attempt))
 
     def _expire(self, place: int, index: int, attempt: int, now_s: float) -> None:
         """Give up on an attempt that is still waited for."""
@@ -239,7 +252,7 @@ class Replay:
         if attempt == ATTEMPTS:
             self._over.append((place, index, now_s, False))
         else:
-            self._at(now_s + RETRY_AFTER_S, lambda at_s: self._attempt(place, index, at_s))
+            self._at(now_s + RETRY_AFTER_S, partial(self._attempt, place, index))
 
     # The engines' time.
 
@@ -248,8 +261,7 @@ class Replay:
         at_s = self._engines[model].next_event_s()
         self._looks[model] += 1
         if at_s is not None:
-            look = self._looks[model]
-            self._at(at_s, lambda now_s: self._look(model, look, now_s))
+            self._at(at_s, partial(self._look, model, self._looks[model]))
 
     def _look(self, model: str, look: int, now_s: float) -> None:
         if look == self._looks[model]:
@@ -273,29 +285,18 @@ class Summary:
 
     Attributes:
         mean_s: their mean.
-        median_s: their median.
-        p95_s: their 95th percentile.
+        percentiles_s: their percentiles, by `PERCENTILES`.
     """
 
     mean_s: float
-    median_s: float
-    p95_s: float
+    percentiles_s: Mapping[int, float]
 
 
 def summarise(runs: Sequence[Sequence[Episode]]) -> Summary:
     """Each figure is the mean over runs of the run's figure."""
-    per_run = [np.array([episode.reported_s for episode in run]) for run in runs]
+    reported_s = [np.array([episode.reported_s for episode in run]) for run in runs]
+    percentiles_s = np.mean([np.percentile(run_s, PERCENTILES) for run_s in reported_s], axis=0)
     return Summary(
-        mean_s=float(np.mean([reported_s.mean() for reported_s in per_run])),
-        median_s=float(np.mean([np.median(reported_s) for reported_s in per_run])),
-        p95_s=float(np.mean([np.percentile(reported_s, 95) for reported_s in per_run])),
+        mean_s=float(np.mean([run_s.mean() for run_s in reported_s])),
+        percentiles_s=dict(zip(PERCENTILES, map(float, percentiles_s), strict=True)),
     )
-
-
-def relative_errors(predicted: Summary, row: PublishedRow) -> Mapping[str, float]:
-    """Predicted over published, less 1, for the mean, the median and the 95th percentile."""
-    return {
-        "mean": predicted.mean_s / row.mean_s - 1,
-        "median": predicted.median_s / row.median_s - 1,
-        "p95": predicted.p95_s / row.p95_s - 1,
-    }

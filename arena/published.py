@@ -32,6 +32,7 @@ POOL = (AGGREGATOR, "mistral-small-24b", "qwen2.5-coder-14b", "llama-3.1-8b", "l
 """The models in the published order, which is the order of GPTSwarm's nodes."""
 
 _STRATEGY = "Plain"
+_ALL_EDGES = tuple((earlier, later) for later in range(len(POOL)) for earlier in range(later))
 _ROUNDS: Mapping[str, int] = {"Debate": 2}
 _TOPOLOGIES = ("IO", "CoT", "Chain", "FullConnected", "Debate", "Reflection")
 
@@ -162,7 +163,7 @@ def moa_workflow() -> PlannedWorkflow:
 
 
 def gptswarm_workflow(
-    edges: Sequence[tuple[int, int]] = tuple((i, j) for j in range(len(POOL)) for i in range(j)),
+    edges: Sequence[tuple[int, int]] = _ALL_EDGES,
 ) -> PlannedWorkflow:
     """Five nodes one after another, then the decision.
 
@@ -181,7 +182,7 @@ def gptswarm_workflow(
             kind="node",
             position=place,
             after=(place - 1,) if place else (),
-            sees=tuple(sorted(i for i, j in edges if j == place)),
+            sees=tuple(sorted(earlier for earlier, later in edges if later == place)),
         )
         for place, model in enumerate(POOL)
     ]

@@ -19,6 +19,17 @@ _SERVED_NAMES: Mapping[str, str] = {
     "Llama-3.2-3B-Instruct": "llama-3.2-3b",
 }
 
+_COLUMNS: Mapping[int, str] = {
+    5: "latency_p5_s",
+    25: "latency_p25_s",
+    50: "latency_median_s",
+    75: "latency_p75_s",
+    95: "latency_p95_s",
+}
+
+PERCENTILES: tuple[int, ...] = tuple(_COLUMNS)
+"""The percentiles of latency that were published."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedRow:
@@ -32,8 +43,7 @@ class PublishedRow:
         n_questions: how many were asked.
         accuracy: share of right answers.
         mean_s: mean reported latency.
-        median_s: its median.
-        p95_s: its 95th percentile.
+        percentiles_s: its percentiles, by `PERCENTILES`.
         mix: what MasRouter chose, or None.
     """
 
@@ -44,8 +54,7 @@ class PublishedRow:
     n_questions: int
     accuracy: float
     mean_s: float
-    median_s: float
-    p95_s: float
+    percentiles_s: Mapping[int, float]
     mix: Mix | None
 
     @property
@@ -80,8 +89,7 @@ def _row(table: Mapping[str, str]) -> PublishedRow:
         n_questions=int(table["episodes"]),
         accuracy=float(table["accuracy"]),
         mean_s=float(table["latency_mean_s"]),
-        median_s=float(table["latency_median_s"]),
-        p95_s=float(table["latency_p95_s"]),
+        percentiles_s={percent: float(table[column]) for percent, column in _COLUMNS.items()},
         mix=_mix(table) if system == "mas" else None,
     )
 

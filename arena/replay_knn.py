@@ -31,7 +31,7 @@ FLOORS = tuple(step / 20 for step in range(19, 0, -1))
 """Least predicted values that a sweep goes through, most demanding first."""
 NEIGHBOURS = (16, 64, 256)
 """Sizes of a neighbourhood to choose from."""
-WEIGHTS = (4.0, 16.0, 64.0)
+WEIGHTS = (4.0, 16.0, 64.0, 256.0)
 """Neighbours that an arm's overall mean may count as, to choose from."""
 _BLOCK = 512
 """Questions that are compared at once, to bound memory."""

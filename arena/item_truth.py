@@ -25,14 +25,14 @@ class JudgeTruth:
     """P(right) of judges, by what they are shown (T).
 
     Attributes:
-        keep: the right answer is the most frequent one.
-        rescue: a wrong one is more frequent than the right one.
-        repair: all are wrong.
+        sure: the right answer alone.
+        split: the right answer and a wrong one.
+        lost: two wrong ones.
     """
 
-    keep: Array
-    rescue: Array
-    repair: Array
+    sure: Array
+    split: Array
+    lost: Array
 
 
 def best_role(outcomes: LatentDifficultyModel, item: Item, actions: ActionSpace) -> str:
@@ -63,8 +63,7 @@ class ItemTruth:
     ) -> None:
         self._outcomes, self._item, self._actions, self._team = outcomes, item, actions, team
         self._role = best_role(outcomes, item, actions)
-        first, second, *_ = typical_mistakes(item.question, item.answer)
-        self._wrong = (first, second)
+        self._wrong = typical_mistakes(item.question, item.answer)
 
     def solo(self, topology: str) -> Array:
         """P(right) of every action that sees nothing but the question (A)."""
@@ -89,26 +88,28 @@ class ItemTruth:
 
     def judges(self, topology: str) -> JudgeTruth:
         """P(right) of every team action as the judge of this topology."""
-        right, (wrong, other) = self._item.answer, self._wrong
         return JudgeTruth(
-            keep=self._judged(topology, [right, right, wrong]),
-            rescue=self._judged(topology, [right, wrong, wrong]),
-            repair=self._judged(topology, [wrong, other]),
+            sure=self.judged(topology, 1, ()),
+            split=self.judged(topology, 1, (1,)),
+            lost=self.judged(topology, 0, (1, 1)),
+        )
+
+    def judged(self, topology: str, right: int, wrong: Sequence[int]) -> Array:
+        """P(right) of every team action as a judge who is shown so many right answers, and of each wrong one (T)."""
+        shown = [self._item.answer] * right
+        for answer, count in zip(self._wrong, wrong, strict=False):
+            shown += [answer] * count
+        contexts = [
+            StepContext(topology=topology, node=JUDGE, role=JUDGE_ROLE, strategy=action.strategy)
+            for action in self._team
+        ]
+        return np.array(
+            [
+                self._outcomes.probability(self._item, action.model, context, shown)
+                for action, context in zip(self._team, contexts, strict=True)
+            ]
         )
 
     def _in_line(self, action: ExecutorAction, seat: int, shown: Sequence[str]) -> float:
         context = StepContext(topology=LINE, position=seat, role=self._role, strategy=action.strategy)
         return self._outcomes.probability(self._item, action.model, context, shown if seat else ())
-
-    def _judged(self, topology: str, shown: Sequence[str]) -> Array:
-        return np.array(
-            [
-                self._outcomes.probability(
-                    self._item,
-                    action.model,
-                    StepContext(topology=topology, node=JUDGE, role=JUDGE_ROLE, strategy=action.strategy),
-                    shown,
-                )
-                for action in self._team
-            ]
-        )

@@ -4,28 +4,24 @@ Enumerated are single calls (IO and CoT), lines of 2 to N agents (Chain), and 2 
 and CoT). All agents but the last use one model, the last agent or the judge may use another. Debate, Reflection,
 FullConnected and teams of three or more models are not enumerated.
 
-Assumptions, each of which flatters teams a little: every answer that is given is found in the text, right answers
-are all spelled alike (so that a right team agrees and needs no judge), and where a right and wrong answers are
-equally frequent a judge takes the right one as often as any of them.
+Assumptions, each of which flatters teams a little: every answer that is given is found in the text, and right answers
+are all spelled alike, so that a right team agrees and needs no judge.
 
 O = options, A = executor actions, T = team actions, N = largest team.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inframind.arena.item_truth import LINE, ItemTruth, JudgeTruth
+from inframind.arena.votes import VoteWeights, binomial, vote_weights, wrong_agree
 from inframind.router.actions import ActionSpace, PlannerAction
 from inframind.simulator.items import Item
-from inframind.simulator.outcome_parameters import OutcomeParameters
 from inframind.simulator.outcomes import STEP_BY_STEP_TOPOLOGY, LatentDifficultyModel
 from inframind.simulator.writing import STEP_BY_STEP_FACTOR
 
@@ -127,6 +123,7 @@ class Teamwork:
         )
         self._team = [steps[place] for place in self.team_places]
         self._blocks = [block for plan in actions.planner_actions for block in self._blocks_of(plan)]
+        self._known_weights: VoteWeights | None = None
         self.options = _table(self._blocks, actions)
 
     def odds(self, item: Item) -> Odds:
@@ -136,6 +133,7 @@ class Teamwork:
             topology: truth.solo(topology) for topology in {block.plan.topology for block in self._blocks}
         }
         judges = {topology: truth.judges(topology) for topology in solo if topology in ISOLATED}
+        weights = self._vote_weights(truth)
         keep, repair = truth.line(self._actions.max_team)
         parts = []
         for block in self._blocks:
@@ -144,13 +142,22 @@ class Teamwork:
             if block.is_line:
                 parts.append(_line_odds(size, alone, keep, repair))
             elif size > 1:
-                parts.append(_judged_odds(size, alone, judges[topology]))
+                parts.append(_judged_odds(size, alone, judges[topology], weights))
             else:
                 parts.append((solo[topology][block.agent], *np.zeros((2, len(block.agent)))))
         success, final_calls, final_success = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Odds(
             success=success, final_calls=final_calls, final_success=final_success, keep=keep, repair=repair
         )
+
+    def _vote_weights(self, truth: ItemTruth) -> VoteWeights:
+        """How judges weigh votes: learned from the first question that tells, and the same for all."""
+        if self._known_weights is not None:
+            return self._known_weights
+        weights, is_telling = vote_weights(truth, self._actions.max_team)
+        if is_telling:
+            self._known_weights = weights
+        return weights
 
     def _blocks_of(self, plan: PlannerAction) -> list[_Block]:
         if plan.topology not in (*ISOLATED, LINE):
@@ -199,73 +206,20 @@ def _line_odds(seats: int, alone: Array, keep: Array, repair: Array) -> tuple[Ar
     return success.ravel(), np.ones(success.size), success.ravel()
 
 
-def _judged_odds(agents: int, alone: Array, judge: JudgeTruth) -> tuple[Array, Array, Array]:
+def _judged_odds(
+    agents: int, alone: Array, judge: JudgeTruth, weights: VoteWeights
+) -> tuple[Array, Array, Array]:
     """Of each (agent, judge): P(right), P(the judge is asked), and P(right | the judge is asked)."""
-    votes = _votes(agents)
-    right_votes = _binomial(agents, alone)
-    kept, rescued, repaired = (
-        right_votes @ weights for weights in (votes.kept, votes.rescued, votes.repaired)
-    )
-    agree_right, agree_wrong = alone**agents, (1 - alone) ** agents * votes.wrong_agree
+    right_votes = binomial(agents, alone)
+    agree_right, none_right = right_votes[:, agents], right_votes[:, 0]
+    agree_wrong = none_right * wrong_agree(agents)
+    weight = weights.of(agents)
+    sure, split = right_votes[:, 1:agents] @ weight, right_votes[:, 1:agents] @ (1 - weight)
     by_judge = (
-        kept[:, None] * judge.keep[None, :]
-        + rescued[:, None] * judge.rescue[None, :]
-        + repaired[:, None] * judge.repair[None, :]
+        sure[:, None] * judge.sure
+        + split[:, None] * judge.split
+        + (none_right - agree_wrong)[:, None] * judge.lost
     )
     asked = np.broadcast_to((1 - agree_right - agree_wrong)[:, None], by_judge.shape)
     right_if_asked = np.divide(by_judge, asked, out=np.zeros_like(by_judge), where=asked > 0)
     return (agree_right[:, None] + by_judge).ravel(), asked.ravel(), right_if_asked.ravel()
-
-
-@dataclass(frozen=True, slots=True)
-class _Votes:
-    """Weights of what a judge is shown, by the number of right answers among so many (agents + 1).
-
-    Attributes:
-        kept: P(the right answer leads), where it shares the lead with j others its share 1 / (j + 1).
-        rescued: the rest, where there is a right answer.
-        repaired: P(no right answer, and no agreement).
-        wrong_agree: P(all wrong answers are the same | all are wrong).
-    """
-
-    kept: Array
-    rescued: Array
-    repaired: Array
-    wrong_agree: float
-
-
-@lru_cache(maxsize=64)
-def _votes(agents: int) -> _Votes:
-    kept, rescued, repaired = np.zeros((3, agents + 1))
-    shares = np.array(OutcomeParameters().mistake_weights)
-    shares = shares / shares.sum()
-    wrong_agree = float((shares**agents).sum())
-    repaired[0] = 1 - wrong_agree
-    for right in range(1, agents):
-        for counts, probability in _multinomial(agents - right, shares):
-            tied = counts.count(right)
-            leads = right >= max(counts)
-            kept[right] += probability / (tied + 1) if leads else 0.0
-        rescued[right] = 1 - kept[right]
-    return _Votes(kept, rescued, repaired, wrong_agree)
-
-
-def _multinomial(draws: int, shares: Array) -> list[tuple[tuple[int, ...], float]]:
-    """All counts of so many draws, with their probabilities."""
-    return [
-        (
-            counts,
-            math.factorial(draws)
-            * math.prod(share**n / math.factorial(n) for share, n in zip(shares, counts, strict=True)),
-        )
-        for counts in itertools.product(range(draws + 1), repeat=len(shares))
-        if sum(counts) == draws
-    ]
-
-
-def _binomial(draws: int, p: Array) -> Array:
-    """P(k successes) for each p (T, draws + 1)."""
-    k = np.arange(draws + 1)
-    ways = np.array([math.comb(draws, int(n)) for n in k])
-    pmf: Array = ways * p[:, None] ** k * (1 - p[:, None]) ** (draws - k)
-    return pmf

@@ -116,19 +116,23 @@ def phases(arrivals_s: Array, budgets_s: Array) -> tuple[Mask, Array]:
 
 
 def dual_bound(demand: Demand, *, steps: int = STEPS) -> float:
-    """Upper bound on the expected number of on-time successes of the relaxed problem."""
-    scale = max(1.0, len(demand.value) / demand.capacity_s.size)
-    prices = np.zeros_like(demand.capacity_s)
-    best = np.inf
-    for step in range(steps):
+    """Upper bound on the expected number of on-time successes of the relaxed problem.
+
+    Prices are counted in what a model's whole phase costs, so that steps are alike in all of them; the stride falls
+    with the number of steps, and the best bound met is kept.
+    """
+    has_room = demand.capacity_s > 0
+    per_phase = np.divide(1.0, demand.capacity_s, out=np.zeros_like(demand.capacity_s), where=has_room)
+    first_stride = max(1.0, len(demand.value) / demand.capacity_s.size)
+    prices, best = np.zeros_like(demand.capacity_s), np.inf
+    for step in range(1, steps + 1):
         bound, excess_s = _dual(demand, prices)
         best = min(best, bound)
-        direction = excess_s / np.maximum(demand.capacity_s, 1e-9)
-        length = float(np.linalg.norm(direction * (excess_s > 0))) or float(np.linalg.norm(direction))
+        uphill = np.where((prices > 0) | (excess_s > 0), excess_s * per_phase, 0.0)
+        length = float(np.linalg.norm(uphill))
         if length == 0:
             break
-        stride = scale / (length * (1 + step))
-        prices = np.maximum(prices + stride * direction / np.maximum(demand.capacity_s, 1e-9), 0.0)
+        prices = np.maximum(prices + first_stride / step * uphill / length * per_phase, 0.0)
     return best
 
 

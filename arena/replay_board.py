@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +12,8 @@ from inframind.arena.replay_results import Estimate, ReplayResult, Score, Standi
 
 CONSTANTS_SHOWN = 5
 _CONSTANT = "always "
+_WIDE = 140
+"""Columns that a terminal needs for the intervals."""
 
 
 def print_replay(result: ReplayResult, console: Console, *, constants: int = CONSTANTS_SHOWN) -> None:
@@ -23,7 +26,7 @@ def print_replay(result: ReplayResult, console: Console, *, constants: int = CON
     """
     deciders = [standing for standing in result.standings if not standing.name.startswith(_CONSTANT)]
     console.print(_heading(result))
-    console.print(_contenders(result, [*deciders, *best_constants(result, constants)]))
+    console.print(_contenders(result, [*deciders, *best_constants(result, constants)], width=console.width))
     if len(deciders[0].headline.by_stratum) > 1:
         console.print(_strata(deciders))
     for line in _notes(result):
@@ -50,43 +53,45 @@ def _heading(result: ReplayResult) -> str:
     )
 
 
-def _contenders(result: ReplayResult, shown: Sequence[Standing]) -> Table:
+def _contenders(result: ReplayResult, shown: Sequence[Standing], *, width: int) -> Table:
     table = Table(title=f"Goal: {result.goal.replace('_', '-')}")
-    table.add_column("contender", overflow="fold")
-    timed, costly = result.goal == "on_time_success", result.cost != "none"
     targets = next((tuple(standing.front.cost_shares) for standing in shown if standing.front), ())
-    names = ["quality", *(["on time", "SLO"] if timed else []), "vs best", "regret"]
-    names += ["cost", *(f"cost at -{100 * target:g}" for target in targets)] if costly else []
-    names += ["mean s", "p95 s"] if timed else []
-    for name in [*names, "covered"]:
+    columns = _columns(result, targets, brackets=width >= _WIDE)
+    table.add_column("contender", overflow="fold")
+    for name in columns:
         table.add_column(name, justify="right")
     best = shown[0].headline
     for standing in shown:
-        table.add_row(standing.name, *_cells(standing, best, targets, timed=timed, costly=costly))
+        table.add_row(standing.name, *(cell(standing, best) for cell in columns.values()))
     return table
 
 
-def _cells(
-    standing: Standing, best: Score, targets: Sequence[float], *, timed: bool, costly: bool
-) -> Iterator[str]:
-    score = standing.headline
-    yield _interval(score.quality)
-    if timed:
-        yield _interval(score.on_time_success)
-        yield _share(score.slo_attainment)
-    yield _signed(score.versus_best)
-    yield _share(score.regret)
+_Cell = Callable[[Standing, Score], str]
+"""Text for a contender, given the best constant arm's score."""
+
+
+def _columns(result: ReplayResult, targets: Sequence[float], *, brackets: bool) -> dict[str, _Cell]:
+    timed, costly = result.goal == "on_time_success", result.cost != "none"
+    columns: dict[str, _Cell] = {
+        "on time" if timed else "quality": lambda one, _: _points(one.headline.goal, brackets=brackets),
+        "vs best": lambda one, _: _points(one.headline.versus_best, sign="+", brackets=brackets),
+        "regret": lambda one, _: _points(one.headline.regret),
+    }
     if costly:
-        yield _cost(score.cost, best.cost)
-        for target in targets:
-            share = standing.front.cost_shares[target] if standing.front else None
-            yield "-" if share is None else f"{share:.2f}"
+        columns["cost"] = lambda one, best: _cost(one.headline.cost, best.cost)
+        columns |= {f"cost at -{100 * target:g}": partial(_cost_at, target) for target in targets}
     if timed:
-        yield from (
-            f"{value:.1f}" if value is not None else "-"
-            for value in (score.latency_mean_s, score.latency_p95_s)
-        )
-    yield f"{score.coverage:.0%}"
+        columns["quality"] = lambda one, _: _points(one.headline.quality)
+        columns["SLO"] = lambda one, _: _points(one.headline.slo_attainment)
+        columns["mean s"] = lambda one, _: _seconds(one.headline.latency_mean_s)
+        columns["p95 s"] = lambda one, _: _seconds(one.headline.latency_p95_s)
+    columns["covered"] = lambda one, _: f"{one.headline.coverage:.0%}"
+    return columns
+
+
+def _cost_at(target: float, standing: Standing, _: Score) -> str:
+    share = standing.front.cost_shares[target] if standing.front else None
+    return "-" if share is None else f"{share:.2f}"
 
 
 def _strata(shown: Sequence[Standing]) -> Table:
@@ -101,7 +106,7 @@ def _strata(shown: Sequence[Standing]) -> Table:
 
 
 def _notes(result: ReplayResult) -> Iterator[str]:
-    yield "percent; in brackets the 95 % interval, by resampling questions and splits"
+    yield "percent; in brackets, on a wide terminal, the 95 % interval, by resampling questions and splits"
     yield "vs best, regret: against the best constant arm of the training questions, and against the oracle"
     if result.cost != "none":
         yield (
@@ -112,20 +117,15 @@ def _notes(result: ReplayResult) -> Iterator[str]:
         yield f"left out, since cost or seconds are not recorded: {', '.join(result.left_out)}"
 
 
-def _interval(estimate: Estimate | None) -> str:
+def _points(estimate: Estimate | None, *, sign: str = "", brackets: bool = False) -> str:
     if estimate is None:
         return "-"
-    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+    value, low, high = (f"{100 * share:{sign}.1f}" for share in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]" if brackets else value
 
 
-def _signed(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "-"
-    return f"{100 * estimate.value:+.1f} [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
-
-
-def _share(estimate: Estimate | None) -> str:
-    return "-" if estimate is None else f"{100 * estimate.value:.1f}"
+def _seconds(value_s: float | None) -> str:
+    return "-" if value_s is None else f"{value_s:.1f}"
 
 
 def _cost(cost: Estimate | None, best: Estimate | None) -> str:

@@ -241,17 +241,17 @@ class _Source:
 
     def _missing(self, meaning: str, known: tuple[str, ...]) -> InvalidItems:
         problem = f"has no column for the {meaning.replace('_', ' ')} (looked for {', '.join(known)})"
-        return InvalidItems(
-            self.path, None, problem, f"say which of {', '.join(self.names) or 'no columns'} it is"
-        )
+        return InvalidItems(self.path, None, problem, f"rename or map one of: {', '.join(self.names)}")
 
 
 def _read_arrow(path: Path) -> Any:
+    fix = "give a Parquet file, or a CSV file that ends in .csv or .csv.gz"
+    if not path.is_file():
+        raise InvalidItems(str(path), None, "cannot be read (no such file)", fix)
     pa = load_extra("pyarrow")
     is_csv = path.name.endswith((".csv", ".csv.gz"))
     read = load_extra("pyarrow.csv").read_csv if is_csv else load_extra("pyarrow.parquet").read_table
     try:
         return read(path)
     except (OSError, pa.ArrowInvalid) as error:
-        fix = "give a Parquet file, or a CSV file that ends in .csv or .csv.gz"
         raise InvalidItems(str(path), None, f"cannot be read ({error})", fix) from error

@@ -27,9 +27,9 @@ def two_kinds(*, timed: bool = False) -> ReplayTable:
     )
 
 
-def printed(table: ReplayTable, options: ReplayOptions, constants: int = 5) -> list[str]:
+def printed(table: ReplayTable, options: ReplayOptions, constants: int = 5, width: int = 160) -> list[str]:
     text = io.StringIO()
-    print_replay(replay(table, options=options), Console(file=text, width=220), constants=constants)
+    print_replay(replay(table, options=options), Console(file=text, width=width), constants=constants)
     return [" ".join(line.replace("│", " ").split()) for line in text.getvalue().splitlines()]
 
 
@@ -53,9 +53,16 @@ def test_budgets_bring_their_columns() -> None:
 
     assert any("on-time-success" in line for line in lines)
     (big,) = (line for line in lines if line.startswith("always big"))
-    assert big.startswith("always big 100.0 [100.0, 100.0] 0.0 [0.0, 0.0] 0.0") and big.endswith(
-        "8.0 8.0 100%"
-    )
+    assert big.startswith("always big 0.0 [0.0, 0.0] -50.0 [")
+    assert big.endswith(" 100.0 0.0 8.0 8.0 100%")
+
+
+def test_a_narrow_terminal_goes_without_intervals() -> None:
+    options = ReplayOptions(seeds=(0,), resamples=1, budgets=FixedBudget(5))
+
+    lines = printed(two_kinds(timed=True), options, width=110)
+
+    assert any(line.startswith("best_constant 50.0 +0.0 0.0 1.00") for line in lines)
 
 
 def test_only_the_best_constants_are_printed_and_they_come_in_order() -> None:

@@ -112,7 +112,7 @@ def test_context_is_what_was_known_at_dispatch(write: Write) -> None:
         (("id,model,solved",), "holds no rows"),
         (
             ("id,model", "1,a"),
-            r"no column for the quality \(looked for is_solved, solved, quality.*say which of id, model",
+            r"no column for the quality \(looked for is_solved, solved, quality.*rename or map one of: id, model",
         ),
         (("id,solved", "1,1"), r"no column for the arm \(looked for arm, model"),
         (("model,solved", "a,1"), "no column for the question id"),
@@ -143,7 +143,7 @@ def test_a_mapped_column_that_is_not_there_is_named_with_those_that_are(write: W
 
 @pytest.mark.parametrize("name", ["nowhere.parquet", "nowhere.csv"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InvalidItems, match=f"{name}: cannot be read"):
+    with pytest.raises(InvalidItems, match=rf"{name}: cannot be read \(no such file\)"):
         ReplayTable.read(tmp_path / name)
 
 

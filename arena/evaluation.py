@@ -167,7 +167,7 @@ class Stage:
         """Every contender on one workload, each with a policy of its own."""
         grader = RememberingGrader()
         runs = []
-        with _fewer_collections():
+        with fewer_collections():
             for contender in contenders_by_name(contenders):
                 policy = contender.make(self.setting(seed))
                 ran = run_virtually(
@@ -198,7 +198,7 @@ def _no_urls(scenario: Scenario) -> Mapping[str, str]:
 
 
 @contextmanager
-def _fewer_collections() -> Iterator[None]:
+def fewer_collections() -> Iterator[None]:
     """Collect garbage less often: a run makes millions of short-lived objects, hardly any of them in cycles."""
     before = gc.get_threshold()
     gc.set_threshold(*_FEWER_COLLECTIONS)

@@ -76,7 +76,7 @@ class _Session:
     ) -> None:
         self._grader, self._clock = grader, clock
         self._fleet = VirtualFleet(scenario.specs(), scenario.outcomes, clock=clock, seed=seed)
-        self._store = MemoryStore(max_traces=scenario.questions)
+        self._store = MemoryStore(max_traces=scenario.questions, through_codec=False)
         registry = TopologyRegistry()
         self._services: Services = assemble(
             Parts(endpoints=scenario.endpoints(self._fleet.base_urls), registry=registry),

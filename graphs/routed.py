@@ -189,6 +189,8 @@ class _Nodes:
 
 def _require_plain(context: RouteContext) -> None:
     """Refuse what could not be stored with the trace, before anything is spent on it."""
+    if not context.metadata and context.question_id.isascii():
+        return
     try:
         encode(
             Trajectory(

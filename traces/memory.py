@@ -20,18 +20,22 @@ Trajectories = list[Trajectory]
 class MemoryStore:
     """Keeps the latest ``max_traces`` traces of this process; the oldest put is dropped first.
 
-    Early outcomes, whose trace has not arrived, are kept for as many traces again. Every trajectory passes
-    through the codec, so that this store refuses and returns exactly what a store on disk does. Methods may
-    be called from any thread and any event loop; none waits for anything but a short lock.
+    Early outcomes, whose trace has not arrived, are kept for as many traces again. Methods may be called from any
+    thread and any event loop; none waits for anything but a short lock.
+
+    Args:
+        max_traces: how many to keep.
+        through_codec: pass every trajectory through the codec, so that this store refuses and returns exactly what
+            a store on disk does. Simulations, which make millions of traces and all of their contents, do without.
 
     Raises:
         ConfigError: ``max_traces`` is below 1.
     """
 
-    def __init__(self, *, max_traces: int = 10_000) -> None:
+    def __init__(self, *, max_traces: int = 10_000, through_codec: bool = True) -> None:
         if max_traces < 1:
             raise ConfigError("max_traces", max_traces, "give a positive number of traces to keep")
-        self._max_traces = max_traces
+        self._max_traces, self._through_codec = max_traces, through_codec
         self._lock = threading.Lock()
         self._traces: dict[str, Trajectory] = {}
         self._outcomes: dict[str, dict[str, Outcome]] = {}
@@ -46,7 +50,7 @@ class MemoryStore:
     async def put(self, trajectory: Trajectory) -> None:
         """Keep a trajectory, or replace the one with its id; outcomes recorded before are kept."""
         self._require_open()
-        copy = decode(encode(trajectory))
+        copy = decode(encode(trajectory)) if self._through_codec else trajectory
         with self._lock:
             self._traces[copy.trace_id] = replace(copy, outcomes=())
             recorded = self._outcomes.setdefault(copy.trace_id, {})

@@ -59,7 +59,7 @@ def judge(
         _figures(columns, cubes, place, reference, resampled_BGC[:, g]) for g, place in enumerate(places)
     ]
     rates = len(columns.rates_per_min)
-    ranking = rank(resampled_BGC[:, 0])
+    ranking = rank(resampled_BGC[:, 0], np.array([family != ORACLE for family in columns.families]))
     return Judgement(
         columns=columns,
         baseline=reference,

@@ -111,7 +111,7 @@ def _against(judgement: Judgement, c: int) -> str:
         points(float(one[c])) for one in (difference.value_C, difference.low_C, difference.high_C)
     )
     baseline = judgement.columns.contenders[judgement.baseline]
-    return f", {value} percentage points to {baseline} (95 % interval {low} to {high})"
+    return f", {value} percentage points over {baseline} (95 % interval {low} to {high})"
 
 
 def _summary(evaluation: Evaluation, judgement: Judgement) -> str:
@@ -145,7 +145,7 @@ def _reading(judgement: Judgement) -> str:
         "All contenders met the same questions, arrivals and budgets. Intervals of single figures take the seeds "
         "as replicates (Student's t). Differences are compared question by question (paired bootstrap), which is "
         "sharper; contenders whose difference has an interval around 0 <strong>tie</strong>, and a rank is 1 plus "
-        "the number of contenders that are better beyond it. Overall, "
+        "the number of attainable contenders that are better beyond it. Overall, "
         f"{len(held)} pairs are ordered like that, {everywhere} of them the same way on every seed "
         f"({seeds} in all). Oracles and bounds know what no router can know; they show how much room is left."
     )
@@ -163,7 +163,7 @@ def _section(plot: Plot) -> str:
         f'<section id="plot-{plot.name}" aria-labelledby="title-{plot.name}">\n'
         f'<h2 id="title-{plot.name}">{escape(plot.title)}</h2>\n<p class="quiet">{escape(plot.text)}</p>\n'
         f'<div class="choices">{choices}</div>\n'
-        f'<div class="plot" role="img" aria-label="{escape(plot.title)}; the tables give the figures"></div>\n'
+        f'<div class="plot" role="group" aria-label="{escape(plot.title)}; the tables give the figures"></div>\n'
         f'<p class="empty" hidden></p>\n<fieldset class="legend"><legend>{legend}</legend></fieldset>\n</section>'
     )
 

@@ -14,8 +14,8 @@ from inframind.arena.report_plot import Choice, Plot, Trace
 from inframind.arena.report_style import drawn, nth_style, numbers, plot_text
 from inframind.arena.tables import Evaluation, LoadSample, Run
 
-NUMBERS_IN_ALL = 100_000
-"""Numbers that this plot may put into the page: about 600 kB."""
+NUMBERS_IN_ALL = 60_000
+"""Numbers that this plot may put into the page: about 350 kB."""
 MOST_INSTANTS, FEWEST_INSTANTS = 120, 12
 
 

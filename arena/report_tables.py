@@ -102,7 +102,7 @@ def _first_click(field: str) -> str:
 
 def _summary_cells(judgement: Judgement, c: int) -> Iterator[Cell]:
     overall, rank = judgement.overall, int(judgement.ranking.rank_C[c])
-    yield Cell(str(rank), value=str(rank))
+    yield Cell(str(rank), value=str(rank)) if rank else Cell(DASH)
     yield Cell(judgement.columns.families[c], value=judgement.columns.families[c], is_text=True)
     yield _estimate_cell(overall.on_time_success, c, percent)
     yield _difference_cell(judgement, c)

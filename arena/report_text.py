@@ -32,13 +32,13 @@ def print_summary(console: Console, evaluation: Evaluation, *, judgement: Judgem
         console.print(Text(line, "dim"), width=min(WIDTH, console.width))
     hidden = len(columns.contenders) - len(drawn(judgement))
     if hidden:
-        console.print(Text(f"{hidden} other constants are in the report", "dim"))
+        console.print(Text(f"constants that only the report shows: {hidden}", "dim"))
 
 
 def _table(judgement: Judgement) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("contender", no_wrap=True, overflow="ellipsis", max_width=26)
+    table.add_column("contender", no_wrap=True, overflow="ellipsis", max_width=28)
     for name in ("on time", "±", "gain", "accuracy", "SLO", "p95"):
         table.add_column(name, justify="right", no_wrap=True)
     alone = set(drawn(judgement))
@@ -50,10 +50,10 @@ def _table(judgement: Judgement) -> Table:
 
 def _cells(judgement: Judgement, c: int) -> list[Text]:
     overall = judgement.overall
-    mark = "*" if c == judgement.best_constant else "°" if judgement.columns.families[c] == ORACLE else ""
+    mark = "*" if c == judgement.best_constant else "°" if judgement.columns.families[c] == ORACLE else " "
     cells = (
-        str(judgement.ranking.rank_C[c]),
-        judgement.columns.contenders[c] + mark,
+        str(judgement.ranking.rank_C[c] or ""),
+        f"{mark} {judgement.columns.contenders[c]}",
         _percent(overall.on_time_success, c),
         _half_interval(overall.on_time_success, c),
         _difference(judgement, c),

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inframind.arena.results import Z95
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -39,18 +41,21 @@ _T975 = (
 
 
 def t_quantile_975(degrees: int) -> float:
-    """Quantile of 0.975 of Student's t.
+    """Quantile of 0.975 of Student's t, to four decimals.
 
-    Beyond the table: ``z + (z^3 + z)/4n + (5z^5 + 16z^3 + 3z)/96n^2``, Abramowitz and Stegun 26.7.5, exact to four
-    decimals there.
+    Beyond the table, with z that of the normal distribution: ``z + (z^3 + z)/4n + (5z^5 + 16z^3 + 3z)/96n^2 +
+    (3z^7 + 19z^5 + 17z^3 - 15z)/384n^3``, Abramowitz and Stegun 26.7.5.
 
     Args:
         degrees: of freedom, at least 2.
     """
     if degrees - 2 < len(_T975):
         return _T975[degrees - 2]
-    z = 1.959963984540054
-    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
+    z = Z95
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / degrees + second / degrees**2 + third / degrees**3
 
 
 def half_width(per_seed: Floats) -> Floats:
@@ -172,7 +177,8 @@ class Ranking:
     """Who is better than whom.
 
     Attributes:
-        rank_C: 1 plus the number of contenders that are better beyond the interval; equal ranks are ties.
+        rank_C: 1 plus the number of attainable contenders that are better beyond the interval; equal ranks are
+            ties. 0 for those that are not attainable.
         is_better_CC: whether the row is better than the column: the interval of their difference is above 0.
     """
 
@@ -180,13 +186,19 @@ class Ranking:
     is_better_CC: NDArray[np.bool_]
 
 
-def rank(resampled_BC: Floats) -> Ranking:
-    """Rank contenders by their resampled figures, higher first; they tie where the interval contains 0."""
+def rank(resampled_BC: Floats, is_attainable_C: NDArray[np.bool_]) -> Ranking:
+    """Rank contenders by their resampled figures, higher first; they tie where the interval contains 0.
+
+    Args:
+        resampled_BC: the figure of each contender in each resample; resamples are shared.
+        is_attainable_C: whether the contender is ranked; an oracle is compared but takes no place.
+    """
     low_CC = np.stack(
         [percentile_interval(resampled_BC[:, [c]] - resampled_BC)[0] for c in range(resampled_BC.shape[1])]
     )
     is_better = low_CC > 0
-    return Ranking(rank_C=1 + is_better.sum(axis=0), is_better_CC=is_better)
+    rank_C = np.where(is_attainable_C, 1 + is_better[is_attainable_C].sum(axis=0), 0)
+    return Ranking(rank_C=rank_C, is_better_CC=is_better)
 
 
 def ranking_stability(per_seed_CS: Floats, is_better_CC: NDArray[np.bool_]) -> Ints:

@@ -63,14 +63,14 @@ def _method(judgement: Judgement) -> dict[str, Any]:
         "interval": "95 % t-interval over the seeds, from three seeds on",
         "difference": "95 % percentile bootstrap over the pairs of seed and question, the same for all contenders",
         "resamples": judgement.resamples,
-        "rank": "1 plus the contenders that are better beyond the interval of the difference",
+        "rank": "1 plus the attainable contenders that are better beyond the interval of the difference",
         "hypervolume": f"log10 latency from {LATENCY_RANGE_S[0]:g} to {LATENCY_RANGE_S[1]:g} s, accuracy from 0 to 1",
     }
 
 
 def _ranked(judgement: Judgement, c: int) -> dict[str, Any]:
     return {
-        "rank": judgement.ranking.rank_C[c],
+        "rank": int(judgement.ranking.rank_C[c]) or None,
         "contender": judgement.columns.contenders[c],
         "family": judgement.columns.families[c],
         "on_time_success": judgement.overall.on_time_success.value_C[c],

@@ -40,7 +40,13 @@ def _mix(rate: float) -> tuple[float, float, float]:
 
 
 def _episode(
-    index: int, item: int, budget_s: float, rate: float, skill: float, capacity: float, rng: np.random.Generator
+    index: int,
+    item: int,
+    budget_s: float,
+    rate: float,
+    skill: float,
+    capacity: float,
+    rng: np.random.Generator,
 ) -> Episode:
     load = rate / capacity
     latency_s = float(rng.lognormal(1.3 + min(2.5, load**2), 0.7))
@@ -64,7 +70,9 @@ def _episode(
     )
 
 
-def _timeline(rate: float, capacity: float, length_s: float, rng: np.random.Generator) -> tuple[LoadSample, ...]:
+def _timeline(
+    rate: float, capacity: float, length_s: float, rng: np.random.Generator
+) -> tuple[LoadSample, ...]:
     samples = []
     for t_s in np.arange(0.0, length_s, 5.0):
         for endpoint, model in enumerate(MODELS):

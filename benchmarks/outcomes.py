@@ -304,10 +304,13 @@ def report_baseline(bench: Bench, seed: int, n: int) -> None:
     if VALIDATION.exists():
         sets["validation"] = load_items(VALIDATION)
     for name, items in sets.items():
-        found = []
-        for size in TEAM_SIZES:
-            mix = Mix(models=SMALL_MIX, topologies=SMALL_TOPOLOGIES, team_size=size, skips_lone_judge=True)
-            found += verdicts(LatentDifficultyModel(AnswerKey(items)), items, mix.play, seed + size)
+        language, found = LatentDifficultyModel(AnswerKey(items)), []
+        for repetition in range(max(1, n // len(items))):
+            for size in TEAM_SIZES:
+                mix = Mix(
+                    models=SMALL_MIX, topologies=SMALL_TOPOLOGIES, team_size=size, skips_lone_judge=True
+                )
+                found += verdicts(language, items, mix.play, seed + size + 100 * repetition)
         value = accuracy(found, is_strict=False)
         bench.add_figure(f"small_baseline_{name}", value, "share", f"published {SMALL_BASELINE}")
         bench.add_bar(f"small_baseline_{name}_error", abs(value - SMALL_BASELINE), TOLERANCE)
@@ -324,6 +327,34 @@ def report_published(bench: Bench, seed: int, n: int, path: Path) -> None:
             bench.add_bar(f"{name}_error", abs(value - system.accuracy), TOLERANCE)
         else:
             bench.add_figure(f"{name}_error", abs(value - system.accuracy), "share", "predicted, not fitted")
+
+
+def report_debates(bench: Bench, seed: int, n: int) -> None:
+    """What a debate of three of a kind keeps of right majorities and mends of wrong ones."""
+    items, language, grader = (
+        benchmark_items("math", n, seed),
+        LatentDifficultyModel(AnswerKey()),
+        MathGrader(),
+    )
+
+    def is_right(texts: Sequence[str], item: Item) -> bool:
+        return sum(grader.grade(text, item.answer).solved for text in texts) > len(texts) / 2
+
+    for model in (MODELS[0], MODELS[2], REASONER):
+        after: dict[bool, list[bool]] = {True: [], False: []}
+        for item in items:
+            player = Player(language=language, item=item, seed=seed)
+            before = is_right(player.team("IO", [model] * 3), item)
+            after[before].append(is_right(player.team("Debate", [model] * 3), item))
+        bench.add_figure(f"debate_keeps_{model}", statistics.mean(after[True]), "share", _RECORDED[model][0])
+        bench.add_figure(f"debate_mends_{model}", statistics.mean(after[False]), "share", _RECORDED[model][1])
+
+
+_RECORDED = {
+    MODELS[0]: ("recorded, two more rounds: 17 of 20 for a 3B", "recorded: 4 of 20 for a 3B"),
+    MODELS[2]: ("recorded: 131 of 131 for a reasoning 14B", "recorded: 5 of 9 for a reasoning 14B"),
+    REASONER: ("nothing recorded", "nothing recorded"),
+}
 
 
 def report_visibility(bench: Bench, seed: int) -> None:
@@ -343,12 +374,13 @@ def main() -> None:
     parser = arguments(__doc__.splitlines()[0], seed=1)
     parser.add_argument("--results", type=Path, default=RESULTS, help="CSV of published results")
     options = parser.parse_args()
-    n = 150 if options.quick else 500
+    n = 150 if options.quick else 1000
     bench = Bench(title="Simulated outcomes", packages=("numpy",), seed=options.seed)
     report_single_calls(bench, options.seed, n)
-    report_anchors(bench, options.seed, 4 * n)
+    report_anchors(bench, options.seed, 2 * n)
     report_baseline(bench, options.seed, n)
     report_published(bench, options.seed, n, options.results)
+    report_debates(bench, options.seed, n)
     report_visibility(bench, options.seed)
     bench.print(as_json=options.json)
 

@@ -136,13 +136,13 @@ class OutcomeParameters:
     item_spread: float = 0.55
     quirk_spread: float = 0.6
     step_by_step_effect: float = 0.12
-    keep: float = 2.75
+    keep: float = 2.85
     keep_per_skill: float = 0.6
-    majority_pull: float = 2.0
+    majority_pull: float = 1.8
     rescue: float = 0.5
     repair: float = 0.40
     self_review: float = 0.4
-    judging: float = 0.6
+    judging: float = 0.3
     anchoring: float = 0.9
     follow: float = 0.85
     mistake_weights: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)

@@ -1,6 +1,6 @@
 """How the fitted numbers of ``simulator/reference.toml`` were found: random search on the MATH rows alone.
 
-A trial changes one to three of thirteen knobs by a log-normal factor; a better trial is kept. The loss of a row is
+A trial changes one to three of fourteen knobs by a log-normal factor; a better trial is kept. The loss of a row is
 ``3 * huber(log error of the mean) + 0.2 * sum of huber(log error)`` over five percentiles; the three cost rates of
 MasRouter weigh ``3 ** -0.5`` each, so that no system dominates. Two weak terms hold mean answers of MasRouter's calls
 near what its token columns say: about 1200 tokens for the reasoning model, about 560 for the others.
@@ -37,7 +37,7 @@ _OTHER_STEP_MS = {
 
 
 def knobs_of(fleet: ReferenceFleet) -> Knobs:
-    """The thirteen fitted numbers of a fleet."""
+    """The fourteen fitted numbers of a fleet."""
     reasoning, other = (fleet.lengths.median_tokens[family] for family in ("reasoning", "other"))
     roles = fleet.benchmarks["math"].roles
     return {
@@ -50,6 +50,7 @@ def knobs_of(fleet: ReferenceFleet) -> Knobs:
         "reasoning_aggregate": reasoning["aggregate"],
         "reasoning_decision": reasoning["decision"],
         "other_question": other["question"],
+        "other_node": other["node"],
         "other_agent": other["agent"],
         "other_decision": other["decision"],
         "sigma": fleet.lengths.sigma,
@@ -71,8 +72,7 @@ def fleet_of(knobs: Knobs, fleet: ReferenceFleet) -> ReferenceFleet:
                 "decision": knobs["reasoning_decision"],
             },
             "other": {
-                **dict.fromkeys(("question", "node"), knobs["other_question"]),
-                "agent": knobs["other_agent"],
+                **{kind: knobs[f"other_{kind}"] for kind in ("question", "node", "agent")},
                 **dict.fromkeys(("review", "decision", "aggregate"), knobs["other_decision"]),
             },
         },

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -13,7 +14,7 @@ from inframind.arena.replay_results import Estimate, ReplayResult, Score, Standi
 CONSTANTS_SHOWN = 5
 _CONSTANT = "always "
 _WIDE = 140
-"""Columns that a terminal needs for the intervals."""
+"""Columns that a terminal needs for intervals and for all figures."""
 
 
 def print_replay(result: ReplayResult, console: Console, *, constants: int = CONSTANTS_SHOWN) -> None:
@@ -54,10 +55,13 @@ def _heading(result: ReplayResult) -> str:
 
 
 def _contenders(result: ReplayResult, shown: Sequence[Standing], *, width: int) -> Table:
-    table = Table(title=f"Goal: {result.goal.replace('_', '-')}")
+    is_wide = width >= _WIDE
+    table = Table(
+        title=f"Goal: {result.goal.replace('_', '-')}", box=box.HEAVY_HEAD if is_wide else box.SIMPLE_HEAD
+    )
     targets = next((tuple(standing.front.cost_shares) for standing in shown if standing.front), ())
-    columns = _columns(result, targets, brackets=width >= _WIDE)
-    table.add_column("contender", overflow="fold")
+    columns = _columns(result, targets, is_wide=is_wide)
+    table.add_column("contender", overflow="fold", min_width=len("best_per_benchmark"))
     for name in columns:
         table.add_column(name, justify="right")
     best = shown[0].headline
@@ -70,22 +74,24 @@ _Cell = Callable[[Standing, Score], str]
 """Text for a contender, given the best constant arm's score."""
 
 
-def _columns(result: ReplayResult, targets: Sequence[float], *, brackets: bool) -> dict[str, _Cell]:
+def _columns(result: ReplayResult, targets: Sequence[float], *, is_wide: bool) -> dict[str, _Cell]:
     timed, costly = result.goal == "on_time_success", result.cost != "none"
     columns: dict[str, _Cell] = {
-        "on time" if timed else "quality": lambda one, _: _points(one.headline.goal, brackets=brackets),
-        "vs best": lambda one, _: _points(one.headline.versus_best, sign="+", brackets=brackets),
+        "on time" if timed else "quality": lambda one, _: _points(one.headline.goal, brackets=is_wide),
+        "vs best": lambda one, _: _points(one.headline.versus_best, sign="+", brackets=is_wide),
         "regret": lambda one, _: _points(one.headline.regret),
     }
     if costly:
         columns["cost"] = lambda one, best: _cost(one.headline.cost, best.cost)
         columns |= {f"cost at -{100 * target:g}": partial(_cost_at, target) for target in targets}
     if timed:
-        columns["quality"] = lambda one, _: _points(one.headline.quality)
+        if is_wide:
+            columns["quality"] = lambda one, _: _points(one.headline.quality)
+            columns["mean s"] = lambda one, _: _seconds(one.headline.latency_mean_s)
+            columns["p95 s"] = lambda one, _: _seconds(one.headline.latency_p95_s)
         columns["SLO"] = lambda one, _: _points(one.headline.slo_attainment)
-        columns["mean s"] = lambda one, _: _seconds(one.headline.latency_mean_s)
-        columns["p95 s"] = lambda one, _: _seconds(one.headline.latency_p95_s)
-    columns["covered"] = lambda one, _: f"{one.headline.coverage:.0%}"
+    if is_wide and result.recorded < 1:
+        columns["covered"] = lambda one, _: f"{one.headline.coverage:.0%}"
     return columns
 
 

@@ -83,7 +83,8 @@ def _columns(result: ReplayResult, targets: Sequence[float], *, is_wide: bool) -
     }
     if costly:
         columns["cost"] = lambda one, best: _cost(one.headline.cost, best.cost)
-        columns |= {f"cost at -{100 * target:g}": partial(_cost_at, target) for target in targets}
+        prefix = "cost at" if is_wide else "at"
+        columns |= {f"{prefix} -{100 * target:g}": partial(_cost_at, target) for target in targets}
     if timed:
         if is_wide:
             columns["quality"] = lambda one, _: _points(one.headline.quality)
@@ -116,7 +117,7 @@ def _notes(result: ReplayResult) -> Iterator[str]:
     yield "vs best, regret: against the best constant arm of the training questions, and against the oracle"
     if result.cost != "none":
         yield (
-            "cost: share of the best constant arm's; cost at -2: the least that reaches 2 points below that arm, "
+            "cost: share of the best constant arm's; at -2: the least that reaches 2 points below that arm, "
             "mixing settings at random"
         )
     if result.left_out:

@@ -61,7 +61,9 @@ def test_a_narrow_terminal_goes_without_intervals() -> None:
 
     lines = printed(two_kinds(timed=True), options, width=80)
 
-    assert any(line.startswith("best_constant 50.0 +0.0 0.0 1.00") for line in lines)
+    assert any(
+        line.startswith("best_constant 50.0 +0.0 0.0 1.00") and line.endswith(" 100.0") for line in lines
+    )
 
 
 def test_only_the_best_constants_are_printed_and_they_come_in_order() -> None:

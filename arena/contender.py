@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from inframind.router.actions import ActionSpace
 from inframind.router.policy import Policy
 from inframind.simulator.items import Item
 from inframind.simulator.outcomes import LatentDifficultyModel
+from inframind.simulator.profiles import ModelProfile, load_profiles
 
 Family = Literal["constant", "blind", "heuristic", "oracle", "learned"]
 """``constant`` and ``blind`` never look at load; ``oracle`` sees what no router can see."""
@@ -46,6 +47,7 @@ class Setting:
         rng: chance of the contender itself.
         outcomes: the truth about simulated models; for oracles alone.
         items: the questions that will be asked, by id; for oracles alone.
+        profiles: the speeds of the servers, by model; what an idle fleet was measured to take.
     """
 
     actions: ActionSpace
@@ -54,6 +56,7 @@ class Setting:
     rng: np.random.Generator
     outcomes: LatentDifficultyModel
     items: Mapping[str, Item]
+    profiles: Mapping[str, ModelProfile] = field(default_factory=load_profiles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

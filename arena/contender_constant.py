@@ -78,7 +78,7 @@ def best_constant() -> Contender:
 
 def expected_on_time(setting: Setting) -> Array:
     """Share of (training question, budget) pairs that each single call solves in time on an idle fleet (A)."""
-    latency_s = idle_grid_s(setting.actions, setting.training.output_tokens)
+    latency_s = idle_grid_s(setting)
     budgets_s = np.sort(setting.budgets_s)
     in_time = 1 - np.searchsorted(budgets_s, latency_s, side="left") / len(budgets_s)
     share: Array = (setting.training.solved * in_time).mean(axis=0)
@@ -97,7 +97,7 @@ def mixture(way: float, name: str) -> Contender:
     """
 
     def make(setting: Setting) -> Policy:
-        latency_s = idle_grid_s(setting.actions, setting.training.output_tokens).mean(axis=0)
+        latency_s = idle_grid_s(setting).mean(axis=0)
         shares = hull_mixture(latency_s, setting.training.solved.mean(axis=0), way)
         actions = setting.actions.executor_actions
         return MixturePolicy({actions[arm]: share for arm, share in shares.items()}, name=name)

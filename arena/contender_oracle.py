@@ -74,7 +74,7 @@ class OraclePolicy:
         self._setting, self._price = setting, price or LoadPrice()
         self._teamwork = Teamwork(setting.outcomes, setting.actions)
         self._options = self._teamwork.options
-        self._foresight = Foresight(setting.actions, setting.training)
+        self._foresight = Foresight(setting)
         self._of_plan = {
             plan: np.array([place for place, other in enumerate(self._options.plans) if other == plan])
             for plan in dict.fromkeys(self._options.plans)
@@ -85,7 +85,7 @@ class OraclePolicy:
     def plan(self, view: PlanView) -> Proposal:
         """The plan of the best option."""
         item = self._item(view.query.question_id)
-        stages = self._foresight.stages(view.snapshot, item.level, view.query.prompt_tokens)
+        stages = self._foresight.stages(view.snapshot, item.level, view.query.prompt_tokens, view.remaining_s)
         values = self._values(item, stages, view.remaining_s)
         fits = dict(zip(view.actions, view.allowed.tolist(), strict=True))
         best = [(values[places].max(), plan) for plan, places in self._of_plan.items() if fits.get(plan)]
@@ -105,7 +105,7 @@ class OraclePolicy:
     def step(self, view: StepView) -> Proposal:
         """The action of the best option that the workflow can still become."""
         item = self._item(view.query.question_id)
-        stages = self._foresight.stages(view.snapshot, item.level, view.slot.prompt_tokens)
+        stages = self._foresight.stages(view.snapshot, item.level, view.slot.prompt_tokens, view.remaining_s)
         values = self._step_values(item, stages, view)
         place = best_allowed(values, view.allowed)
         return Proposal(one_hot(place, len(view.actions)), f"worth {values[place]:.3f} here")

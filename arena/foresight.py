@@ -2,7 +2,9 @@
 
 Knows each server's step times, how long answers of each action to questions of each level tend to be, and how many
 requests are there now. Latency of a call is log-normal: mean and variance from the training answers, on top of the
-wait for a slot; stages one after the other add up in mean and variance.
+wait for a slot; stages one after the other add up in mean and variance. Servers are taken to serve the least slack
+first, so that of those who wait only a share is ahead of us: that of the scenario's budgets that are shorter than the
+time we have left.
 
 A = executor actions, M = models, O = options.
 """
@@ -14,11 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.arena.contender import TrainingGrid
+from inframind.arena.contender import Setting, TrainingGrid
 from inframind.arena.service import engines_of, server_seconds_per_token
 from inframind.arena.teamwork import OptionTable
 from inframind.fleet.snapshot import FleetSnapshot
-from inframind.router.actions import ActionSpace
 
 Array = NDArray[np.float64]
 
@@ -45,38 +46,40 @@ class Foresight:
     """Predicts latencies from load, level and action.
 
     Args:
-        actions: what may be chosen.
-        training: recorded answers, for their lengths.
+        setting: speeds of the servers, lengths of the training answers, and the distribution of budgets.
 
     Raises:
         ConfigError: a model without a profile.
     """
 
-    def __init__(self, actions: ActionSpace, training: TrainingGrid) -> None:
-        engines = engines_of(tuple(actions.models))
+    def __init__(self, setting: Setting) -> None:
+        actions = setting.actions
+        engines = engines_of(actions.models, setting.profiles)
         self._models = tuple(actions.models)
         self._engines = [engines[model] for model in self._models]
         places = {model: place for place, model in enumerate(self._models)}
         self.model_of = np.array([places[action.model] for action in actions.executor_actions])
         self._replicas = np.array([len(actions.models[model].endpoints) for model in self._models])
         self._per_token_s = np.array([server_seconds_per_token(engine) for engine in self._engines])
-        self._mean_tokens, self._variance_tokens2 = _lengths(training)
+        self._budgets_s = np.sort(setting.budgets_s)
+        self._mean_tokens, self._variance_tokens2 = _lengths(setting.training)
 
     def server_seconds(self, level: int) -> Array:
         """Expected server seconds of one call of each action, with full batches (A)."""
         seconds: Array = self._mean_tokens[level] * self._per_token_s[self.model_of]
         return seconds
 
-    def stages(self, snapshot: FleetSnapshot, level: int, prompt_tokens: int) -> Stages:
+    def stages(self, snapshot: FleetSnapshot, level: int, prompt_tokens: int, remaining_s: float) -> Stages:
         """One call of each action, were it sent now."""
         present = _present(snapshot, self._models)
         typical_tokens = self._mean_tokens[level].mean()
+        ahead = float(np.searchsorted(self._budgets_s, remaining_s)) / len(self._budgets_s)
         step_s, fixed_s, crowding = np.empty((3, len(self._models)))
         for place, engine in enumerate(self._engines):
             slots = engine.max_num_seqs
             here = present[place] / self._replicas[place]
             step_s[place] = engine.step_s(0, min(slots, int(here) + 1))
-            wait_s = max(0.0, here + 1 - slots) / slots * typical_tokens * step_s[place]
+            wait_s = ahead * max(0.0, here + 1 - slots) / slots * typical_tokens * step_s[place]
             fixed_s[place] = engine.queue_s(prompt_tokens) + engine.step_s(prompt_tokens, 0) + wait_s
             crowding[place] = here / slots
         step_s_A = step_s[self.model_of]

@@ -141,7 +141,7 @@ class _Runs:
 
 
 def _speeds(setting: Setting) -> _Speeds:
-    engines = engines_of(tuple(setting.actions.models))
+    engines = engines_of(setting.actions.models, setting.profiles)
     engine_of = [engines[action.model] for action in setting.actions.executor_actions]
     return _Speeds(
         first_s=np.array([engine.queue_s(0) for engine in engine_of]),

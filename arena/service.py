@@ -6,15 +6,15 @@ Both follow from the published step times (`inframind.simulator.profiles`): a st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inframind.arena.contender import Setting
 from inframind.errors import ConfigError
-from inframind.router.actions import ActionSpace
 from inframind.simulator.engine_profile import EngineProfile
-from inframind.simulator.profiles import load_profiles
+from inframind.simulator.profiles import ModelProfile
 
 Array = NDArray[np.float64]
 
@@ -36,30 +36,31 @@ def server_seconds_per_token(profile: EngineProfile) -> float:
     return profile.step_s(0, slots) / slots
 
 
-def engines_of(models: Sequence[str]) -> Mapping[str, EngineProfile]:
+def engines_of(models: Iterable[str], profiles: Mapping[str, ModelProfile]) -> Mapping[str, EngineProfile]:
     """The engine profile of each model.
 
     Raises:
         ConfigError: a model without a profile.
     """
-    profiles = load_profiles()
+    engines = {}
     for model in models:
         if model not in profiles:
             raise ConfigError(
                 "model", model, f"only profiled models have known speeds: {', '.join(profiles)}"
             )
-    return {model: profiles[model].engine for model in models}
+        engines[model] = profiles[model].engine
+    return engines
 
 
-def idle_grid_s(actions: ActionSpace, output_tokens: NDArray[np.int64]) -> Array:
-    """Idle latency of a grid of answers (Q, A), its columns in the order of ``actions.executor_actions``.
+def idle_grid_s(setting: Setting) -> Array:
+    """Idle latency of the training answers (Q, A).
 
     Raises:
         ConfigError: a model without a profile.
     """
-    engines = engines_of(tuple(actions.models))
+    engines, tokens = engines_of(setting.actions.models, setting.profiles), setting.training.output_tokens
     columns = [
-        idle_latency_s(engines[action.model], output_tokens[:, place])
-        for place, action in enumerate(actions.executor_actions)
+        idle_latency_s(engines[action.model], tokens[:, place])
+        for place, action in enumerate(setting.actions.executor_actions)
     ]
     return np.stack(columns, axis=1)

@@ -94,4 +94,5 @@ def binomial(draws: int, p: Array) -> Array:
 
 def _mistake_shares() -> Array:
     shares = np.array(OutcomeParameters().mistake_weights)
-    return shares / shares.sum()
+    normalised: Array = shares / shares.sum()
+    return normalised

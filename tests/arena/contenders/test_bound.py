@@ -14,6 +14,7 @@ from inframind.arena.bound import Demand, dual_bound, on_time_success_bound, pha
 from inframind.arena.contender_oracle import LoadPrice, OraclePolicy
 from inframind.arena.service import engines_of, idle_latency_s, server_seconds_per_token
 from inframind.errors import ConfigError
+from inframind.simulator.profiles import load_profiles
 
 SMALL, LARGE = "llama-3.2-3b", "mistral-small-24b"
 
@@ -122,7 +123,7 @@ def test_a_queue_simulated_by_hand_stays_below(world: Any, label: str, gap_s: fl
     items = world.items * 20
     arrivals_s, budgets_s = np.arange(len(items)) * gap_s, np.resize([5.0, 12.0, 40.0], len(items))
     setting, action = world.setting(), world.actions.executor_actions[world.place(label)]
-    engine = engines_of((action.model,))[action.model]
+    engine = engines_of((action.model,), load_profiles())[action.model]
     tokens = setting.training.output_tokens[0, world.place(label)]
     # Generous: as fast as on an idle server, and the server hands out its time without any loss.
     service_s, share_s = float(idle_latency_s(engine, tokens)), tokens * server_seconds_per_token(engine)

@@ -12,6 +12,7 @@ from inframind.arena.foresight import in_time
 from inframind.arena.service import engines_of, idle_latency_s
 from inframind.errors import ConfigError
 from inframind.router.views import Query, Slot
+from inframind.simulator.profiles import load_profiles
 
 SMALL, LARGE = "llama-3.2-3b", "mistral-small-24b"
 SINGLE = "IO/1".__eq__
@@ -39,7 +40,7 @@ def test_with_time_and_room_the_likeliest_model_is_asked(
 def test_on_an_idle_fleet_no_single_call_is_worth_more(
     world: Any, selfish: OraclePolicy, choice: Any
 ) -> None:
-    engines, setting = engines_of((SMALL, LARGE)), world.setting()
+    engines, setting = engines_of((SMALL, LARGE), load_profiles()), world.setting()
     for item in world.items:
         for remaining_s in (0.2, 0.6, 2.0, 5.0, 7.0, 9.0, 300.0):
             view = world.step_view(item, remaining_s)

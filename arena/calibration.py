@@ -207,6 +207,7 @@ class Replay:
         self._busy = busy
         for name, engine in self._engines.items():
             n_busy = sum(busy[other] for other in self._neighbours[name])
+            self._advance(name, now_s)
             if engine.slow_down(self._fleet.slowdown(n_busy), now_s):
                 self._look_again(name)
 

@@ -269,20 +269,14 @@ class _Draws:
     """All chance of one reply, by purpose."""
 
     def __init__(self, item: Item, request: SimRequest, context: StepContext) -> None:
-        self._key = (
-            item.question,
-            request.model,
-            request.seed,
-            context.node,
-            context.position,
-            context.round,
-        )
+        where = (context.node, context.position, context.round)
+        self._key = _joined(item.question, request.model, request.seed, *where)
 
     def uniform(self, purpose: str) -> float:
-        return _uniform(purpose, *self._key)
+        return _uniform(purpose, self._key)
 
     def rng(self) -> Random:
-        return Random(_hash64("writing", *self._key))
+        return Random(_hash64("writing", self._key))
 
 
 def _spellings(item: Item) -> tuple[str, ...]:
@@ -330,5 +324,9 @@ def _uniform(*parts: object) -> float:
 
 def _hash64(*parts: object) -> int:
     """A 64-bit hash of the parts' texts, the same on every machine (unlike ``hash``)."""
-    text = "\x1f".join(map(str, parts))
+    text = _joined(*parts)
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def _joined(*parts: object) -> str:
+    return "\x1f".join(map(str, parts))

@@ -41,7 +41,10 @@ def evaluate(
         str, typer.Option(help="poisson, bursty, bursty:ratio=4,dwell=30 or recorded:PATH.")
     ] = "poisson",
     budgets: Annotated[
-        str, typer.Option(help="loguniform:5,300, tiers:5,30,300 or fixed:30, in seconds.")
+        str,
+        typer.Option(
+            help="loguniform:5,300, tiers:5,30,300 or fixed:30, in seconds; with --replay also none."
+        ),
     ] = "loguniform:5,300",
     items: Annotated[
         Path | None, typer.Option(help="JSONL file of questions with answers; half of it is learned from.")
@@ -63,6 +66,17 @@ def evaluate(
         list[str] | None,
         typer.Option(help="With --replay: benchmark to play; repeat for more. Default: all."),
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="With --replay: MEANING=COLUMN, such as seconds=took or arm=model,prompt; repeat."),
+    ] = None,
+    price: Annotated[
+        list[str] | None, typer.Option(help="With --replay: NAME=PRICE of an arm's or model's token; repeat.")
+    ] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option(help="With --replay: cost, seconds, tokens or none. Default: what is recorded."),
+    ] = None,
     list_contenders: Annotated[bool, typer.Option("--list", help="Show the contenders and leave.")] = False,
 ) -> None:
     """Judge routing policies side by side: a table here, and a report with plots.
@@ -83,7 +97,13 @@ def evaluate(
     elif replay is not None:
         command.run_replay(
             command.ReplayCall(
-                table=replay, strata=tuple(benchmark or ()), seeds=seeds or command.SEEDS, budgets=budgets
+                table=replay,
+                strata=tuple(benchmark or ()),
+                seeds=seeds or command.SEEDS,
+                budgets=budgets,
+                columns=tuple(column or ()),
+                prices=tuple(price or ()),
+                cost=cost,
             ),
             out(),
         )

@@ -21,6 +21,7 @@ from inframind.arena.extras import load_extra
 from inframind.arena.judgement import judge
 from inframind.arena.replay import ReplayOptions, replay_file
 from inframind.arena.replay_board import print_replay
+from inframind.arena.replay_columns import columns_from, prices_from
 from inframind.arena.report import write_report
 from inframind.arena.report_text import print_summary
 from inframind.arena.results import summarise
@@ -232,13 +233,19 @@ class ReplayCall:
         table: recorded outcomes.
         strata: benchmarks to play; empty plays all.
         seeds: number of splits.
-        budgets: as for `arena.workload.budgets_from`.
+        budgets: as for `arena.workload.budgets_from`, or ``none``: time does not count.
+        columns: ``MEANING=COLUMN`` for columns that are named otherwise.
+        prices: ``NAME=PRICE`` of a token of an arm or model.
+        cost: ``cost``, ``seconds``, ``tokens`` or ``none``; None takes what most outcomes come with.
     """
 
     table: Path
     strata: tuple[str, ...] = ()
-    seeds: int = 5
+    seeds: int = SEEDS
     budgets: str = "loguniform:5,300"
+    columns: tuple[str, ...] = ()
+    prices: tuple[str, ...] = ()
+    cost: str | None = None
 
 
 def run_replay(call: ReplayCall, console: Console) -> None:
@@ -249,9 +256,19 @@ def run_replay(call: ReplayCall, console: Console) -> None:
     """
     if call.seeds < 1:
         raise ConfigError("seeds", call.seeds, "give at least 1")
-    options = ReplayOptions(seeds=tuple(range(call.seeds)), budgets=budgets_from(call.budgets))
+    options = ReplayOptions(
+        seeds=tuple(range(call.seeds)),
+        budgets=None if call.budgets == "none" else budgets_from(call.budgets),
+        cost=call.cost,
+    )
     with console.status(f"replaying {call.table.name} ..."):
-        result = replay_file(call.table, strata=call.strata, options=options)
+        result = replay_file(
+            call.table,
+            columns=columns_from(call.columns) if call.columns else None,
+            strata=call.strata,
+            price_per_token=prices_from(call.prices) if call.prices else None,
+            options=options,
+        )
     print_replay(result, console)
 
 

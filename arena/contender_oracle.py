@@ -75,10 +75,12 @@ class OraclePolicy:
         self._teamwork = Teamwork(setting.outcomes, setting.actions)
         self._options = self._teamwork.options
         self._foresight = Foresight(setting)
+        plans = self._options.plans
         self._of_plan = {
-            plan: np.array([place for place, other in enumerate(self._options.plans) if other == plan])
-            for plan in dict.fromkeys(self._options.plans)
+            plan: np.array([place for place, other in enumerate(plans) if other == plan])
+            for plan in dict.fromkeys(plans)
         }
+        self._starts = [int(places[0]) for places in self._of_plan.values()]
         self._odds = lru_cache(maxsize=REMEMBERED_QUESTIONS)(self._teamwork.odds)
         self._role = lru_cache(maxsize=REMEMBERED_QUESTIONS)(self._best_role)
 
@@ -87,13 +89,13 @@ class OraclePolicy:
         item = self._item(view.query.question_id)
         stages = self._foresight.stages(view.snapshot, item.level, view.query.prompt_tokens, view.remaining_s)
         values = self._values(item, stages, view.remaining_s)
-        fits = dict(zip(view.actions, view.allowed.tolist(), strict=True))
-        best = [(values[places].max(), plan) for plan, places in self._of_plan.items() if fits.get(plan)]
-        if not best:
+        worth = dict(zip(self._of_plan, np.maximum.reduceat(values, self._starts).tolist(), strict=True))
+        scores = np.array([worth.get(plan, -np.inf) for plan in view.actions])
+        place = best_allowed(scores, view.allowed)
+        if scores[place] == -np.inf:
             return propose_plan(view, self._options.plans[0])
-        value, plan = max(best, key=lambda pair: pair[0])
         return Proposal(
-            one_hot(view.actions.index(plan), len(view.actions)), f"{plan.label} is worth {value:.3f}"
+            one_hot(place, len(view.actions)), f"{view.actions[place].label} is worth {scores[place]:.3f}"
         )
 
     def role(self, view: RoleView) -> Proposal:

@@ -155,8 +155,9 @@ class _Call:
         headers = dict(self._request.headers)
         if self._request.context is not None:
             headers["baggage"] = self._request.context.to_baggage()
+        # The whole URL: joining a relative one to the client's base costs a tenth of the SDK's time.
         response = await client.post(
-            "/chat/completions",
+            self._spec.chat_url,
             cast_to=httpx2.Response,
             body=self._request.body(self._spec.model, self._priority),
             options={"headers": headers},

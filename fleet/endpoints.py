@@ -74,6 +74,11 @@ class EndpointSpec(BaseModel):
         return self.base_url.removesuffix("/v1")
 
     @property
+    def chat_url(self) -> str:
+        """Where chat calls go."""
+        return f"{self.base_url}/chat/completions"
+
+    @property
     def scrape_url(self) -> str | None:
         """Where load metrics are read, or None."""
         if not self.metrics:

@@ -31,6 +31,10 @@ AGGREGATOR = "deepseek-r1-32b"
 POOL = (AGGREGATOR, "mistral-small-24b", "qwen2.5-coder-14b", "llama-3.1-8b", "llama-3.2-3b")
 """The models in the published order, which is the order of GPTSwarm's nodes."""
 
+EDGE_SHARE = 0.5
+"""Share of GPTSwarm's possible edges that a question meets: training starts them all at a half, which ones it kept is
+not published."""
+
 _STRATEGY = "Plain"
 _ALL_EDGES = tuple((earlier, later) for later in range(len(POOL)) for earlier in range(later))
 _ROUNDS: Mapping[str, int] = {"Debate": 2}
@@ -146,7 +150,7 @@ def draw_workflow(
     if system == "moa":
         return moa_workflow()
     if system == "gptswarm":
-        return gptswarm_workflow()
+        return gptswarm_workflow([edge for edge in _ALL_EDGES if rng.random() < EDGE_SHARE])
     if system != "mas":
         raise ConfigError("system", system, f"choose one of: {', '.join(SYSTEMS)}")
     if mix is None:
@@ -168,8 +172,7 @@ def gptswarm_workflow(
     """Five nodes one after another, then the decision.
 
     Args:
-        edges: (earlier, later) nodes, where the later sees the earlier's answer. All of them by default: the
-            published runs start from them, keep those with a probability of a half or more, and do not say which.
+        edges: (earlier, later) nodes, where the later sees the earlier's answer; all of them by default.
 
     Raises:
         ConfigError: an edge that does not point forward between nodes that exist.

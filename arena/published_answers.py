@@ -10,10 +10,12 @@ import numpy as np
 from inframind.arena.calibration import Episode
 from inframind.arena.published import PlannedCall, PlannedWorkflow
 from inframind.fleet.context import StepContext
+from inframind.simulator.benchmarks import MATH, benchmark_of
 from inframind.simulator.items import Item
 from inframind.simulator.mistakes import typical_mistakes
 from inframind.simulator.outcome_parameters import OutcomeParameters
 from inframind.simulator.outcomes import LatentDifficultyModel
+from inframind.simulator.spelling import spellings
 
 _SELF_REVIEW = "Reflection"
 
@@ -27,7 +29,8 @@ def is_solved(
 ) -> bool:
     """Whether the last call of an episode answers rightly.
 
-    A call without an answer is shown to nobody, and solves nothing. Roles are not told to the model: which ones the
+    A call without an answer is shown to nobody, and solves nothing. MATH was graded letter by letter, so a right
+    answer in another spelling than the key's does not count there. Roles are not told to the model: which ones the
     published teams had is not known.
 
     Args:
@@ -46,7 +49,12 @@ def is_solved(
             answers.append(item.answer)
         else:
             answers.append(_wrong_answer(item, shown, parameters, rng))
-    return answers[-1] == item.answer
+    is_right = answers[-1] == item.answer
+    return is_right and not (benchmark_of(item) == MATH and _is_respelled(item, parameters, rng))
+
+
+def _is_respelled(item: Item, parameters: OutcomeParameters, rng: np.random.Generator) -> bool:
+    return bool(spellings(item.question, item.answer)) and rng.random() < parameters.respelled_share
 
 
 def _context(call: PlannedCall, plan: PlannedWorkflow, item: Item) -> StepContext:

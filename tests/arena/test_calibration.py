@@ -190,19 +190,22 @@ def test_a_summary_is_the_mean_over_runs() -> None:
     assert summary.percentiles_s[50] == 4.0
 
 
-def test_a_team_whose_decision_failed_has_not_solved_anything() -> None:
-    items = benchmark_items("math", 30, 0)
-    parameters = OutcomeParameters()
+def n_solved(answered: tuple[bool, ...], parameters: OutcomeParameters) -> int:
+    items, rng = benchmark_items("math", 60, 0), np.random.default_rng(3)
     model = LatentDifficultyModel(AnswerKey(items), parameters)
-    plan = moa_workflow()
+    episode = Episode(plan=moa_workflow(), reported_s=1.0, answered=answered)
+    return sum(is_solved(episode, item, model, parameters, rng) for item in items)
 
-    def solved(answered: tuple[bool, ...]) -> int:
-        episode = Episode(plan=plan, reported_s=1.0, answered=answered)
-        return sum(is_solved(episode, i, model, parameters, np.random.default_rng(3)) for i in items)
 
-    assert solved((True,) * 5 + (False,)) == 0
-    assert 0 < solved((False,) * 5 + (True,)) <= 30
-    assert 0 < solved((True,) * 6) <= 30
+def test_a_team_whose_decision_failed_has_not_solved_anything() -> None:
+    assert n_solved((True,) * 5 + (False,), OutcomeParameters()) == 0
+    assert 0 < n_solved((False,) * 5 + (True,), OutcomeParameters()) < 60
+
+
+def test_answers_that_are_spelled_differently_do_not_count_on_math() -> None:
+    spelled_as_the_key = n_solved((True,) * 6, OutcomeParameters(respelled_share=0.0))
+
+    assert 0 < n_solved((True,) * 6, OutcomeParameters(respelled_share=1.0)) < spelled_as_the_key < 60
 
 
 def test_rows_are_read_with_the_team_size_that_their_steps_imply(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ each phase of the run, a model's servers do at most one second of work a second.
 bound:
 
 * queues, the order of service and the sharing of a batch: a call runs at the speed of an idle server, and costs
-  the least server time that a full batch allows (`server_seconds_per_token`); prompts cost nothing;
+  the least server time that a full batch allows (`server_seconds_per_token`); prompts and first tokens cost nothing;
 * when exactly work is done: a question may use any phase that its time window touches;
 * integrality: capacity need hold only on average;
 * foresight: budgets, arrivals and the latent odds of all questions are known from the start.
@@ -15,7 +15,7 @@ Bounded are *expectations*: a run's own on-time success scatters around its expe
 ``sqrt(p (1 - p) / n)``. Chance that no router can see (which answers come out right, how long they get) is averaged
 over; token lengths are resampled from the training answers of the same level. Only the options of
 `inframind.arena.teamwork` are enumerated: a workflow of another shape is not covered, and the module's assumptions
-flatter the enumerated ones.
+flatter the enumerated ones. Nor is a router covered that meets the same question twice and remembers who solved it.
 
 By Lagrangian duality, for any prices p >= 0 of server time,
 

@@ -74,3 +74,8 @@ class Contender:
     family: Family
     summary: str
     make: Callable[[Setting], Policy]
+
+    @property
+    def sees_load(self) -> bool:
+        """Whether its decisions, masks included, may depend on the fleet's load."""
+        return self.family not in ("constant", "blind")

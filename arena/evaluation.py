@@ -20,8 +20,8 @@ from inframind.arena.bound import on_time_success_bound
 from inframind.arena.contender import Setting, TrainingGrid
 from inframind.arena.contenders import contenders_by_name
 from inframind.arena.grading import RememberingGrader
+from inframind.arena.results.tables import Bound, Evaluation, Fact, Run
 from inframind.arena.scenario import Scenario
-from inframind.arena.tables import Bound, Evaluation, Fact, Run
 from inframind.arena.training import record_grid
 from inframind.arena.virtual_run import run_virtually
 from inframind.arena.workload import budgets_from

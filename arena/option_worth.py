@@ -27,7 +27,13 @@ SAMPLE_SEED = 20_250_101
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Speeds:
-    """What a token takes, by executor action (A)."""
+    """What tokens take at best, by executor action (A).
+
+    Attributes:
+        first_s: seconds to the first token of an empty prompt.
+        token_s: seconds of each later token on an idle server.
+        server_s: server seconds of each later token in a full batch.
+    """
 
     first_s: Array
     token_s: Array
@@ -108,26 +114,26 @@ class _Runs:
         agents_s, strand_s = np.zeros((2, len(options), SAMPLES))
         first_s, token_s = speeds.first_s[options.agent][:, None], speeds.token_s[options.agent][:, None]
         for seat in range(int(options.width.max())):
-            calls_s = draw(options.agent, options.agent_longer) * token_s
+            calls_s = (draw(options.agent, options.agent_longer) - 1) * token_s
             agents_s = np.where(
                 (options.width > seat)[:, None], np.maximum(agents_s, first_s + calls_s), agents_s
             )
             strand_s = calls_s if seat == 0 else strand_s
         for seat in range(1, int(options.depth.max())):
-            calls_s = draw(options.agent, options.agent_longer) * token_s
+            calls_s = (draw(options.agent, options.agent_longer) - 1) * token_s
             is_there = (options.depth > seat)[:, None]
             agents_s = agents_s + is_there * (first_s + calls_s)
             strand_s = strand_s + is_there * calls_s
-        final_tokens = draw(options.final, options.final_longer)
+        later_tokens = draw(options.final, options.final_longer) - 1
         final_s = (
-            speeds.first_s[options.final][:, None] + final_tokens * speeds.token_s[options.final][:, None]
+            speeds.first_s[options.final][:, None] + later_tokens * speeds.token_s[options.final][:, None]
         )
         return cls(
             agents_s=agents_s,
             whole_s=agents_s + options.has_final[:, None] * final_s,
             strand_s=strand_s,
             strand_share=options.width * (speeds.server_s / speeds.token_s)[options.agent],
-            final_server_s=final_tokens.mean(axis=1) * speeds.server_s[options.final],
+            final_server_s=later_tokens.mean(axis=1) * speeds.server_s[options.final],
         )
 
     def in_time(self, budget_s: float) -> tuple[Array, Array]:
@@ -144,7 +150,7 @@ def _speeds(setting: Setting) -> _Speeds:
     engines = engines_of(setting.actions.models, setting.profiles)
     engine_of = [engines[action.model] for action in setting.actions.executor_actions]
     return _Speeds(
-        first_s=np.array([engine.queue_s(0) for engine in engine_of]),
+        first_s=np.array([engine.queue_s(0) + engine.step_s(0, 0) for engine in engine_of]),
         token_s=np.array([engine.step_s(0, 1) for engine in engine_of]),
         server_s=np.array([server_seconds_per_token(engine) for engine in engine_of]),
     )

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inframind.arena.results import Answer, Episode
+from inframind.arena.results.episodes import Answer, Episode
 from inframind.errors import DeadlineExceeded, InfraMindError
 from inframind.fleet.clock import Clock
 from inframind.simulator.items import Item

@@ -55,7 +55,12 @@ class _GridRecorder:
     """Asks and grades."""
 
     def __init__(
-        self, actions: ActionSpace, outcomes: LanguageModel, prompts: PromptBuilder, grader: RememberingGrader, seed: int
+        self,
+        actions: ActionSpace,
+        outcomes: LanguageModel,
+        prompts: PromptBuilder,
+        grader: RememberingGrader,
+        seed: int,
     ) -> None:
         self._actions, self._outcomes, self._prompts = actions, outcomes, prompts
         self._grader, self._seed = grader, seed

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from inframind.arena.grading import RememberingGrader
-from inframind.arena.results import Answer, Call, Episode
+from inframind.arena.results.episodes import Answer, Call, Episode
+from inframind.arena.results.tables import LoadSample
 from inframind.arena.runner import run_workload
 from inframind.arena.scenario import Scenario, Workload
-from inframind.arena.tables import LoadSample
 from inframind.graphs.assembly import Parts, assemble
 from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.services import Services

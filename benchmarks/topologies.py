@@ -16,7 +16,7 @@ import numpy as np
 from _common import Bench, arguments, percentile
 
 from inframind import InfraMind, InfraMindError, settings_from
-from inframind.arena.results import Rate
+from inframind.arena.results.episodes import Rate
 from inframind.arena.scenario import endpoint_tables, fleet_specs
 from inframind.graphs.registry import TopologyRegistry
 from inframind.rewards.graders import MathGrader

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from inframind.arena.arrivals import Seconds
-from inframind.arena.results import Answer, Call, Episode
+from inframind.arena.results.episodes import Answer, Call, Episode
 from inframind.arena.runner import run_workload
 from inframind.arena.scenario import endpoint_tables, fleet_specs
 from inframind.arena.workload import LogUniform, PoissonArrivals

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from inframind.arena.results import Episode, Rate, Summary, summarise, summarise_by
+from inframind.arena.results.episodes import Episode, Rate, Summary, summarise, summarise_by
 from inframind.arena.runner import Offer
 from inframind.fleet.clock import Clock
 from inframind.plugin.fitted_table import Column, FittedTable, Row

@@ -14,19 +14,19 @@ from rich.table import Table
 from rich.text import Text
 
 from inframind import __version__
-from inframind.arena.archive import write_evaluation
 from inframind.arena.contenders import DEFAULT_CONTENDERS, contenders_by_name, describe_contenders
 from inframind.arena.evaluation import evaluate, n_runs
 from inframind.arena.extras import load_extra
-from inframind.arena.judgement import judge
-from inframind.arena.replay import ReplayOptions, replay_file
-from inframind.arena.replay_board import print_replay
-from inframind.arena.replay_columns import columns_from, prices_from
-from inframind.arena.report import write_report
-from inframind.arena.report_text import print_summary
-from inframind.arena.results import summarise
+from inframind.arena.replay.board import print_replay
+from inframind.arena.replay.columns import columns_from, prices_from
+from inframind.arena.replay.play import ReplayOptions, replay_file
+from inframind.arena.report.page import write_report
+from inframind.arena.report.text import print_summary
+from inframind.arena.results.archive import write_evaluation
+from inframind.arena.results.episodes import summarise
+from inframind.arena.results.judgement import judge
+from inframind.arena.results.tables import Fact, Run
 from inframind.arena.scenario import RATES_PER_MIN, Scenario
-from inframind.arena.tables import Fact, Run
 from inframind.arena.workload import budgets_from
 from inframind.errors import ConfigError
 from inframind.simulator.items import Item, generate_items, load_items

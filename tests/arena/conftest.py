@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from inframind.arena.results import Call, Episode
-from inframind.arena.tables import Bound, Evaluation, LoadSample, Run
+from inframind.arena.results.episodes import Call, Episode
+from inframind.arena.results.tables import Bound, Evaluation, LoadSample, Run
 
 MODELS = ("qwen-1.5b", "qwen-7b", "qwen-32b")
 STRATEGIES = ("Plain", "CoT", "Deep")

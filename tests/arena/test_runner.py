@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from inframind.arena.results import Answer, Episode
+from inframind.arena.results.episodes import Answer, Episode
 from inframind.arena.runner import Offer, run_workload
 from inframind.errors import DeadlineExceeded, FleetExhausted
 from inframind.fleet.clock import SystemClock

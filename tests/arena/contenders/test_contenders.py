@@ -253,3 +253,9 @@ def test_the_mode_of_two_draws_is_the_first_when_they_differ() -> None:
 @given(shares=st.lists(st.floats(0.01, 1), min_size=2, max_size=4), draws=st.integers(1, 6))
 def test_a_mode_is_always_something(shares: list[float], draws: int) -> None:
     assert mode_distribution(shares, draws).sum() == pytest.approx(1)
+
+
+def test_only_constants_and_the_blind_are_shown_no_load() -> None:
+    sees = {contender.name: contender.sees_load for contender in contenders_by_name(DEFAULT_CONTENDERS)}
+
+    assert {name for name, it_does in sees.items() if it_does} == {"just-enough", "knn", "knn-on-time", "oracle"}

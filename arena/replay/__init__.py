@@ -1,0 +1,1 @@
+"""Recorded answers of real models as an environment."""

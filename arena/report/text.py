@@ -1,0 +1,103 @@
+"""An evaluation in the terminal, within 80 columns."""
+
+from __future__ import annotations
+
+from math import isnan
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from inframind.arena.report.style import drawn
+from inframind.arena.report.tables import percent, points, seconds
+from inframind.arena.results.figures import Estimates, Judgement
+from inframind.arena.results.judgement import ORACLE, judge
+from inframind.arena.results.tables import Evaluation
+
+WIDTH = 80
+
+
+def print_summary(console: Console, evaluation: Evaluation, *, judgement: Judgement | None = None) -> None:
+    """One line per contender, best first; of the constants, the best alone.
+
+    Args:
+        console: where to.
+        evaluation: the runs.
+        judgement: the figures, where they are at hand.
+    """
+    judgement = judgement or judge(evaluation)
+    columns = judgement.columns
+    console.print(_table(judgement), width=min(WIDTH, console.width))
+    for line in _notes(judgement):
+        console.print(Text(line, "dim"), width=min(WIDTH, console.width))
+    hidden = len(columns.contenders) - len(drawn(judgement))
+    if hidden:
+        console.print(Text(f"constants that only the report shows: {hidden}", "dim"))
+
+
+def _table(judgement: Judgement) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("contender", no_wrap=True, overflow="ellipsis", max_width=28)
+    for name in ("on time", "±", "gain", "accuracy", "SLO", "p95"):
+        table.add_column(name, justify="right", no_wrap=True)
+    alone = set(drawn(judgement))
+    for c in judgement.order:
+        if c in alone:
+            table.add_row(*_cells(judgement, c), style=_look(judgement, c))
+    return table
+
+
+def _cells(judgement: Judgement, c: int) -> list[Text]:
+    overall = judgement.overall
+    mark = "*" if c == judgement.best_constant else "°" if judgement.columns.families[c] == ORACLE else " "
+    cells = (
+        str(judgement.ranking.rank_C[c] or ""),
+        f"{mark} {judgement.columns.contenders[c]}",
+        _percent(overall.on_time_success, c),
+        _half_interval(overall.on_time_success, c),
+        _difference(judgement, c),
+        _percent(overall.accuracy, c),
+        _percent(overall.slo_attainment, c),
+        seconds(float(overall.latency_p95_s.value_C[c])),
+    )
+    return list(map(Text, cells))
+
+
+def _percent(estimates: Estimates, c: int) -> str:
+    return percent(float(estimates.value_C[c]))
+
+
+def _half_interval(estimates: Estimates, c: int) -> str:
+    """In percentage points; an end that is cut off at 0 or 1 is the shorter one."""
+    value, low, high = (float(one[c]) for one in (estimates.value_C, estimates.low_C, estimates.high_C))
+    return "" if isnan(low) else f"{100 * max(value - low, high - value):.1f}"
+
+
+def _difference(judgement: Judgement, c: int) -> str:
+    """With a tilde where the interval contains 0."""
+    difference = judgement.overall.difference
+    if c == judgement.baseline:
+        return "0"
+    is_tie = difference.low_C[c] <= 0 <= difference.high_C[c]
+    return ("~" if is_tie else "") + points(float(difference.value_C[c]))
+
+
+def _look(judgement: Judgement, c: int) -> str:
+    if judgement.columns.families[c] == ORACLE:
+        return "dim"
+    return "bold" if c == judgement.best_constant else ""
+
+
+def _notes(judgement: Judgement) -> list[str]:
+    columns = judgement.columns
+    notes = [
+        f"{judgement.overall.offered:,} questions each, {len(columns.seeds)} seeds, "
+        f"{len(columns.rates_per_min)} arrival rates; equal ranks tie; ± 95 %",
+        f"gain: percentage points over {columns.contenders[judgement.baseline]}; ~ its interval contains 0",
+    ]
+    if judgement.best_constant is not None:
+        notes.append("* best constant")
+    if ORACLE in columns.families:
+        notes.append("° not attainable")
+    return notes

@@ -99,7 +99,7 @@ class Rows:
 
 
 def columns_from(texts: Sequence[str]) -> ColumnMap:
-    """A map as written on the command line: ``seconds=took``, ``arm=model,prompt``.
+    """A map as written on the command line: ``seconds=took``, ``arm=model,prompt``; ``solved`` is a quality of 0 or 1.
 
     Raises:
         ConfigError: not of that form, or no such meaning.
@@ -108,6 +108,7 @@ def columns_from(texts: Sequence[str]) -> ColumnMap:
     chosen: dict[str, Any] = {}
     for text in texts:
         meaning, equals, names = text.partition("=")
+        meaning = "quality" if meaning == "solved" else meaning
         if not equals or not names or meaning not in meanings:
             raise ConfigError("column", text, f"give MEANING=COLUMN; meanings: {', '.join(meanings)}")
         chosen[meaning] = tuple(names.split(",")) if meaning in ("arm", "context") else names

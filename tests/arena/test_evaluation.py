@@ -1,0 +1,99 @@
+"""Evaluations: independent of how they are run, paired over contenders, bounded from above."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inframind.arena.contender import Setting
+from inframind.arena.evaluation import BOUND, Stage, evaluate, n_runs
+from inframind.arena.results.episodes import summarise
+from inframind.arena.results.tables import Run
+from inframind.arena.scenario import Scenario
+from inframind.errors import ConfigError
+from inframind.router.policy import JustEnoughPolicy, Policy
+from inframind.simulator.items import generate_items
+from inframind.simulator.profiles import load_profiles
+
+ITEMS = generate_items(60, seed=11)
+SCENARIO = Scenario(
+    profiles=tuple(load_profiles().values()),
+    items=ITEMS[:30],
+    training_items=ITEMS[30:],
+    questions=12,
+    rates_per_min=(60.0, 300.0),
+    seeds=(0, 1),
+)
+
+
+def test_results_do_not_depend_on_the_number_of_processes() -> None:
+    names = ("just-enough", "random")
+    alone = evaluate(SCENARIO, names)
+    assert evaluate(SCENARIO, names, workers=2) == alone
+
+
+def test_every_contender_runs_at_every_seed_and_rate_and_is_told_of() -> None:
+    told: list[Run] = []
+    evaluation = evaluate(SCENARIO, ("just-enough", "random"), on_run=told.append, facts={"why": "a test"})
+    assert len(told) == len(evaluation.runs) == n_runs(SCENARIO, ("just-enough", "random")) == 8
+    assert {(run.contender, run.seed, run.rate_per_min) for run in told} == {
+        (name, seed, rate) for name in ("just-enough", "random") for seed in (0, 1) for rate in (60.0, 300.0)
+    }
+    assert evaluation.facts == {"why": "a test"}
+
+
+def test_no_contender_exceeds_the_bound() -> None:
+    evaluation = evaluate(SCENARIO, ("best-constant", "knn-on-time", "oracle"))
+    bounds = {bound.rate_per_min: bound.on_time_success for bound in evaluation.bounds}
+    assert set(bounds) == set(SCENARIO.rates_per_min)
+    assert {bound.name for bound in evaluation.bounds} == {BOUND}
+    for rate_per_min, bound in bounds.items():
+        for name in ("best-constant", "knn-on-time", "oracle"):
+            runs = [r for r in evaluation.runs if (r.contender, r.rate_per_min) == (name, rate_per_min)]
+            n = sum(len(run.episodes) for run in runs)
+            reached = np.mean([summarise(run.episodes).on_time_success.value for run in runs])
+            # The bound is on the expectation; a run of n questions scatters around its own.
+            assert reached <= bound + 2.6 * np.sqrt(0.25 / n)
+
+
+def test_the_training_answers_do_not_hang_on_the_seed_of_a_run() -> None:
+    stage = Stage.of(SCENARIO)
+    assert stage.training.solved.shape == (30, 20)
+    assert np.array_equal(stage.training.solved, Stage.of(SCENARIO).training.solved)
+    first, second = stage.setting(0), stage.setting(1)
+    assert first.budgets_s.tolist() != second.budgets_s.tolist()
+    assert 5 <= first.budgets_s.min() <= first.budgets_s.max() <= 300
+    assert set(first.items) == {item.item_id for item in SCENARIO.items}
+
+
+def my_policy(setting: Setting) -> Policy:
+    """Good enough at half."""
+    return JustEnoughPolicy(quality_floor=0.5)
+
+
+def test_a_users_own_policy_takes_part_by_its_import_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        __import__("sys").modules, "my_policies", __import__("types").SimpleNamespace(mine=my_policy)
+    )
+    evaluation = evaluate(replace(SCENARIO, seeds=(0,), rates_per_min=(60.0,)), ("my_policies:mine",))
+    (run,) = evaluation.runs
+    assert run.contender == "my_policies:mine"
+    assert all(len(episode.calls) == 1 for episode in run.episodes)
+
+
+@pytest.mark.parametrize(
+    ("contenders", "options", "field"),
+    [
+        (("nobody",), {}, "contender"),
+        (("random", "random"), {}, "contender"),
+        (("random",), {"workers": 0}, "workers"),
+    ],
+)
+def test_what_cannot_be_run_is_named(
+    contenders: tuple[str, ...], options: dict[str, int], field: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        evaluate(SCENARIO, contenders, **options)
+    assert caught.value.field == field

@@ -8,7 +8,7 @@ import numpy as np
 
 from inframind.router.latency import Array, LatencyMap
 from inframind.router.latency_columns import LoadColumns
-from inframind.router.latency_parts import PartModels, Parts, Rows
+from inframind.router.latency_parts import Design, PartModels, Parts, Rows
 
 _LEAST_VARIANCE = 1e-4
 
@@ -41,15 +41,15 @@ class Beliefs:
     Attributes:
         models: prior and shape of the parts.
         parts: coefficients of the parts.
-        ttft_drift: log factor of time to first token (M).
-        tpot_drift: log factor of time per output token (M).
-        ttft_variance: of log errors, softened by ``soft_s`` (M).
-        tpot_variance: of log errors (M).
-        length_variance: of log errors (M, S).
+        ttft_drift: factor of time to first token (M).
+        tpot_drift: factor of time per output token (M).
+        ttft_sigma: standard deviation of log errors, softened by ``soft_s`` (M).
+        decode_variance: of log errors of rate and length together (M, S).
         soft_s: seconds to the first token below which only their difference counts, not their ratio (M).
         level: log factor from calls that do not show their parts (M, S).
-        level_square: mean square of those log factors (M, S).
-        parts_share: weight of the parts' variance beside ``level_square`` (M, S).
+        level_factor: the same as a factor (M, S).
+        level_variance: what those calls add to the variance (M, S).
+        parts_share: weight of the parts' variance beside it (M, S).
         quantiles: median and 90 % quantile of standardised errors (M, 2).
         blind_variance: to add where the load is unknown (M).
         typical: usual running, waiting and KV use (M, 3).
@@ -59,12 +59,12 @@ class Beliefs:
     parts: Parts
     ttft_drift: Array
     tpot_drift: Array
-    ttft_variance: Array
-    tpot_variance: Array
-    length_variance: Array
+    ttft_sigma: Array
+    decode_variance: Array
     soft_s: Array
     level: Array
-    level_square: Array
+    level_factor: Array
+    level_variance: Array
     parts_share: Array
     quantiles: Array
     blind_variance: Array
@@ -72,25 +72,29 @@ class Beliefs:
 
     def step_parts(self, rows: Rows, loads: LoadColumns, prompt_tokens: float) -> StepParts:
         """The parts of the models ``rows``, one load each."""
-        ttft_s, tpot_s = self.models.ttft_tpot_s(self.parts, rows, loads, prompt_tokens)
+        design = self.models.design(rows, loads, prompt_tokens)
+        return self.parts_of(design)
+
+    def parts_of(self, design: Design) -> StepParts:
+        """The same, of a design."""
+        rows = design.rows
+        ttft_s, tpot_s = self.models.ttft_tpot_s(self.parts, design)
         soft_s = self.soft_s[rows]
-        drifted_s = (ttft_s + soft_s) * np.exp(self.ttft_drift[rows]) - soft_s
+        drifted_s = (ttft_s + soft_s) * self.ttft_drift[rows] - soft_s
         return StepParts(
             np.maximum(drifted_s, ttft_s / 4),
-            tpot_s * np.exp(self.tpot_drift[rows]),
-            self.models.output_tokens(self.parts, rows, prompt_tokens),
+            tpot_s * self.tpot_drift[rows],
+            self.models.output_tokens(self.parts, design),
         )
 
     def sigma(self, rows: Rows, parts: StepParts, loads: LoadColumns) -> Array:
         """Standard deviation of log latency (rows, S): that of each part by its share, and what is not known."""
         ttft_s = parts.ttft_s[:, None]
         decode_s = parts.output_tokens * parts.tpot_s[:, None]
-        ttft_sd_s = np.sqrt(self.ttft_variance[rows])[:, None] * (ttft_s + self.soft_s[rows, None])
-        decode_variance = self.tpot_variance[rows, None] + self.length_variance[rows]
-        shown = log_variance(ttft_s, decode_s, ttft_sd_s, decode_variance)
-        unshown = self.level_square[rows] - self.level[rows] ** 2
-        variance = np.maximum(self.parts_share[rows] * shown + unshown, _LEAST_VARIANCE)
-        if loads.is_blind.any():
+        ttft_sd_s = self.ttft_sigma[rows, None] * (ttft_s + self.soft_s[rows, None])
+        shown = log_variance(ttft_s, decode_s, ttft_sd_s, self.decode_variance[rows])
+        variance = np.maximum(self.parts_share[rows] * shown + self.level_variance[rows], _LEAST_VARIANCE)
+        if loads.is_blind is not None:
             variance = variance + (loads.is_blind * self.blind_variance[rows])[:, None]
         sigma: Array = np.sqrt(variance)
         return sigma
@@ -100,11 +104,9 @@ class Beliefs:
         everything = slice(None)
         parts = self.step_parts(everything, loads, prompt_tokens)
         sigma = self.sigma(everything, parts, loads)
-        middle_s = parts.total_s * np.exp(self.level)
-        return LatencyMap(
-            q50_s=middle_s * np.exp(self.quantiles[:, :1] * sigma),
-            q90_s=middle_s * np.exp(self.quantiles[:, 1:] * sigma),
-        )
+        middle_s = parts.total_s * self.level_factor
+        q50_s, q90_s = middle_s * np.exp(self.quantiles.T[:, :, None] * sigma)
+        return LatencyMap(q50_s=q50_s, q90_s=q90_s)
 
 
 def log_variance(ttft_s: Array, decode_s: Array, ttft_sd_s: Array, decode_variance: Array) -> Array:

@@ -14,30 +14,29 @@ from numpy.typing import NDArray
 from inframind.fleet.snapshot import EndpointLoad
 from inframind.router.latency import Array
 
+LENGTH_COLUMNS = ("one", "log_prompt", "log_prompt_over_7")
+"""Columns for the length of the answer."""
+
 LOAD_COLUMNS = (
-    "one",
-    "log_waiting",
-    "waiting",
+    *LENGTH_COLUMNS,
+    "prompt",
     "kv",
     "kv_over_60",
     "kv_over_80",
     "kv_over_90",
-    "running",
     "log_running",
-    "log_prompt",
-    "log_prompt_over_7",
-    "prompt",
+    "log_waiting",
+    "running",
+    "waiting",
     "has_queue",
-    "queue_x_log_kv_per_request",
     "queue_x_kv",
+    "queue_x_log_kv_per_request",
     "log_waiting_x_kv",
     "log_waiting_x_log_running",
 )
 """Columns for time to first token and time per output token."""
 
-LENGTH_COLUMNS = ("one", "log_prompt", "log_prompt_over_7")
-"""Columns for the length of the answer."""
-
+_KV_KNOTS = np.array([0.0, 0.6, 0.8, 0.9])
 _KV_FLOOR = 0.005
 _LONG_PROMPT = 7.0  # log tokens, about 1,100: chat below, documents above
 
@@ -47,16 +46,33 @@ class LoadColumns:
     """Load of several endpoints as columns; whatever the rows are (models, or recorded calls).
 
     Attributes:
-        running: requests in the batch.
-        waiting: requests in the queue, ours that wait on our side included.
-        kv: share of the KV cache in use, 0 to 1.
-        is_blind: whether the load was not known.
+        known: requests in the batch, requests in the queue (ours that wait on our side included), and share of
+            the KV cache in use, 0 to 1 (rows, 3).
+        is_blind: whether the load was not known (rows), or None when every one was.
     """
 
-    running: Array
-    waiting: Array
-    kv: Array
-    is_blind: NDArray[np.bool_]
+    known: Array
+    is_blind: NDArray[np.bool_] | None = None
+
+    @property
+    def requests(self) -> Array:
+        """Running and waiting (rows, 2)."""
+        return self.known[:, :2]
+
+    @property
+    def running(self) -> Array:
+        """Requests in the batch."""
+        return self.known[:, 0]
+
+    @property
+    def waiting(self) -> Array:
+        """Requests in the queue."""
+        return self.known[:, 1]
+
+    @property
+    def kv(self) -> Array:
+        """Share of the KV cache in use."""
+        return self.known[:, 2]
 
     @classmethod
     def of(cls, loads: Sequence[EndpointLoad | None], typical: Array, stale_after_s: float) -> LoadColumns:
@@ -65,16 +81,13 @@ class LoadColumns:
         Columns of ``typical`` are running, waiting and KV use. An endpoint that cannot be called is blind too.
         """
         rows = [_known(load, stale_after_s) for load in loads]
+        if None not in rows:
+            return cls(np.array(rows, dtype=np.float64))
         is_blind = np.array([row is None for row in rows])
-        if not is_blind.any():
-            known = np.array(rows, dtype=np.float64)
-        else:
-            filled = [
-                (*_ours(load), 0.0) if row is None else row for load, row in zip(loads, rows, strict=True)
-            ]
-            known = np.array(filled, dtype=np.float64)
-            known[is_blind] = np.maximum(known[is_blind], typical[is_blind])
-        return cls(known[:, 0], known[:, 1], known[:, 2], is_blind)
+        filled = [(*_ours(load), 0.0) if row is None else row for load, row in zip(loads, rows, strict=True)]
+        known = np.array(filled, dtype=np.float64)
+        known[is_blind] = np.maximum(known[is_blind], typical[is_blind])
+        return cls(known, is_blind)
 
 
 def _known(load: EndpointLoad | None, stale_after_s: float) -> tuple[float, float, float] | None:
@@ -88,35 +101,30 @@ def _ours(load: EndpointLoad | None) -> tuple[float, float]:
     return (float(load.in_flight), float(load.waiting_here)) if load else (0.0, 0.0)
 
 
-def load_columns(loads: LoadColumns, prompt_tokens: Array | float) -> Array:
-    """One row per load (rows, K), `LOAD_COLUMNS`."""
-    running, waiting, kv = loads.running, loads.waiting, loads.kv
-    log_prompt = np.log1p(prompt_tokens)
-    log_waiting, log_running = np.log1p(waiting), np.log1p(running)
-    has_queue = waiting > 0
-    columns = np.empty((len(running), len(LOAD_COLUMNS)))
-    columns[:, 0] = 1.0
-    columns[:, 1] = log_waiting
-    columns[:, 2] = waiting / 20
-    columns[:, 3] = kv
-    columns[:, 4] = np.maximum(kv - 0.6, 0.0)
-    columns[:, 5] = np.maximum(kv - 0.8, 0.0)
-    columns[:, 6] = np.maximum(kv - 0.9, 0.0)
-    columns[:, 7] = running / 20
-    columns[:, 8] = log_running
-    columns[:, 9] = log_prompt / 5
-    columns[:, 10] = np.maximum(log_prompt - _LONG_PROMPT, 0.0) / 3
-    columns[:, 11] = np.divide(prompt_tokens, 1e4)
-    columns[:, 12] = has_queue
-    columns[:, 13] = has_queue * np.log(kv / np.maximum(running, 1.0) + _KV_FLOOR)
-    columns[:, 14] = has_queue * kv
-    columns[:, 15] = log_waiting * kv
-    columns[:, 16] = log_waiting * log_running / 3
-    return columns
-
-
 def length_columns(prompt_tokens: Array | float) -> Array:
     """One row per prompt (rows, Z), `LENGTH_COLUMNS`; a single prompt gives (Z)."""
     log_prompt = np.log1p(prompt_tokens)
-    long = np.maximum(log_prompt - _LONG_PROMPT, 0.0) / 3
-    return np.stack([np.ones_like(log_prompt), log_prompt / 5, long], axis=-1)
+    columns = np.ones((*np.shape(prompt_tokens), len(LENGTH_COLUMNS)))
+    columns[..., 1] = log_prompt / 5
+    columns[..., 2] = np.maximum(log_prompt - _LONG_PROMPT, 0.0) / 3
+    return columns
+
+
+def load_columns(loads: LoadColumns, prompt_tokens: Array | float, lengths: Array) -> Array:
+    """One row per load (rows, K), `LOAD_COLUMNS`; ``lengths`` are the prompts' length columns."""
+    requests, kv = loads.requests, loads.kv
+    logs = np.log1p(requests)
+    has_queue = requests[:, 1] > 0
+    log_kv_per_request = np.log(kv / np.maximum(requests[:, 0], 1.0) + _KV_FLOOR)
+    columns = np.empty((len(kv), len(LOAD_COLUMNS)))
+    columns[:, :3] = lengths
+    columns[:, 3] = np.divide(prompt_tokens, 1e4)
+    columns[:, 4:8] = np.maximum(kv[:, None] - _KV_KNOTS, 0.0)
+    columns[:, 8:10] = logs
+    columns[:, 10:12] = requests / 20
+    columns[:, 12] = has_queue
+    columns[:, 13] = has_queue * kv
+    columns[:, 14] = has_queue * log_kv_per_request
+    columns[:, 15] = logs[:, 1] * kv
+    columns[:, 16] = logs[:, 1] * logs[:, 0] / 3
+    return columns

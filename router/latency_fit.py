@@ -47,16 +47,15 @@ def fit(
         rest = PartModels(models, strategies, config.parts)
         table.rows(~out).teach(rest)
         predicted[:, out] = table.rows(out).predict(rest)
-    _fit_spreads(learners, table, predicted, config)
+    _fit_spreads(learners, table, predicted)
     table.teach(learners.parts)
     for model in range(len(models)):
         for row in np.flatnonzero(table.model == model):
-            loads = table.loads
-            learners.load.observe(model, np.array([loads.running[row], loads.waiting[row], loads.kv[row]]))
+            learners.load.observe(model, table.loads.known[row])
     return LatencyState(models=tuple(models), strategies=tuple(strategies), sums=learners.sums())
 
 
-def _fit_spreads(learners: Learners, table: _Table, predicted: Array, config: LatencyConfig) -> None:
+def _fit_spreads(learners: Learners, table: _Table, predicted: Array) -> None:
     ttft_s, tpot_s, tokens = predicted
     soft_s = learners.soft_s[table.model]
     ttft_error = np.log((table.ttft_s + soft_s) / (ttft_s + soft_s))
@@ -64,10 +63,8 @@ def _fit_spreads(learners: Learners, table: _Table, predicted: Array, config: La
     learners.tpot_square.fit(table.model, np.log(table.tpot_s / tpot_s) ** 2)
     learners.length_square.fit(table.cell, np.log(table.tokens / tokens) ** 2)
     beliefs = learners.beliefs()
-    ttft_sd_s = np.sqrt(beliefs.ttft_variance[table.model]) * (ttft_s + soft_s)
-    decode_variance = (
-        beliefs.tpot_variance[table.model] + beliefs.length_variance[table.model, table.strategy]
-    )
+    ttft_sd_s = beliefs.ttft_sigma[table.model] * (ttft_s + soft_s)
+    decode_variance = beliefs.decode_variance[table.model, table.strategy]
     sigma = np.sqrt(log_variance(ttft_s, tokens * tpot_s, ttft_sd_s, decode_variance))
     log_error = np.log((table.ttft_s + table.tokens * table.tpot_s) / (ttft_s + tokens * tpot_s))
     learners.quantiles.fit(table.model, log_error / sigma)
@@ -102,12 +99,7 @@ class _Table:
             model=model,
             strategy=strategy,
             cell=model * len(strategies) + strategy,
-            loads=LoadColumns(
-                np.array([sample.running for sample in samples]),
-                np.array([sample.waiting for sample in samples]),
-                np.array([sample.kv_cache_usage for sample in samples]),
-                np.zeros(len(samples), dtype=np.bool_),
-            ),
+            loads=LoadColumns(np.array([(s.running, s.waiting, s.kv_cache_usage) for s in samples])),
             prompt_tokens=np.array([float(sample.prompt_tokens) for sample in samples]),
             ttft_s=ttft_s,
             tpot_s=np.maximum(decode_s, _SHORTEST_S) / tokens,
@@ -116,12 +108,11 @@ class _Table:
         )
 
     def rows(self, which: np.ndarray) -> _Table:
-        loads = self.loads
         return _Table(
             self.model[which],
             self.strategy[which],
             self.cell[which],
-            LoadColumns(loads.running[which], loads.waiting[which], loads.kv[which], loads.is_blind[which]),
+            LoadColumns(self.loads.known[which]),
             self.prompt_tokens[which],
             self.ttft_s[which],
             self.tpot_s[which],
@@ -130,15 +121,15 @@ class _Table:
         )
 
     def teach(self, parts: PartModels) -> None:
-        parts.fit(
-            self.model, self.strategy, self.loads, self.prompt_tokens, self.ttft_s, self.tpot_s, self.tokens
-        )
+        design = parts.design(self.model, self.loads, self.prompt_tokens)
+        parts.fit(self.cell, design, self.ttft_s, self.tpot_s, self.tokens)
 
     def predict(self, parts: PartModels) -> Array:
         """Time to first token, time per output token and length (3, rows)."""
         now = parts.now()
-        ttft_s, tpot_s = parts.ttft_tpot_s(now, self.model, self.loads, self.prompt_tokens)
-        return np.stack([ttft_s, tpot_s, parts.lengths(now, self.model, self.strategy, self.prompt_tokens)])
+        design = parts.design(self.model, self.loads, self.prompt_tokens)
+        lengths = parts.output_tokens(now, design)[np.arange(len(self.model)), self.strategy]
+        return np.stack([*parts.ttft_tpot_s(now, design), lengths])
 
 
 def _places(what: str, names: list[str], known: tuple[str, ...]) -> Places:

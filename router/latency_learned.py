@@ -49,6 +49,8 @@ class LearnedLatencyModel:
         self._strategies = {name: place for place, name in enumerate(strategies)}
         self._learners = Learners(models, strategies, self._config)
         self._lock = threading.Lock()
+        self._pending: list[Call] = []
+        self._calls = 0
         if state is not None:
             self._restore(state)
         self._beliefs = self._learners.beliefs()
@@ -75,32 +77,33 @@ class LearnedLatencyModel:
         output_tokens: int | None = None,
     ) -> None:
         """Learn one call: its parts where it shows them, else its total alone."""
-        place = self._models[model]
+        call = Call(
+            model=self._models[model],
+            strategy=self._strategies[strategy],
+            load=snapshot.least_loaded(model),
+            prompt_tokens=prompt_tokens,
+            latency_s=latency_s,
+            ttft_s=ttft_s,
+            output_tokens=output_tokens,
+        )
         with self._lock:
-            beliefs = self._beliefs
-            call = Call(
-                model=place,
-                strategy=self._strategies[strategy],
-                loads=LoadColumns.of(
-                    [snapshot.least_loaded(model)],
-                    beliefs.typical[place : place + 1],
-                    self._config.stale_after_s,
-                ),
-                prompt_tokens=prompt_tokens,
-                latency_s=max(latency_s, self._config.shortest_s),
-            )
-            if ttft_s is not None and output_tokens is not None and output_tokens > 1:
-                self._learners.learn_parts(call, beliefs, ttft_s, output_tokens)
-            else:
-                self._learners.learn_total(call, beliefs)
-            self._learners.learn_load(call)
-            self._beliefs = self._learners.beliefs()
+            self._calls += 1
+            self._pending.append(call)
+            every = self._config.learn_every
+            if len(self._pending) >= every or self._calls <= 10 * every or not call.shows_parts:
+                self._learn_pending()
 
     def state(self) -> LatencyState:
         """Everything learned so far."""
         with self._lock:
+            self._learn_pending()
             sums = self._learners.sums()
         return LatencyState(models=tuple(self._models), strategies=tuple(self._strategies), sums=sums)
+
+    def _learn_pending(self) -> None:
+        self._learners.learn(self._pending, self._beliefs)
+        self._pending = []
+        self._beliefs = self._learners.beliefs()
 
     def _loads(self, snapshot: FleetSnapshot, typical: Array) -> LoadColumns:
         loads = [snapshot.least_loaded(model) for model in self._models]

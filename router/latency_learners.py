@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from inframind.errors import ConfigError
 from inframind.fleet.endpoints import ModelFacts
+from inframind.fleet.snapshot import EndpointLoad
 from inframind.router.actions import StrategySpec
 from inframind.router.latency import Array
 from inframind.router.latency_beliefs import Beliefs, StepParts
 from inframind.router.latency_columns import LoadColumns
-from inframind.router.latency_parts import PartModels, PartsConfig
-from inframind.router.latency_ridge import ForgettingRidge, require_forgetting
+from inframind.router.latency_parts import Design, PartModels, PartsConfig
+from inframind.router.latency_ridge import ForgettingRidge, Places, require_forgetting
 from inframind.router.latency_spread import FadingMean, QuantileTracker
 
 Learner = ForgettingRidge | FadingMean | QuantileTracker
@@ -42,9 +43,9 @@ class LatencyConfig:
     """Weight of the prior in levels and spreads, in calls."""
     forgetting: float = 0.98
     """Weight that old calls keep with each new one, in levels and spreads."""
-    drift_calls: float = 2.0
+    drift_calls: float = 0.5
     """Weight of no drift, in calls."""
-    drift_forgetting: float = 0.9
+    drift_forgetting: float = 0.93
     """Weight that old calls keep with each new one in a model's drift, which follows a slowdown."""
     blind_sigma: float = 0.35
     """Added to the standard deviation (in squares) where the load is unknown; fades with blind calls."""
@@ -56,6 +57,9 @@ class LatencyConfig:
     """Weight of the normal distribution in a model's quantiles, in calls."""
     quantile_memory: float = 200.0
     """Calls of a model after which its quantiles have forgotten a call."""
+    learn_every: int = 8
+    """Calls that are learned together, which costs half as much; each by itself until there are ten times as many,
+    and where one does not show its parts, because such a call may be the first sign of trouble."""
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:
@@ -78,31 +82,36 @@ _POSITIVE = (
     "shortest_s",
     "quantile_calls",
     "quantile_memory",
+    "learn_every",
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of one model, as columns of one row.
+    """One call of one model.
 
     Attributes:
         model: place of its model.
         strategy: place of its strategy.
-        loads: the load that it met.
+        load: the load that it met, or None when the model could not be called.
         prompt_tokens: as it was predicted with.
         latency_s: the whole.
+        ttft_s: seconds to the first token, or None where it does not show its parts.
+        output_tokens: tokens of the answer, or None where it does not show its parts.
     """
 
     model: int
     strategy: int
-    loads: LoadColumns
+    load: EndpointLoad | None
     prompt_tokens: int
     latency_s: float
+    ttft_s: float | None = None
+    output_tokens: int | None = None
 
     @property
-    def row(self) -> slice:
-        """Its model, as rows."""
-        return slice(self.model, self.model + 1)
+    def shows_parts(self) -> bool:
+        """Whether it tells time to first token and rate apart; a single token shows no rate."""
+        return self.ttft_s is not None and self.output_tokens is not None and self.output_tokens > 1
 
 
 class Learners:
@@ -135,52 +144,100 @@ class Learners:
     def beliefs(self) -> Beliefs:
         """What follows from the calls so far."""
         config, prior, shape = self._config, self._config.prior_calls, self._shape
+        level = self._level.mean(prior).reshape(shape)
+        tpot_variance = self.tpot_square.mean(prior, config.tpot_sigma**2)
+        length_variance = self.length_square.mean(prior, config.length_sigma**2).reshape(shape)
         return Beliefs(
             models=self.parts,
             parts=self.parts.now(),
-            ttft_drift=self._ttft_drift.mean(config.drift_calls),
-            tpot_drift=self._tpot_drift.mean(config.drift_calls),
-            ttft_variance=self.ttft_square.mean(prior, config.ttft_sigma**2),
-            tpot_variance=self.tpot_square.mean(prior, config.tpot_sigma**2),
-            length_variance=self.length_square.mean(prior, config.length_sigma**2).reshape(shape),
+            ttft_drift=np.exp(self._ttft_drift.mean(config.drift_calls)),
+            tpot_drift=np.exp(self._tpot_drift.mean(config.drift_calls)),
+            ttft_sigma=np.sqrt(self.ttft_square.mean(prior, config.ttft_sigma**2)),
+            decode_variance=tpot_variance[:, None] + length_variance,
             soft_s=self.soft_s,
-            level=self._level.mean(prior).reshape(shape),
-            level_square=self._level_square.mean(prior).reshape(shape),
+            level=level,
+            level_factor=np.exp(level),
+            level_variance=self._level_square.mean(prior).reshape(shape) - level**2,
             parts_share=(prior / (self._level.weight + prior)).reshape(shape),
             quantiles=self.quantiles.values(),
             blind_variance=config.blind_sigma**2 * prior / (self._blind.weight + prior),
             typical=self.load.mean(1e-9),
         )
 
-    def learn_parts(self, call: Call, beliefs: Beliefs, ttft_s: float, output_tokens: int) -> None:
-        """A call that shows its parts."""
-        tokens = float(output_tokens)
-        ttft_s = max(ttft_s, self._config.shortest_s)
-        tpot_s = max(call.latency_s - ttft_s, self._config.shortest_s) / tokens
-        predicted = beliefs.step_parts(call.row, call.loads, call.prompt_tokens)
-        self._learn_quantiles(call, beliefs, predicted)
-        self._learn_spreads(call, predicted, ttft_s, tpot_s, tokens)
-        self._learn_drifts(call, beliefs, ttft_s, tpot_s)
-        self.parts.observe(call.model, call.strategy, call.loads, call.prompt_tokens, ttft_s, tpot_s, tokens)
-        cell = self._cell(call)
-        self._level.fade(cell)
-        self._level_square.fade(cell)
+    def learn(self, calls: Sequence[Call], beliefs: Beliefs) -> None:
+        """Some calls that were predicted from the same beliefs, in their order."""
+        for group in ([c for c in calls if c.shows_parts], [c for c in calls if not c.shows_parts]):
+            if group:
+                self._learn_group(group, beliefs)
 
-    def learn_total(self, call: Call, beliefs: Beliefs) -> None:
-        """A call that shows nothing but how long it took."""
-        predicted = beliefs.step_parts(call.row, call.loads, call.prompt_tokens)
-        log_ratio = float(np.log(call.latency_s / predicted.total_s[0, call.strategy]))
-        cell = self._cell(call)
-        self._level.observe(cell, log_ratio)
-        self._level_square.observe(cell, log_ratio**2)
-
-    def learn_load(self, call: Call) -> None:
-        """What load is usual at a model, for when it is not known; and how often it was not."""
-        loads = call.loads
-        if loads.is_blind[0]:
-            self._blind.observe(call.model, 1.0)
+    def _learn_group(self, calls: list[Call], beliefs: Beliefs) -> None:
+        models = np.array([call.model for call in calls])
+        strategies = np.array([call.strategy for call in calls])
+        loads = LoadColumns.of(
+            [call.load for call in calls], beliefs.typical[models], self._config.stale_after_s
+        )
+        prompt_tokens = np.array([float(call.prompt_tokens) for call in calls])
+        design = self.parts.design(models, loads, prompt_tokens)
+        predicted = beliefs.parts_of(design)
+        latency_s = np.maximum([call.latency_s for call in calls], self._config.shortest_s)
+        log_ratio = np.log(latency_s / predicted.total_s[np.arange(len(calls)), strategies])
+        cells = models * self._shape[1] + strategies
+        if calls[0].shows_parts:
+            sigma = beliefs.sigma(models, predicted, loads)[np.arange(len(calls)), strategies]
+            standardised = (log_ratio - beliefs.level[models, strategies]) / sigma
+            self._learn_parts(calls, cells, design, predicted, latency_s, standardised, beliefs)
         else:
-            self.load.observe(call.model, np.array([loads.running[0], loads.waiting[0], loads.kv[0]]))
+            self._learn_totals(cells, log_ratio)
+        self._learn_loads(models, loads)
+
+    def _learn_parts(
+        self,
+        calls: list[Call],
+        cells: Places,
+        design: Design,
+        predicted: StepParts,
+        latency_s: Array,
+        standardised: Array,
+        beliefs: Beliefs,
+    ) -> None:
+        """Calls that show their parts."""
+        models, strategies = np.divmod(cells, self._shape[1])
+        shortest_s, soft_s = self._config.shortest_s, self.soft_s[models]
+        tokens = np.array([float(call.output_tokens or 1) for call in calls])
+        ttft_s = np.maximum([call.ttft_s or 0.0 for call in calls], shortest_s)
+        tpot_s = np.maximum(latency_s - ttft_s, shortest_s) / tokens
+        ttft_error = np.log((ttft_s + soft_s) / (predicted.ttft_s + soft_s))
+        tpot_error = np.log(tpot_s / predicted.tpot_s)
+        length_error = np.log(tokens / predicted.output_tokens[np.arange(len(calls)), strategies])
+        for learner, places, values in (
+            (self.ttft_square, models, _squared(ttft_error)),
+            (self.tpot_square, models, _squared(tpot_error)),
+            (self.length_square, cells, _squared(length_error)),
+            # What the slow coefficients do not know yet: the drift that was believed, and what it left over.
+            (self._ttft_drift, models, _bounded(np.log(beliefs.ttft_drift[models]) + ttft_error)),
+            (self._tpot_drift, models, _bounded(np.log(beliefs.tpot_drift[models]) + tpot_error)),
+            (self.quantiles, models, standardised),
+        ):
+            for place, value in zip(places.tolist(), values.tolist(), strict=True):
+                learner.observe(place, value)
+        self.parts.observe(cells, design, ttft_s, tpot_s, tokens)
+        for cell in cells.tolist():
+            self._level.fade(cell)
+            self._level_square.fade(cell)
+
+    def _learn_totals(self, cells: Places, log_ratio: Array) -> None:
+        """Calls that show nothing but how long they took."""
+        for cell, value in zip(cells.tolist(), log_ratio.tolist(), strict=True):
+            self._level.observe(cell, value)
+            self._level_square.observe(cell, value**2)
+
+    def _learn_loads(self, models: Places, loads: LoadColumns) -> None:
+        """What load is usual at a model, for when it is not known; and how often it was not."""
+        for row, model in enumerate(models.tolist()):
+            if loads.is_blind is not None and loads.is_blind[row]:
+                self._blind.observe(model, 1.0)
+            else:
+                self.load.observe(model, loads.known[row])
 
     def sums(self) -> dict[str, dict[str, Array]]:
         """Everything learned, by learner."""
@@ -217,36 +274,12 @@ class Learners:
             "level_square": self._level_square,
         }
 
-    def _cell(self, call: Call) -> int:
-        return call.model * self._shape[1] + call.strategy
 
-    def _learn_quantiles(self, call: Call, beliefs: Beliefs, predicted: StepParts) -> None:
-        sigma = beliefs.sigma(call.row, predicted, call.loads)[0, call.strategy]
-        level = beliefs.level[call.model, call.strategy]
-        error = np.log(call.latency_s / predicted.total_s[0, call.strategy]) - level
-        self.quantiles.observe(call.model, float(error / sigma))
-
-    def _learn_spreads(
-        self, call: Call, predicted: StepParts, ttft_s: float, tpot_s: float, tokens: float
-    ) -> None:
-        soft_s = self.soft_s[call.model]
-        for learner, place, ratio in (
-            (self.ttft_square, call.model, (ttft_s + soft_s) / (predicted.ttft_s[0] + soft_s)),
-            (self.tpot_square, call.model, tpot_s / predicted.tpot_s[0]),
-            (self.length_square, self._cell(call), tokens / predicted.output_tokens[0, call.strategy]),
-        ):
-            learner.observe(place, min(abs(float(np.log(ratio))), _LARGEST_ERROR) ** 2)
-
-    def _learn_drifts(self, call: Call, beliefs: Beliefs, ttft_s: float, tpot_s: float) -> None:
-        """What the slow coefficients do not know yet."""
-        slow_ttft_s, slow_tpot_s = self.parts.ttft_tpot_s(
-            beliefs.parts, call.row, call.loads, call.prompt_tokens
-        )
-        soft_s = self.soft_s[call.model]
-        ttft_error = float(np.log((ttft_s + soft_s) / (slow_ttft_s[0] + soft_s)))
-        self._ttft_drift.observe(call.model, _within(ttft_error, _LARGEST_DRIFT))
-        self._tpot_drift.observe(call.model, _within(float(np.log(tpot_s / slow_tpot_s[0])), _LARGEST_DRIFT))
+def _squared(log_error: Array) -> Array:
+    squared: Array = np.minimum(np.abs(log_error), _LARGEST_ERROR) ** 2
+    return squared
 
 
-def _within(value: float, limit: float) -> float:
-    return min(max(value, -limit), limit)
+def _bounded(drift: Array) -> Array:
+    bounded: Array = np.minimum(np.maximum(drift, -_LARGEST_DRIFT), _LARGEST_DRIFT)
+    return bounded

@@ -61,6 +61,27 @@ class Parts:
     length: Array
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """What the parts of some calls are predicted from, without anything learned.
+
+    Attributes:
+        rows: models, one per row.
+        x: load columns (rows, K).
+        z: length columns, (Z) of one prompt or (rows, Z).
+        prefill_s: prior seconds to the first token without a queue (rows).
+        ttft_s: prior seconds to the first token (rows).
+        tpot_s: prior seconds per output token (rows).
+    """
+
+    rows: Rows
+    x: Array
+    z: Array
+    prefill_s: Array
+    ttft_s: Array
+    tpot_s: Array
+
+
 class PartModels:
     """Predicts the parts, and learns them from complete calls.
 
@@ -86,67 +107,69 @@ class PartModels:
         """The coefficients as they stand."""
         return Parts(self.ttft.own, self.tpot.own, self.length.own.reshape(*self.shape, -1))
 
-    def ttft_tpot_s(
-        self, parts: Parts, rows: Rows, loads: LoadColumns, prompt_tokens: Array | float
-    ) -> tuple[Array, Array]:
-        """Seconds to first token and per output token, of the models ``rows`` under ``loads``."""
-        x = load_columns(loads, prompt_tokens)
-        prefill_s, wait_s, tpot_s = self._priors(rows, loads, prompt_tokens)
-        learned_s = self.service_s[rows] * (x * parts.ttft[rows]).sum(axis=1)
-        factor = np.exp(np.clip((x * parts.tpot[rows]).sum(axis=1), -_LONGEST_LOG, _LONGEST_LOG))
-        return np.maximum(prefill_s + wait_s + learned_s, prefill_s / 2), tpot_s * factor
-
-    def output_tokens(self, parts: Parts, rows: Rows, prompt_tokens: float) -> Array:
-        """Median length of the models ``rows`` with every strategy (rows, S)."""
-        factor = np.clip(parts.length[rows] @ length_columns(prompt_tokens), -_LONGEST_LOG, _LONGEST_LOG)
-        tokens: Array = self._expected * np.exp(factor)
-        return tokens
-
-    def lengths(self, parts: Parts, models: Places, strategies: Places, prompt_tokens: Array) -> Array:
-        """Median length of each (model, strategy, prompt); one row each."""
-        products = (parts.length[models, strategies] * length_columns(prompt_tokens)).sum(axis=1)
-        tokens: Array = self._expected[strategies] * np.exp(np.clip(products, -_LONGEST_LOG, _LONGEST_LOG))
-        return tokens
-
-    def observe(
-        self, model: int, strategy: int, loads: LoadColumns, prompt_tokens: float, ttft_s: float, tpot_s: float,
-        tokens: float,
-    ) -> None:  # fmt: skip
-        """Learn one complete call."""
-        rows = slice(model, model + 1)
-        x = load_columns(loads, prompt_tokens)[0]
-        targets = self._load_targets(rows, loads, prompt_tokens, ttft_s, tpot_s)
-        self.ttft.observe(model, x, float(targets[0][0]))
-        self.tpot.observe(model, x, float(targets[1][0]))
-        log_length = float(np.log(tokens / self._expected[strategy]))
-        self.length.observe(model * self.shape[1] + strategy, length_columns(prompt_tokens), log_length)
-
-    def fit(
-        self, models: Places, strategies: Places, loads: LoadColumns, prompt_tokens: Array, ttft_s: Array,
-        tpot_s: Array, tokens: Array,
-    ) -> None:  # fmt: skip
-        """Replace everything learned by a fit to these calls, one row each."""
-        x = load_columns(loads, prompt_tokens)
-        ttft, tpot = self._load_targets(models, loads, prompt_tokens, ttft_s, tpot_s)
-        self.ttft.fit(models, x, ttft)
-        self.tpot.fit(models, x, tpot)
-        cells = models * self.shape[1] + strategies
-        self.length.fit(cells, length_columns(prompt_tokens), np.log(tokens / self._expected[strategies]))
-
-    def _load_targets(
-        self, rows: Rows, loads: LoadColumns, prompt_tokens: Array | float, ttft_s: Array | float,
-        tpot_s: Array | float,
-    ) -> tuple[Array, Array]:  # fmt: skip
-        prefill_s, wait_s, prior_tpot_s = self._priors(rows, loads, prompt_tokens)
-        log_tpot = np.clip(np.log(tpot_s / prior_tpot_s), -_LONGEST_LOG, _LONGEST_LOG)
-        return (ttft_s - prefill_s - wait_s) / self.service_s[rows], log_tpot
-
-    def _priors(
-        self, rows: Rows, loads: LoadColumns, prompt_tokens: Array | float
-    ) -> tuple[Array, Array, Array]:
+    def design(self, rows: Rows, loads: LoadColumns, prompt_tokens: Array | float) -> Design:
+        """What the parts of the models ``rows`` are predicted from, one load each."""
         size_b = self._size_b[rows]
-        return (
-            self._prior.prefill_s(size_b, prompt_tokens),
-            self._prior.wait_s(self.service_s[rows], loads.running, loads.waiting),
-            self._prior.tpot_s(size_b, loads.running),
+        prefill_s = self._prior.prefill_s(size_b, prompt_tokens)
+        z = length_columns(prompt_tokens)
+        return Design(
+            rows=rows,
+            x=load_columns(loads, prompt_tokens, z),
+            z=z,
+            prefill_s=prefill_s,
+            ttft_s=prefill_s + self._prior.wait_s(self.service_s[rows], loads.running, loads.waiting),
+            tpot_s=self._prior.tpot_s(size_b, loads.running),
         )
+
+    def ttft_tpot_s(self, parts: Parts, design: Design) -> tuple[Array, Array]:
+        """Seconds to first token and per output token."""
+        rows, x = design.rows, design.x
+        learned_s = self.service_s[rows] * (x * parts.ttft[rows]).sum(axis=1)
+        factor = np.exp(_within_reach((x * parts.tpot[rows]).sum(axis=1)))
+        return np.maximum(design.ttft_s + learned_s, design.prefill_s / 2), design.tpot_s * factor
+
+    def output_tokens(self, parts: Parts, design: Design) -> Array:
+        """Median length with every strategy (rows, S)."""
+        log_factor = (parts.length[design.rows] * design.z[..., None, :]).sum(axis=-1)
+        tokens: Array = self._expected * np.exp(_within_reach(log_factor))
+        return tokens
+
+    def observe(self, cells: Places, design: Design, ttft_s: Array, tpot_s: Array, tokens: Array) -> None:
+        """Learn some complete calls, one row each, in this order."""
+        heads, targets = self._targets(cells, design, ttft_s, tpot_s, tokens)
+        for learner, head, rows, target in zip(
+            self._learners, heads, self._inputs(design), targets, strict=True
+        ):
+            for place, row, wanted in zip(head.tolist(), rows, target.tolist(), strict=True):
+                learner.observe(place, row, wanted)
+
+    def fit(self, cells: Places, design: Design, ttft_s: Array, tpot_s: Array, tokens: Array) -> None:
+        """Replace everything learned by a fit to these calls, one row each."""
+        heads, targets = self._targets(cells, design, ttft_s, tpot_s, tokens)
+        for learner, head, rows, target in zip(
+            self._learners, heads, self._inputs(design), targets, strict=True
+        ):
+            learner.fit(head, rows, target)
+
+    @property
+    def _learners(self) -> tuple[ForgettingRidge, ForgettingRidge, ForgettingRidge]:
+        return self.ttft, self.tpot, self.length
+
+    def _inputs(self, design: Design) -> tuple[Array, Array, Array]:
+        return design.x, design.x, design.z
+
+    def _targets(
+        self, cells: Places, design: Design, ttft_s: Array, tpot_s: Array, tokens: Array
+    ) -> tuple[tuple[Places, Places, Places], tuple[Array, Array, Array]]:
+        """Heads and targets of the three regressions; a cell is a (model, strategy), models outermost."""
+        models, strategies = np.divmod(cells, self.shape[1])
+        return (models, models, cells), (
+            (ttft_s - design.ttft_s) / self.service_s[models],
+            _within_reach(np.log(tpot_s / design.tpot_s)),
+            np.log(tokens / self._expected[strategies]),
+        )
+
+
+def _within_reach(log_factor: Array) -> Array:
+    reached: Array = np.minimum(np.maximum(log_factor, -_LONGEST_LOG), _LONGEST_LOG)
+    return reached

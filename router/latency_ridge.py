@@ -22,6 +22,9 @@ from inframind.router.latency import Array
 
 Places = NDArray[np.intp]
 _ROUNDS = 12
+_LEAST_ERROR = 1e-9
+_ERROR_PACE = 0.02
+"""The typical error of a head follows its last 50 calls or so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +37,13 @@ class RidgeConfig:
     """Weight of the shared coefficients against a head's own, in calls."""
     forgetting: float = 0.995
     """Weight that a head's old calls keep with each new one."""
+    solve_every: int = 8
+    """Calls of a head after which its coefficients follow its sums, once it has twice as many as columns."""
     robust: float = 0.1
     """Errors below this share of the typical absolute error weigh alike; above it, in inverse proportion."""
 
     def __post_init__(self) -> None:
-        for name in ("shared_penalty", "own_penalty", "robust"):
+        for name in ("shared_penalty", "own_penalty", "solve_every", "robust"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"latency.{name}", getattr(self, name), "use a positive number")
         require_forgetting(self.forgetting)
@@ -71,21 +76,20 @@ class ForgettingRidge:
         self._identity = np.eye(columns)
         self._gram = np.zeros((heads, columns, columns))
         self._moment = np.zeros((heads, columns))
-        self._gram_of_all = np.zeros((columns, columns))
-        self._moment_of_all = np.zeros(columns)
         self._error = np.zeros(heads)
         self._calls = np.zeros(heads)
         self.own: Array = np.zeros((heads, columns))
 
-    def observe(self, head: int, row: Array, target: float) -> float:
-        """Learn one call; returns its error before that (target less prediction)."""
-        error = target - float(row @ self.own[head])
-        self._calls[head] += 1
-        pace = max(1 / self._calls[head], 0.02)
-        self._error[head] += pace * (abs(error) - self._error[head])
-        self._add(head, row, target, self._weight(abs(error), self._error[head]))
-        self._solve_one(head)
-        return error
+    def observe(self, head: int, row: Array, target: float) -> None:
+        """Learn one call."""
+        error = abs(target - float(row @ self.own[head]))
+        calls = float(self._calls[head]) + 1
+        typical = float(self._error[head])
+        typical += max(1 / calls, _ERROR_PACE) * (error - typical)
+        self._calls[head], self._error[head] = calls, typical
+        self._add(head, row, target, self._weight(error, typical))
+        if calls <= 2 * len(row) or calls % self._config.solve_every == 0:
+            self._solve_one(head)
 
     def fit(self, heads: Places, rows: Array, targets: Array) -> None:
         """Replace everything by a fit to these calls: iteratively reweighted least squares.
@@ -98,34 +102,35 @@ class ForgettingRidge:
             self._replace(heads, rows, targets, weights)
             errors = np.abs(targets - (rows * self.own[heads]).sum(axis=1))
             self._error = _means(errors, heads, len(self._calls))
-            weights = self._weight(errors, self._error[heads])
+            typical = np.maximum(self._error[heads], _LEAST_ERROR)
+            weights = typical / np.maximum(errors, self._config.robust * typical)
         self._calls = np.bincount(heads, minlength=len(self._calls)).astype(np.float64)
 
     def sums(self) -> dict[str, Array]:
         """Everything learned, by name."""
         names = ("gram", "moment", "error", "calls")
-        return {name: getattr(self, f"_{name}").copy() for name in names}
+        return {"own": self.own, **{name: getattr(self, f"_{name}").copy() for name in names}}
 
     def restore(self, sums: Mapping[str, Array], places: Places, places_there: Places) -> None:
         """Take the heads ``places_there`` of another ridge's sums as the heads ``places`` of this one."""
-        for name, values in sums.items():
-            getattr(self, f"_{name}")[places] = values[places_there]
-        self._solve_all()
+        for name in ("gram", "moment", "error", "calls"):
+            getattr(self, f"_{name}")[places] = sums[name][places_there]
+        own = np.tile(self._shared(), (len(self._calls), 1))
+        own[places] = sums["own"][places_there]
+        self.own = own
 
-    def _weight(self, error: Array | float, typical: Array | float) -> Array:
+    def _weight(self, error: float, typical: float) -> float:
         """Mean about 1, so that calls and penalties compare; the floor keeps a perfect fit finite."""
-        scale = np.maximum(typical, 1e-9)
-        weight: Array = scale / np.maximum(error, self._config.robust * scale)
-        return weight
+        typical = max(typical, _LEAST_ERROR)
+        return typical / max(error, self._config.robust * typical)
 
-    def _add(self, head: int, row: Array, target: float, weight: Array) -> None:
-        fade = 1 - self._config.forgetting
-        gram = np.outer(weight * row, row) - fade * self._gram[head]
-        moment = (weight * target) * row - fade * self._moment[head]
-        self._gram[head] += gram
-        self._moment[head] += moment
-        self._gram_of_all += gram
-        self._moment_of_all += moment
+    def _add(self, head: int, row: Array, target: float, weight: float) -> None:
+        weighted = weight * row
+        gram, moment = self._gram[head], self._moment[head]
+        gram *= self._config.forgetting
+        gram += np.multiply.outer(weighted, row)
+        moment *= self._config.forgetting
+        moment += target * weighted
 
     def _replace(self, heads: Places, rows: Array, targets: Array, weights: Array) -> None:
         for head in range(len(self._calls)):
@@ -140,7 +145,6 @@ class ForgettingRidge:
         self._solve_all()
 
     def _solve_all(self) -> None:
-        self._gram_of_all, self._moment_of_all = self._gram.sum(axis=0), self._moment.sum(axis=0)
         shared = self._shared()
         ridge, pull = self._config.own_penalty * self._identity, self._config.own_penalty * shared
         self.own = _solve(self._gram + ridge, self._moment + pull)
@@ -155,7 +159,8 @@ class ForgettingRidge:
         self.own = own
 
     def _shared(self) -> Array:
-        return _solve(self._gram_of_all + self._config.shared_penalty * self._identity, self._moment_of_all)
+        gram, moment = self._gram.sum(axis=0), self._moment.sum(axis=0)
+        return _solve(gram + self._config.shared_penalty * self._identity, moment)
 
 
 def _solve(matrices: Array, vectors: Array) -> Array:

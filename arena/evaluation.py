@@ -88,8 +88,9 @@ def _run_all(
     """The runs of each workload, as they are done."""
     workloads = _workloads(stage.scenario)
     if workers == 1:
+        grader = RememberingGrader()
         for workload in workloads:
-            yield workload, stage.run_workload(contenders, *workload, on_run=on_run)
+            yield workload, stage.run_workload(contenders, *workload, on_run=on_run, grader=grader)
         return
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(workloads)), mp_context=spawn) as pool:
@@ -162,10 +163,16 @@ class Stage:
         return min(1.0, bound)
 
     def run_workload(
-        self, contenders: Sequence[str], seed: int, rate_per_min: float, *, on_run: OnRun = lambda run: None
+        self,
+        contenders: Sequence[str],
+        seed: int,
+        rate_per_min: float,
+        *,
+        on_run: OnRun = lambda run: None,
+        grader: RememberingGrader | None = None,
     ) -> tuple[Run, ...]:
         """Every contender on one workload, each with a policy of its own."""
-        grader = RememberingGrader()
+        grader = grader or RememberingGrader()
         runs = []
         with fewer_collections():
             for contender in contenders_by_name(contenders):

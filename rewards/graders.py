@@ -88,8 +88,9 @@ class MathGrader:
     def _symbolic(self, expected: str, extracted: str) -> tuple[bool | None, str]:
         if answers_agree(expected, extracted):
             return True, ""
-        left, right = rational_value(expected), rational_value(extracted)
-        if left is not None and right is not None and left.denominator == right.denominator == 1:
+        # Decimals may be roundings of each other: only exact numbers are settled here.
+        is_exact = "." not in expected and "." not in extracted
+        if is_exact and rational_value(expected) is not None and rational_value(extracted) is not None:
             return False, ""
         return self.checker.equal(normalise_math(expected), normalise_math(extracted))
 

@@ -56,6 +56,7 @@ class PlannedCall:
         after: the calls that must be over before it starts.
         sees: the calls whose answers are in its prompt; twice where an agent has copied an answer.
         is_timed: whether the reported latency counts it.
+        passes_examples: whether its answer is a program that passes the question's examples.
     """
 
     model: str
@@ -68,6 +69,7 @@ class PlannedCall:
     after: tuple[int, ...]
     sees: tuple[int, ...]
     is_timed: bool
+    passes_examples: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,14 +271,26 @@ class _Team:
         return ()
 
     def _answer(self, place: int, agent: Agent, round_: int, visible: tuple[int, ...]) -> int:
-        index = self._add(place, agent, round_, "agent", visible)
+        passes = self._has_examples and agent.role.writes_code and agent.passes
         if agent.role.answers_twice or self._topology == "Reflection":
-            index = self._add(place, agent, round_, "review", (index,))
-        if self._has_examples and agent.role.writes_code and agent.passes:
+            draft = self._add(place, agent, round_, "agent", visible)
+            index = self._add(place, agent, round_, "review", (draft,), passes=passes)
+        else:
+            index = self._add(place, agent, round_, "agent", visible, passes=passes)
+        if passes:
             self._passing.add(index)
         return index
 
-    def _add(self, place: int, agent: Agent, round_: int, kind: PromptKind, sees: tuple[int, ...]) -> int:
+    def _add(
+        self,
+        place: int,
+        agent: Agent,
+        round_: int,
+        kind: PromptKind,
+        sees: tuple[int, ...],
+        *,
+        passes: bool = False,
+    ) -> int:
         index = len(self.calls)
         self.calls.append(
             _call(
@@ -287,6 +301,7 @@ class _Team:
                 role=agent.role.name,
                 after=(index - 1,) if index else (),
                 sees=sees,
+                passes_examples=passes,
             )
         )
         return index
@@ -323,6 +338,7 @@ def _call(
     after: tuple[int, ...] = (),
     sees: tuple[int, ...] = (),
     is_timed: bool = True,
+    passes_examples: bool = False,
 ) -> PlannedCall:
     return PlannedCall(
         model=model,
@@ -335,4 +351,5 @@ def _call(
         after=after,
         sees=sees,
         is_timed=is_timed,
+        passes_examples=passes_examples,
     )

@@ -29,7 +29,8 @@ def is_solved(
 ) -> bool:
     """Whether the last call of an episode answers rightly.
 
-    A call without an answer is shown to nobody, and solves nothing. MATH was graded letter by letter, so a right
+    A call without an answer is shown to nobody, and solves nothing. A program that passes the question's examples is
+    right. MATH was graded letter by letter, so a right
     answer in another spelling than the key's does not count there. Roles are not told to the model: which ones the
     published teams had is not known.
 
@@ -45,7 +46,9 @@ def is_solved(
         shown = [answer for other in call.sees if (answer := answers[other]) is not None]
         if not is_answered:
             answers.append(None)
-        elif rng.random() < model.probability(item, call.model, _context(call, episode.plan, item), shown):
+        elif call.passes_examples or rng.random() < model.probability(
+            item, call.model, _context(call, episode.plan, item), shown
+        ):
             answers.append(item.answer)
         else:
             answers.append(_wrong_answer(item, shown, parameters, rng))

@@ -98,6 +98,13 @@ def test_agents_copy_a_visible_program_that_passes_and_make_no_call() -> None:
     assert len(mas_workflow("IO", agents, has_examples=True).calls) == 5
 
 
+def test_of_two_answers_the_second_is_the_one_that_passes() -> None:
+    coder = RoleFacts(name="coder", answers_twice=True, writes_code=True)
+    calls = mas_workflow("IO", team(1, coder, passes=True), has_examples=True).calls
+
+    assert [call.passes_examples for call in calls] == [False, True, False]
+
+
 @pytest.mark.parametrize(
     ("agents", "has_examples"),
     [

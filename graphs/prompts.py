@@ -99,7 +99,7 @@ class PromptBuilder:
         ]
 
     def _part(self, domain: str, role: str, task: str, strategy: StrategySpec, own: str) -> str:
-        which = f"Your own earlier answer is the one marked [{own}]." if own else ""
+        which = f"What is marked [{own}] is your own earlier draft." if own else ""
         lines = [self._roles[role].prompt, which, _TASKS[task], strategy.instruction, FORMAT_RULES[domain]]
         return f"{TASK_HEADING}\n" + "\n".join(line for line in lines if line)
 

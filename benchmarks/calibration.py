@@ -88,9 +88,21 @@ def report(bench: Bench, predictions: Sequence[Prediction]) -> None:
         if part:
             near = float(np.mean([prediction.is_near for prediction in part]))
             bench.add_bar(name, near, SHARE_OF_ROWS, "share", direction="at least")
-    close = [abs(prediction.points_off) <= ACCURACY_POINTS for prediction in predictions]
+    report_accuracy(bench, predictions)
+
+
+def report_accuracy(bench: Bench, predictions: Sequence[Prediction]) -> None:
+    """By row, and by system and benchmark: load moves no accuracy, so that rates can be averaged over."""
+    points_off: dict[str, list[float]] = defaultdict(list)
+    for prediction in predictions:
+        points_off[prediction.row.name.rpartition("_")[0]].append(prediction.points_off)
+    rows = [abs(points) <= ACCURACY_POINTS for group in points_off.values() for points in group]
+    bench.add_figure("rows_within_4_points_of_accuracy", float(np.mean(rows)), "share")
+    for name, group in points_off.items():
+        bench.add_figure(f"{name}_accuracy_off", float(np.mean(group)), "points", "mean over rates")
+    close = [abs(np.mean(group)) <= ACCURACY_POINTS for group in points_off.values()]
     bench.add_bar(
-        "rows_within_4_points_of_accuracy",
+        "systems_within_4_points_of_accuracy",
         float(np.mean(close)),
         SHARE_OF_ROWS,
         "share",

@@ -6,8 +6,8 @@ An engine runs steps back to back while it has work. One step takes::
 
 and gives one token to every decoding sequence and to every one whose prompt is complete. What goes into a
 step is settled when it begins, as in vLLM's scheduler: decodes first, then prefills in chunks under the token
-budget, then waiting requests while there are slots, budget and KV blocks. Out of blocks, the sequence that
-comes last in the queue's order is preempted and later recomputed.
+budget, then waiting requests while there are slots, budget, and KV blocks for the whole prompt of the next. Out of
+blocks, the sequence that comes last in the queue's order is preempted and later recomputed.
 
 While the batch does not change, steps are equal, so the engine jumps over as many as it can: its cost grows
 with calls, not tokens. Time inside is an integer number of nanoseconds: ``k`` steps at once and ``k`` single
@@ -209,9 +209,11 @@ class Engine:
 
     def _count(self, run: Run, steps: int) -> None:
         decoding = len(run.decoding)
-        prefill_tokens = sum(sequence.chunk for sequence in run.prefilling)
+        ending = [s for s in run.prefilling if s.computed + s.chunk == s.target]
+        computed = sum(s.request.prompt_tokens - s.cached_tokens for s in ending if s.first_token_ns < 0)
         self.stats.generation_tokens += decoding * steps
-        self.stats.iteration_tokens.observe(decoding + prefill_tokens, steps)
+        if decoding or ending:
+            self.stats.iteration_tokens.observe(decoding + len(ending) + computed, steps)
         if decoding:
             self.stats.inter_token_s.observe(run.duration_ns / NS, decoding * steps)
 
@@ -309,12 +311,12 @@ class Engine:
             hits = self._cached_prefix(sequence)
             start = len(hits) * self.profile.block_size
             chunk = min(sequence.target - start, budget)
-            need = self._blocks(start + chunk) - len(hits)
-            if not self._pool.fits(hits, need):
+            # All of its tokens must fit, not the first chunk alone: vLLM's scheduler_reserve_full_isl.
+            if not self._pool.fits(hits, self._blocks(sequence.target) - len(hits)):
                 break
             heappop(self._waiting)
             self._pool.adopt(sequence.holding, hits)
-            self._pool.take(sequence.holding, need)
+            self._pool.take(sequence.holding, self._blocks(start + chunk) - len(hits))
             self._enter(sequence, start, chunk)
             admitted.append(sequence)
             budget -= chunk

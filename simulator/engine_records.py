@@ -135,7 +135,8 @@ class EngineStats:
         prefix_hits: how many of those were there.
         preemptions: sequences preempted.
         rejections: requests refused because the queue was full.
-        iteration_tokens: tokens per step.
+        iteration_tokens: tokens per step that gave any: those given, and the whole computed prompt of each request
+            that got its first one. As in vLLM, a step of nothing but unfinished prefill is not counted.
         first_token_s: seconds from arrival to first token.
         inter_token_s: seconds between two tokens of one sequence.
     """

@@ -147,6 +147,16 @@ def test_the_newest_is_preempted_when_blocks_run_out_and_recomputes_what_it_had(
     assert engine.kv_usage == 0.0
 
 
+def test_a_request_waits_until_its_whole_prompt_fits_not_its_first_chunk_alone() -> None:
+    engine = Engine(replace(PROFILE, kv_blocks=8, max_model_len=128))
+    engine.submit(ask("here", prompt=60, output=20), now_s=0.0)
+    engine.submit(ask("long", prompt=100, output=5), now_s=0.0)
+    events = drain(engine)
+    entered = {event.request_id: event.at_s for event in events if isinstance(event, Scheduled)}
+    assert entered == {"here": 0.0, "long": finish_times(events)["here"]}
+    assert engine.stats.preemptions == 0
+
+
 def test_the_least_urgent_is_preempted_under_the_priority_policy() -> None:
     profile = replace(PROFILE, kv_blocks=4, block_size=4, max_model_len=16, scheduling_policy="priority")
     engine = Engine(profile)
@@ -236,7 +246,24 @@ def test_inter_token_times_count_every_token_but_the_first() -> None:
     drain(engine)
     assert engine.stats.inter_token_s.count == 10
     assert engine.stats.inter_token_s.total == pytest.approx(10 * 0.12)
-    assert engine.stats.iteration_tokens.total == 20 + 10
+
+
+def test_a_step_counts_the_tokens_it_gives_and_a_prompt_once_it_is_all_computed() -> None:
+    engine = Engine(PROFILE)
+    engine.submit(ask("long", prompt=250, output=3), now_s=0.0)
+    drain(engine)
+    # Two chunks of 100 give no token; the third gives the first one.
+    assert (engine.stats.iteration_tokens.count, engine.stats.iteration_tokens.total) == (3, 250 + 3)
+
+
+def test_tokens_computed_again_after_a_preemption_are_not_counted_again() -> None:
+    engine = Engine(replace(PROFILE, kv_blocks=4, block_size=4, max_model_len=16))
+    for request_id in ("old", "new"):
+        engine.submit(ask(request_id, prompt=7, output=5), now_s=0.0)
+    drain(engine)
+    assert engine.stats.preemptions == 1
+    # Two steps of both, three of the old one, three of the new one.
+    assert (engine.stats.iteration_tokens.count, engine.stats.iteration_tokens.total) == (8, 14 + 10)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a router knows that never looks: a latency model for contenders that are blind to load."""
+"""A latency model for contenders that never look at load, and for oracles, who reckon latencies themselves."""
 
 from __future__ import annotations
 

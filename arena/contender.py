@@ -76,6 +76,10 @@ class Contender:
     make: Callable[[Setting], Policy]
 
     @property
-    def sees_load(self) -> bool:
-        """Whether its decisions, masks included, may depend on the fleet's load."""
-        return self.family not in ("constant", "blind")
+    def takes_forecasts(self) -> bool:
+        """Whether the decider should predict latencies for it, and mask what is predicted to be too slow.
+
+        Not for constants and the blind, who never look, and not for oracles, who know better: give those
+        `inframind.arena.blind.NoForecast`.
+        """
+        return self.family in ("heuristic", "learned")

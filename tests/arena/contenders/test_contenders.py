@@ -255,7 +255,9 @@ def test_a_mode_is_always_something(shares: list[float], draws: int) -> None:
     assert mode_distribution(shares, draws).sum() == pytest.approx(1)
 
 
-def test_only_constants_and_the_blind_are_shown_no_load() -> None:
-    sees = {contender.name: contender.sees_load for contender in contenders_by_name(DEFAULT_CONTENDERS)}
+def test_forecasts_are_for_those_who_would_have_them() -> None:
+    takes = {
+        contender.name: contender.takes_forecasts for contender in contenders_by_name(DEFAULT_CONTENDERS)
+    }
 
-    assert {name for name, it_does in sees.items() if it_does} == {"just-enough", "knn", "knn-on-time", "oracle"}
+    assert {name for name, it_does in takes.items() if it_does} == {"just-enough", "knn", "knn-on-time"}

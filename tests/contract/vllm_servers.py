@@ -32,9 +32,12 @@ from inframind.simulator.server import ServerSpec
 
 MODEL = "tiny"
 MAX_NUM_SEQS = 2
+MAX_NUM_BATCHED_TOKENS = 2048
 MAX_MODEL_LEN = 16384
 MAX_UNFINISHED = 10
 BLOCK_SIZE = 32
+KV_BLOCKS = MAX_MODEL_LEN // BLOCK_SIZE
+"""KV memory holds one request of the greatest length. A real server has one block more, which no request gets."""
 API_KEY = "a-key-for-tests"
 PATIENCE_S = 60.0
 """How long to wait for what must come; a machine that is busy elsewhere makes real servers slow."""
@@ -44,9 +47,10 @@ _PROFILE = EngineProfile(
     step_base_s=0.002,
     per_prefill_token_s=0.000002,
     per_decode_token_s=0.00001,
-    kv_blocks=2 * MAX_MODEL_LEN // BLOCK_SIZE,
+    kv_blocks=KV_BLOCKS,
     block_size=BLOCK_SIZE,
     max_num_seqs=MAX_NUM_SEQS,
+    max_num_batched_tokens=MAX_NUM_BATCHED_TOKENS,
     max_model_len=MAX_MODEL_LEN,
 )
 

@@ -14,8 +14,9 @@ bound:
 Bounded are *expectations*: a run's own on-time success scatters around its expectation, by about
 ``sqrt(p (1 - p) / n)``. Chance that no router can see (which answers come out right, how long they get) is averaged
 over; token lengths are resampled from the training answers of the same level. Only the options of
-`inframind.arena.teamwork` are enumerated: a workflow of another shape is not covered, and the module's assumptions
-flatter the enumerated ones. Nor is a router covered that meets the same question twice and remembers who solved it.
+`inframind.arena.contenders.teamwork` are enumerated: a workflow of another shape is not covered, and that module's
+assumptions flatter the enumerated ones. Nor is a router covered that meets the same question twice and remembers who
+solved it.
 
 By Lagrangian duality, for any prices p >= 0 of server time,
 
@@ -36,7 +37,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.arena.contender import Setting
+from inframind.arena.contenders.contender import Setting
 from inframind.arena.option_worth import OptionWorths
 from inframind.errors import ConfigError
 from inframind.simulator.items import Item

@@ -17,12 +17,13 @@ from itertools import product
 import numpy as np
 
 from inframind.arena.bound import on_time_success_bound
-from inframind.arena.contender import Setting, TrainingGrid
-from inframind.arena.contenders import contenders_by_name
+from inframind.arena.contenders.blind import NoForecast
+from inframind.arena.contenders.contender import Setting, TrainingGrid
+from inframind.arena.contenders.registry import contenders_by_name
+from inframind.arena.contenders.training import record_grid
 from inframind.arena.grading import RememberingGrader
 from inframind.arena.results.tables import Bound, Evaluation, Fact, Run
 from inframind.arena.scenario import Scenario
-from inframind.arena.training import record_grid
 from inframind.arena.virtual_run import run_virtually
 from inframind.arena.workload import budgets_from
 from inframind.errors import ConfigError
@@ -140,7 +141,13 @@ class Stage:
             rng=own_rng,
             outcomes=self.scenario.outcomes,
             items={item.item_id: item for item in self.scenario.items},
+            profiles=self.scenario.profiles_by_name,
         )
+
+    def _no_forecast(self) -> NoForecast:
+        """For those who never look: nothing is masked as too slow."""
+        actions = _actions(self.scenario)
+        return NoForecast(len(actions.models), len(actions.strategies))
 
     def bounds(self) -> tuple[Bound, ...]:
         """Per rate, what no router and no scheduler could exceed: the mean over the seeds."""
@@ -178,7 +185,12 @@ class Stage:
             for contender in contenders_by_name(contenders):
                 policy = contender.make(self.setting(seed))
                 ran = run_virtually(
-                    self.scenario, policy, seed=seed, rate_per_min=rate_per_min, grader=grader
+                    self.scenario,
+                    policy,
+                    seed=seed,
+                    rate_per_min=rate_per_min,
+                    grader=grader,
+                    latency=None if contender.takes_forecasts else self._no_forecast(),
                 )
                 runs.append(
                     Run(

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.arena.contender import Setting, TrainingGrid
-from inframind.arena.service import engines_of, server_seconds_per_token
-from inframind.arena.teamwork import OptionTable, Teamwork
+from inframind.arena.contenders.contender import Setting, TrainingGrid
+from inframind.arena.contenders.service import engines_of, server_seconds_per_token
+from inframind.arena.contenders.teamwork import OptionTable, Teamwork
 from inframind.simulator.items import Item
 
 Array = NDArray[np.float64]

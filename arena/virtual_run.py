@@ -23,6 +23,7 @@ from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.services import Services
 from inframind.graphs.state import RouteContext
 from inframind.graphs.workflow import RoutedWorkflow
+from inframind.router.latency import LatencyModel
 from inframind.router.policy import Policy
 from inframind.simulator.items import Item
 from inframind.simulator.virtual import VirtualClock, run_in_virtual_time
@@ -53,7 +54,13 @@ class VirtualRun:
 
 
 def run_virtually(
-    scenario: Scenario, policy: Policy, *, seed: int, rate_per_min: float, grader: RememberingGrader
+    scenario: Scenario,
+    policy: Policy,
+    *,
+    seed: int,
+    rate_per_min: float,
+    grader: RememberingGrader,
+    latency: LatencyModel | None = None,
 ) -> VirtualRun:
     """Let a policy answer one workload.
 
@@ -63,16 +70,25 @@ def run_virtually(
         seed: of the workload, the servers and the draws of decisions.
         rate_per_min: of arrivals.
         grader: says what was right; grading takes no virtual time.
+        latency: predicts steps; a fresh model that learns from this run alone unless given.
     """
     workload = scenario.workload(seed, rate_per_min)
-    return run_in_virtual_time(lambda clock: _Session(scenario, policy, seed, grader, clock).run(workload))
+    return run_in_virtual_time(
+        lambda clock: _Session(scenario, policy, seed, grader, latency, clock).run(workload)
+    )
 
 
 class _Session:
     """The fleet and the router of one run."""
 
     def __init__(
-        self, scenario: Scenario, policy: Policy, seed: int, grader: RememberingGrader, clock: VirtualClock
+        self,
+        scenario: Scenario,
+        policy: Policy,
+        seed: int,
+        grader: RememberingGrader,
+        latency: LatencyModel | None,
+        clock: VirtualClock,
     ) -> None:
         self._grader, self._clock = grader, clock
         self._fleet = VirtualFleet(scenario.specs(), scenario.outcomes, clock=clock, seed=seed)
@@ -85,6 +101,7 @@ class _Session:
             clock=clock,
             rng=np.random.default_rng(seed),
             wire=self._fleet,
+            latency=latency,
         )
         self._workflow = RoutedWorkflow(self._services, registry)
         self._timeline: list[LoadSample] = []

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from inframind import __version__
-from inframind.arena.contenders import DEFAULT_CONTENDERS, contenders_by_name, describe_contenders
+from inframind.arena.contenders.registry import DEFAULT_CONTENDERS, contenders_by_name, describe_contenders
 from inframind.arena.evaluation import evaluate, n_runs
 from inframind.arena.extras import load_extra
 from inframind.arena.replay.board import print_replay

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inframind.arena.contender import Setting
+from inframind.arena.contenders.contender import Setting
 from inframind.arena.evaluation import BOUND, Stage, evaluate, n_runs
 from inframind.arena.results.episodes import summarise
 from inframind.arena.results.tables import Run

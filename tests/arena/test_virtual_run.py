@@ -10,11 +10,13 @@ from dataclasses import replace
 
 import pytest
 
+from inframind.arena.contenders.blind import NoForecast
 from inframind.arena.grading import RememberingGrader
 from inframind.arena.scenario import Scenario
 from inframind.arena.virtual_run import VirtualRun, run_virtually
 from inframind.errors import ConfigError
 from inframind.graphs.registry import TopologyRegistry
+from inframind.router.latency import LatencyModel
 from inframind.router.policy import JustEnoughPolicy, UniformPolicy
 from inframind.router.topology import expected_graph
 from inframind.simulator.items import generate_items
@@ -29,9 +31,14 @@ RATE_PER_MIN = 600.0
 """Fast enough that all forty workflows are in flight together."""
 
 
-def run(*, seed: int = 0, scenario: Scenario = SCENARIO) -> VirtualRun:
+def run(*, seed: int = 0, scenario: Scenario = SCENARIO, latency: LatencyModel | None = None) -> VirtualRun:
     return run_virtually(
-        scenario, UniformPolicy(), seed=seed, rate_per_min=RATE_PER_MIN, grader=RememberingGrader()
+        scenario,
+        UniformPolicy(),
+        seed=seed,
+        rate_per_min=RATE_PER_MIN,
+        grader=RememberingGrader(),
+        latency=latency,
     )
 
 
@@ -78,9 +85,9 @@ def test_traces_have_the_calls_of_their_topology() -> None:
 
 
 def test_an_episode_counts_the_calls_of_a_run_that_was_cut() -> None:
-    cut = [
-        episode for episode in run(scenario=replace(SCENARIO, budgets="fixed:3")).episodes if episode.error
-    ]
+    hurried = replace(SCENARIO, budgets="fixed:3")
+    episodes = run(scenario=hurried, latency=NoForecast(models=5, strategies=4)).episodes
+    cut = [episode for episode in episodes if episode.error]
     assert cut
     assert all(episode.status == "late" and not episode.solved for episode in cut)
     assert any(episode.calls for episode in cut)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inframind.arena.contender import Setting, TrainingGrid
+from inframind.arena.contenders.contender import Setting, TrainingGrid
 from inframind.fleet.endpoints import EndpointSpec, group_by_model
 from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 from inframind.graphs.registry import TopologyRegistry

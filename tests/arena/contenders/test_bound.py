@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inframind.arena.bound import Demand, dual_bound, on_time_success_bound, phases
-from inframind.arena.contender_oracle import LoadPrice, OraclePolicy
-from inframind.arena.service import engines_of, idle_latency_s, server_seconds_per_token
+from inframind.arena.contenders.oracle import LoadPrice, OraclePolicy
+from inframind.arena.contenders.service import engines_of, idle_latency_s, server_seconds_per_token
 from inframind.errors import ConfigError
 from inframind.simulator.profiles import load_profiles
 

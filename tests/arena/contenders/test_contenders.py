@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inframind.arena.contender import Contender
-from inframind.arena.contender_constant import expected_on_time, fixed_arms, hull_mixture, upper_hull
-from inframind.arena.contender_published import mode_distribution
-from inframind.arena.contenders import (
+from inframind.arena.contenders.constant import expected_on_time, fixed_arms, hull_mixture, upper_hull
+from inframind.arena.contenders.contender import Contender
+from inframind.arena.contenders.published import mode_distribution
+from inframind.arena.contenders.registry import (
     DEFAULT_CONTENDERS,
     contender_by_name,
     contenders_by_name,

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inframind.arena.contender_oracle import LoadPrice, OraclePolicy
-from inframind.arena.foresight import in_time
-from inframind.arena.service import engines_of, idle_latency_s
+from inframind.arena.contenders.foresight import in_time
+from inframind.arena.contenders.oracle import LoadPrice, OraclePolicy
+from inframind.arena.contenders.service import engines_of, idle_latency_s
 from inframind.errors import ConfigError
 from inframind.router.views import Query, Slot
 from inframind.simulator.profiles import load_profiles

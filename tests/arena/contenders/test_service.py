@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from inframind.arena.blind import NoForecast
-from inframind.arena.service import idle_latency_s, server_seconds_per_token
+from inframind.arena.contenders.blind import NoForecast
+from inframind.arena.contenders.service import idle_latency_s, server_seconds_per_token
 from inframind.simulator.engine_profile import EngineProfile
 
 PROFILE = EngineProfile(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inframind.arena.item_truth import ItemTruth, best_role
-from inframind.arena.teamwork import Teamwork
+from inframind.arena.contenders.item_truth import ItemTruth, best_role
+from inframind.arena.contenders.teamwork import Teamwork
 from inframind.fleet.context import StepContext
 from inframind.graphs.roles import JUDGE_ROLE
 from inframind.rewards.normalise import canonical_answer

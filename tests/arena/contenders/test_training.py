@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from langchain_core.messages import HumanMessage
 
+from inframind.arena.contenders.training import record_grid
 from inframind.arena.grading import RememberingGrader
 from inframind.arena.scenario import endpoint_tables, fleet_specs
-from inframind.arena.training import record_grid
 from inframind.fleet.endpoints import EndpointSpec, group_by_model
 from inframind.graphs.assembly import Parts, assemble
 from inframind.graphs.portal import Portal

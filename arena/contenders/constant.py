@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.arena.contender import Contender, Setting
-from inframind.arena.service import idle_grid_s
+from inframind.arena.contenders.contender import Contender, Setting
+from inframind.arena.contenders.service import idle_grid_s
 from inframind.router.actions import ActionSpace, ExecutorAction, PlannerAction
 from inframind.router.policy import Policy
 from inframind.router.policy_fixed import Arm, FixedPolicy, parse_arm

@@ -14,10 +14,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.arena.contender import Contender, Setting
-from inframind.arena.foresight import Foresight, Stages, in_time, on_time
-from inframind.arena.item_truth import LINE, best_role
-from inframind.arena.teamwork import Teamwork
+from inframind.arena.contenders.contender import Contender, Setting
+from inframind.arena.contenders.foresight import Foresight, Stages, in_time, on_time
+from inframind.arena.contenders.item_truth import LINE, best_role
+from inframind.arena.contenders.teamwork import Teamwork
 from inframind.errors import ConfigError
 from inframind.router.policy import Policy, Proposal
 from inframind.router.policy_parts import best_allowed, one_hot, propose_pace, propose_plan

@@ -12,7 +12,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.arena.contender import Contender, Setting
+from inframind.arena.contenders.contender import Contender, Setting
 from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace, ExecutorAction
 from inframind.router.policy import Policy, Proposal
@@ -165,7 +165,7 @@ def _compositions(total: int, parts: int) -> list[tuple[int, ...]]:
 
 
 def _published_mix() -> Mix:
-    text = files("inframind.arena").joinpath("masrouter.toml").read_text(encoding="utf-8")
+    text = files("inframind.arena.contenders").joinpath("masrouter.toml").read_text(encoding="utf-8")
     return Mix(**tomllib.loads(text))
 
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.arena.item_truth import ItemTruth
+from inframind.arena.contenders.item_truth import ItemTruth
 from inframind.simulator.outcome_parameters import OutcomeParameters
 
 Array = NDArray[np.float64]

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.arena.item_truth import LINE, ItemTruth, JudgeTruth
-from inframind.arena.votes import VoteWeights, binomial, vote_weights, wrong_agree
+from inframind.arena.contenders.item_truth import LINE, ItemTruth, JudgeTruth
+from inframind.arena.contenders.votes import VoteWeights, binomial, vote_weights, wrong_agree
 from inframind.router.actions import ActionSpace, PlannerAction
 from inframind.simulator.items import Item
 from inframind.simulator.outcomes import STEP_BY_STEP_TOPOLOGY, LatentDifficultyModel

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
 
-from inframind.arena.contender import Contender, Setting
-from inframind.arena.contender_constant import FIXED, best_constant, fixed, mixture
-from inframind.arena.contender_oracle import oracle
-from inframind.arena.contender_published import gptswarm, masrouter, moa
+from inframind.arena.contenders.constant import FIXED, best_constant, fixed, mixture
+from inframind.arena.contenders.contender import Contender, Setting
+from inframind.arena.contenders.oracle import oracle
+from inframind.arena.contenders.published import gptswarm, masrouter, moa
 from inframind.errors import ConfigError
 from inframind.router.features import HashingEncoder
 from inframind.router.policy import JustEnoughPolicy, Policy, UniformPolicy
@@ -156,9 +156,7 @@ def describe_contenders() -> Mapping[str, str]:
     for kind, with_share in _WITH_SHARE.items():
         lines[f"{kind}[:<0 to 1>]"] = f"{with_share.summary}; {with_share.default:g} unless given"
     lines[FIXED + ARM_FORM] = "always the same, such as fixed:IO/1/llama-3.1-8b/Plain"
-    lines["<module>:<name>"] = (
-        "your own: a Contender, a policy class, or a function from Setting to policy"
-    )
+    lines["<module>:<name>"] = "your own: a Contender, a policy class, or a function from Setting to policy"
     return lines
 
 

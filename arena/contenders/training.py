@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inframind.arena.contender import TrainingGrid
+from inframind.arena.contenders.contender import TrainingGrid
 from inframind.arena.grading import RememberingGrader
 from inframind.fleet.context import StepContext
 from inframind.graphs.agent import THINKING_TOKENS

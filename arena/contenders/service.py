@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inframind.arena.contender import Setting
+from inframind.arena.contenders.contender import Setting
 from inframind.errors import ConfigError
 from inframind.simulator.engine_profile import EngineProfile
 from inframind.simulator.profiles import ModelProfile

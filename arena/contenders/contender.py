@@ -80,6 +80,6 @@ class Contender:
         """Whether the decider should predict latencies for it, and mask what is predicted to be too slow.
 
         Not for constants and the blind, who never look, and not for oracles, who know better: give those
-        `inframind.arena.blind.NoForecast`.
+        `inframind.arena.contenders.blind.NoForecast`.
         """
         return self.family in ("heuristic", "learned")

@@ -1,0 +1,1 @@
+"""Who takes part in an evaluation, and what they learn from."""

@@ -17,8 +17,9 @@ from types import MappingProxyType
 from typing import Protocol
 
 from inframind.errors import ConfigError
+from inframind.rewards.constants import constant_value
 from inframind.rewards.extraction import extract_answer, extract_choice, extract_math, extract_number
-from inframind.rewards.normalise import answers_agree, normalise_math, rational_value
+from inframind.rewards.normalise import answers_agree, normalise_math
 from inframind.rewards.symbolic import SymbolicChecker, shared_checker
 
 NO_ANSWER = "no final answer in the text"
@@ -88,11 +89,17 @@ class MathGrader:
     def _symbolic(self, expected: str, extracted: str) -> tuple[bool | None, str]:
         if answers_agree(expected, extracted):
             return True, ""
-        # Decimals may be roundings of each other: only exact numbers are settled here.
-        is_exact = "." not in expected and "." not in extracted
-        if is_exact and rational_value(expected) is not None and rational_value(extracted) is not None:
+        left, right = normalise_math(expected), normalise_math(extracted)
+        if _differ(constant_value(left), constant_value(right)):
             return False, ""
-        return self.checker.equal(normalise_math(expected), normalise_math(extracted))
+        return self.checker.equal(left, right)
+
+
+def _differ(left: float | None, right: float | None) -> bool:
+    """Whether both are known and differ by more than rounding."""
+    return (
+        left is not None and right is not None and not math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-9)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

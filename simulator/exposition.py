@@ -20,19 +20,20 @@ from inframind.simulator.tally import Tally
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_LENGTH_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_LENGTHS = None
+"""Stands for `length_bounds`, which depend on the server."""
 _PHASE_BOUNDS_S = (
     *(0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0),
     *(60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0),
 )
 
 # What a request adds when it finishes: name, help, bounds.
-_REQUEST_HISTOGRAMS = {
-    "vllm:request_prompt_tokens": ("Number of prefill tokens processed.", _LENGTH_BOUNDS),
-    "vllm:request_generation_tokens": ("Number of generation tokens processed.", _LENGTH_BOUNDS),
-    "vllm:request_max_num_generation_tokens": ("Length of a request's longest answer.", _LENGTH_BOUNDS),
+_REQUEST_HISTOGRAMS: dict[str, tuple[str, tuple[float, ...] | None]] = {
+    "vllm:request_prompt_tokens": ("Number of prefill tokens processed.", _LENGTHS),
+    "vllm:request_generation_tokens": ("Number of generation tokens processed.", _LENGTHS),
+    "vllm:request_max_num_generation_tokens": ("Length of a request's longest answer.", _LENGTHS),
     "vllm:request_params_n": ("The n request parameter.", (1, 2, 5, 10, 20)),
-    "vllm:request_params_max_tokens": ("The max_tokens request parameter.", _LENGTH_BOUNDS),
+    "vllm:request_params_max_tokens": ("The max_tokens request parameter.", _LENGTHS),
     "vllm:request_time_per_output_token_seconds": (
         "Mean time per output token of a request.",
         INTER_TOKEN_BOUNDS_S,
@@ -43,17 +44,31 @@ _REQUEST_HISTOGRAMS = {
     "vllm:request_prefill_time_seconds": ("First scheduling to first token.", _PHASE_BOUNDS_S),
     "vllm:request_decode_time_seconds": ("First token to last token.", _PHASE_BOUNDS_S),
     "vllm:request_num_preemptions": ("Preemptions of a request.", (1, 2, 3, 4, 5, 10, 20)),
-    "vllm:request_prefill_kv_computed_tokens": ("Prefill tokens that were not cached.", _LENGTH_BOUNDS),
+    "vllm:request_prefill_kv_computed_tokens": ("Prefill tokens that were not cached.", _LENGTHS),
 }
 
 _FINISH_REASONS = ("stop", "length", "abort", "error", "repetition")
 
 
-class RequestTallies:
-    """Histograms and counts of the requests that finished. An aborted one leaves no trace here."""
+def length_bounds(max_model_len: int) -> tuple[float, ...]:
+    """Bounds of a server's histograms of request lengths: 1, 2, 5, 10, 20, ..., while they are possible lengths."""
+    steps = (step * 10**power for power in range(len(str(max_model_len))) for step in (1, 2, 5))
+    return tuple(bound for bound in steps if bound <= max_model_len)
 
-    def __init__(self) -> None:
-        self.histograms = {name: Tally(bounds) for name, (_, bounds) in _REQUEST_HISTOGRAMS.items()}
+
+class RequestTallies:
+    """Histograms and counts of the requests that finished. An aborted one leaves no trace here.
+
+    Args:
+        max_model_len: most tokens of prompt and answer together.
+    """
+
+    def __init__(self, max_model_len: int) -> None:
+        lengths = length_bounds(max_model_len)
+        self.histograms = {
+            name: Tally(lengths if bounds is _LENGTHS else bounds)
+            for name, (_, bounds) in _REQUEST_HISTOGRAMS.items()
+        }
         self.finished = dict.fromkeys(_FINISH_REASONS, 0)
 
     def record_request(self, records: Sequence[RequestRecord]) -> None:

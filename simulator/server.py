@@ -108,7 +108,7 @@ class SimulatedServer:
         )
         self._model = model
         self._clock = clock
-        self._tallies = RequestTallies()
+        self._tallies = RequestTallies(spec.profile.max_model_len)
         self._started_s = clock.wall_s()
         collector = EngineCollector(self.driver.engine, self._tallies, spec.model, self._started_s)
         self._registry = make_registry(collector)

@@ -225,7 +225,7 @@ def _samples(page: str) -> dict[str, float]:
         for family in text_string_to_metric_families(page)
         if family.name in COUNTED
         for sample in family.samples
-        if not sample.name.endswith(("_created", "_bucket"))
+        if not sample.name.endswith("_created")
     }
 
 

@@ -89,6 +89,7 @@ def evaluate(
     [bold]inframind evaluate --replay outcomes.parquet[/bold]
     """
     _require_arena()
+    sys.path.insert(0, str(Path.cwd()))  # for contenders of the user's own, as with `python -m`
     from inframind.plugin.commands import evaluate as command
     from inframind.plugin.terminal import out
 

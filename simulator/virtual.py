@@ -58,18 +58,18 @@ class VirtualClock:
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop on a `VirtualClock`.
 
-    Args:
+    Attributes:
         clock: moved by this loop, and by nothing else.
     """
 
     def __init__(self, clock: VirtualClock) -> None:
         self._out = 0
         super().__init__(_JumpingSelector(clock, lambda: self._out > 0))
-        self._virtual_clock = clock
+        self.clock = clock
 
     def time(self) -> float:
         """The clock's time."""
-        return self._virtual_clock.now_s()
+        return self.clock.now_s()
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts

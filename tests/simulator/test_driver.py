@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
 from collections.abc import Coroutine
 from typing import Any
 
@@ -14,6 +13,7 @@ from inframind.simulator.driver import EngineDriver, EngineGone
 from inframind.simulator.engine import Engine
 from inframind.simulator.engine_profile import EngineProfile
 from inframind.simulator.engine_records import EngineRequest
+from inframind.simulator.virtual import VirtualLoop, run_in_virtual_time
 
 # 100 ms a step whatever it holds.
 PROFILE = EngineProfile(
@@ -27,42 +27,14 @@ PROFILE = EngineProfile(
 )
 
 
-class JumpingSelector(selectors.DefaultSelector):
-    """Instead of waiting for a timer, moves time to it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready and timeout is not None:
-            self.now_s += timeout
-        return ready
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """A loop whose time is the selector's; it is a `Clock` as well."""
-
-    def __init__(self) -> None:
-        self.selector = JumpingSelector()
-        super().__init__(self.selector)
-
-    def time(self) -> float:
-        return self.selector.now_s
-
-    now_s = wall_s = time
-
-
 def run(main: Coroutine[Any, Any, Any]) -> Any:
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        return runner.run(main)
+    return run_in_virtual_time(lambda clock: main)
 
 
 def make_driver(**options: Any) -> EngineDriver:
     loop = asyncio.get_running_loop()
-    assert isinstance(loop, JumpingLoop)
-    return EngineDriver(Engine(PROFILE), loop, **options)
+    assert isinstance(loop, VirtualLoop)
+    return EngineDriver(Engine(PROFILE), loop.clock, **options)
 
 
 def ask(request_id: str, output: int) -> EngineRequest:

@@ -20,8 +20,15 @@ from _common import Bench, arguments
 from rich.console import Console
 from rich.table import Table
 
-from inframind.arena.calibration import Episode, Summary, replay_row, summarise
-from inframind.arena.published_answers import is_solved
+from inframind.arena.calibration import (
+    Episode,
+    SizedWorkflow,
+    Summary,
+    draw_workflows,
+    replay_workflows,
+    summarise,
+)
+from inframind.arena.published_answers import Answering, pair
 from inframind.arena.published_rows import PublishedRow, load_published
 from inframind.simulator.benchmarks import BENCHMARKS, benchmark_items
 from inframind.simulator.outcome_parameters import OutcomeParameters
@@ -60,18 +67,25 @@ class Prediction:
 
 
 def predict(row: PublishedRow, seeds: Sequence[int]) -> Prediction:
-    runs = [replay_row(row, load_reference(), seed) for seed in seeds]
-    accuracy = float(np.mean([run_accuracy(row, run, seed) for run, seed in zip(runs, seeds, strict=True)]))
-    return Prediction(row=row, predicted=summarise(runs), accuracy=accuracy)
+    runs, accuracies = [], []
+    for seed in seeds:
+        workflows = draw_workflows(row, load_reference(), seed)
+        runs.append(replay_workflows(row, load_reference(), workflows))
+        accuracies.append(run_accuracy(row, workflows, runs[-1], seed))
+    return Prediction(row=row, predicted=summarise(runs), accuracy=float(np.mean(accuracies)))
 
 
-def run_accuracy(row: PublishedRow, run: Sequence[Episode], seed: int) -> float:
+def run_accuracy(
+    row: PublishedRow, workflows: Sequence[SizedWorkflow], run: Sequence[Episode], seed: int
+) -> float:
     """Share of right answers in one replay, with questions of the row's benchmark."""
-    items = benchmark_items(row.benchmark, len(run), seed)
-    parameters, rng = OutcomeParameters(), np.random.default_rng(seed)
+    fleet, parameters, rng = load_reference(), OutcomeParameters(), np.random.default_rng(seed)
+    items = pair(workflows, benchmark_items(row.benchmark, len(run), seed), fleet)
     model = LatentDifficultyModel(AnswerKey(items), parameters)
+    answering = Answering(model=model, parameters=parameters, fleet=fleet)
     solved = [
-        is_solved(episode, item, model, parameters, rng) for episode, item in zip(run, items, strict=True)
+        answering.is_solved(workflow, episode.answered, item, rng)
+        for workflow, episode, item in zip(workflows, run, items, strict=True)
     ]
     return float(np.mean(solved))
 

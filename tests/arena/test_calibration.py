@@ -28,10 +28,10 @@ from inframind.arena.published import (
     mas_workflow,
     moa_workflow,
 )
-from inframind.arena.published_answers import is_solved
+from inframind.arena.published_answers import Answering, pair
 from inframind.arena.published_rows import PublishedRow, load_published
 from inframind.errors import InvalidItems
-from inframind.simulator.benchmarks import benchmark_items
+from inframind.simulator.benchmarks import Population, benchmark_items
 from inframind.simulator.engine_profile import EngineProfile
 from inframind.simulator.outcome_parameters import OutcomeParameters
 from inframind.simulator.outcomes import LatentDifficultyModel
@@ -190,22 +190,85 @@ def test_a_summary_is_the_mean_over_runs() -> None:
     assert summary.percentiles_s[50] == 4.0
 
 
-def n_solved(answered: tuple[bool, ...], parameters: OutcomeParameters) -> int:
-    items, rng = benchmark_items("math", 60, 0), np.random.default_rng(3)
+LENGTHS = (500,) * 6
+
+
+def n_solved(
+    parameters: OutcomeParameters,
+    *,
+    answered: tuple[bool, ...] = (True,) * 6,
+    tokens: tuple[int, ...] = LENGTHS,
+    benchmark: str = "math",
+    plan: PlannedWorkflow | None = None,
+) -> int:
+    items, rng = benchmark_items(benchmark, 80, 0), np.random.default_rng(3)
     model = LatentDifficultyModel(AnswerKey(items), parameters)
-    episode = Episode(plan=moa_workflow(), reported_s=1.0, answered=answered)
-    return sum(is_solved(episode, item, model, parameters, rng) for item in items)
+    answering = Answering(model=model, parameters=parameters, fleet=load_reference())
+    workflow = sized(plan if plan is not None else moa_workflow(), *tokens)
+    return sum(answering.is_solved(workflow, answered, item, rng) for item in items)
 
 
 def test_a_team_whose_decision_failed_has_not_solved_anything() -> None:
-    assert n_solved((True,) * 5 + (False,), OutcomeParameters()) == 0
-    assert 0 < n_solved((False,) * 5 + (True,), OutcomeParameters()) < 60
+    assert n_solved(OutcomeParameters(), answered=(True,) * 5 + (False,)) == 0
+    assert 0 < n_solved(OutcomeParameters(), answered=(False,) * 5 + (True,)) < 80
+
+
+def test_a_decision_that_is_cut_off_solves_nothing_unless_it_is_a_program() -> None:
+    cut_off = (*LENGTHS[:5], 2048)
+
+    assert n_solved(OutcomeParameters(), tokens=cut_off) == 0
+    assert n_solved(OutcomeParameters(), tokens=(*LENGTHS[:5], 2047)) > 0
+    assert n_solved(OutcomeParameters(), tokens=cut_off, benchmark="humaneval") > 0
+
+
+def test_answers_that_are_cut_off_or_not_quoted_to_the_end_are_answers_that_nobody_sees() -> None:
+    alone = n_solved(OutcomeParameters(), answered=(False,) * 5 + (True,))
+
+    assert n_solved(OutcomeParameters(), tokens=(2048,) * 5 + (500,)) == alone
+    barely_seen, unseen, long_unseen = (
+        n_solved(OutcomeParameters(), tokens=(tokens,) * 5 + (500,)) for tokens in (1000, 1001, 2000)
+    )
+    assert barely_seen != unseen == long_unseen
+
+
+def test_masrouter_quotes_long_answers_to_the_end() -> None:
+    agents = [Agent(model=POOL[4], role=RoleFacts(name="any"))] * 5
+    plan = mas_workflow("IO", agents)
+    short, long, unseen = (
+        n_solved(OutcomeParameters(), tokens=(tokens,) * 5 + (500,), plan=plan)
+        for tokens in (500, 2000, 2048)
+    )
+
+    assert short == long != unseen
 
 
 def test_answers_that_are_spelled_differently_do_not_count_on_math() -> None:
-    spelled_as_the_key = n_solved((True,) * 6, OutcomeParameters(respelled_share=0.0))
+    spelled_as_the_key = n_solved(OutcomeParameters(respelled_share=0.0))
 
-    assert 0 < n_solved((True,) * 6, OutcomeParameters(respelled_share=1.0)) < spelled_as_the_key < 60
+    assert 0 < n_solved(OutcomeParameters(respelled_share=1.0)) < spelled_as_the_key < 80
+
+
+def test_the_grader_of_gsm_hard_misreads_some_right_answers_and_more_of_those_in_prose() -> None:
+    easy = {"gsm_hard": Population(mean=-20.0)}
+    parameters = OutcomeParameters(populations=easy)
+    agents = [Agent(model=POOL[0], role=RoleFacts(name="any"))] * 5
+
+    prose = n_solved(parameters, benchmark="gsm_hard")
+    bare = n_solved(parameters, benchmark="gsm_hard", plan=mas_workflow("IO", agents))
+
+    assert 50 < prose < bare < 80
+
+
+def test_longer_answers_belong_to_harder_questions() -> None:
+    items = benchmark_items("math", 40, 0)
+    lengths = np.random.default_rng(0).integers(50, 1500, size=40)
+    workflows = [sized(moa_workflow(), *[int(length)] * 6) for length in lengths]
+
+    paired = pair(workflows, items, load_reference())
+
+    assert sorted(item.item_id for item in paired) == sorted(item.item_id for item in items)
+    levels = [paired[index].level for index in np.argsort(lengths)]
+    assert levels == sorted(levels)
 
 
 def test_rows_are_read_with_the_team_size_that_their_steps_imply(tmp_path: Path) -> None:

@@ -115,7 +115,8 @@ class OutcomeParameters:
         majority_pull: an answer that several give weighs their number to this power: with 1 a vote drawn at random
             decides, with a large one the plurality.
         rescue: share of its own solving power with which a reviewer prefers a right answer that was not kept.
-        repair: share of its own solving power with which a reviewer mends an answer when all it sees are wrong.
+        repair: share of its own solving power with which a reviewer mends an answer when all it sees are wrong; one
+            that thinks mends with its rescue.
         self_review, judging: shares of a reviewer's rescue and repair that are left when the answer is one's own,
             and in a judge, who is asked to choose.
         anchoring: the same for each agent further down a line, who sees answers that others have seen.
@@ -136,13 +137,13 @@ class OutcomeParameters:
     item_spread: float = 0.55
     quirk_spread: float = 0.6
     step_by_step_effect: float = 0.12
-    keep: float = 2.85
+    keep: float = 2.4
     keep_per_skill: float = 0.6
     majority_pull: float = 1.8
-    rescue: float = 0.5
-    repair: float = 0.40
+    rescue: float = 0.75
+    repair: float = 0.25
     self_review: float = 0.4
-    judging: float = 0.3
+    judging: float = 0.9
     anchoring: float = 0.9
     follow: float = 0.85
     mistake_weights: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)

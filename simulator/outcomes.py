@@ -19,7 +19,8 @@ all of them swappable. What they assume, and on what grounds (docs/outcomes.md h
   the share of the right answer's weight, where an answer that n have given weighs n to the power of
   ``majority_pull``. A weak judge ruins more. What was lost that way it rescues, and what all have got wrong it
   repairs, in proportion to its own solving power: debate helps the strong on hard questions and the weak hardly
-  (recorded: small models' debates).
+  (recorded: small models' debates). Others are led astray by agreement on a wrong answer, and repair less than they
+  rescue; a reasoning model that thinks is not, and repairs as much.
 * **Self-review** repairs much less than a peer does (recorded: self-refinement repairs no more than asking again); a
   judge, asked to choose, solves less by itself; and agents further down a line are anchored by what has been handed
   on. The three shares are assumptions.
@@ -112,7 +113,9 @@ class LatentDifficultyModel:
         )
         if votes is None or solo == 0.0:
             return solo
-        return self._team_probability(solo * self._share_left(context), self._firmness(model, context), votes)
+        return self._team_probability(
+            solo * self._share_left(context), self._thought(model, context), model, votes
+        )
 
     def _ability(self, model: str, strategy: str, *, is_step_by_step: bool) -> float:
         """Logit on a question of mean difficulty."""
@@ -136,20 +139,24 @@ class LatentDifficultyModel:
             return 1.0
         return parameters.anchoring ** max(0, context.position - 1)
 
-    def _firmness(self, model: str, context: StepContext) -> float:
-        """P(an answer that is right, and the only one, is kept)."""
+    def _thought(self, model: str, context: StepContext) -> float:
+        """What thinking adds to the skill of this model, with this strategy; 0 for one that does not think."""
         parameters = self._parameters
-        traits = parameters.model_traits(model)
-        thought = parameters.strategy_traits(context.strategy).thinking_effect if traits.is_reasoning else 0.0
-        skill = traits.skill + thought
-        return _sigmoid(parameters.keep + parameters.keep_per_skill * skill)
+        if not parameters.model_traits(model).is_reasoning:
+            return 0.0
+        return parameters.strategy_traits(context.strategy).thinking_effect
 
-    def _team_probability(self, power: float, firmness: float, votes: _Votes) -> float:
+    def _team_probability(self, power: float, thought: float, model: str, votes: _Votes) -> float:
         parameters = self._parameters
-        if votes.right == 0:
-            return parameters.repair * power
         rescue = parameters.rescue * power
+        if votes.right == 0:
+            return rescue if thought > 0 else parameters.repair * power
+        firmness = self._firmness(parameters.model_traits(model).skill + thought)
         return rescue + (max(rescue, firmness) - rescue) * votes.weight_of_right(parameters.majority_pull)
+
+    def _firmness(self, skill: float) -> float:
+        """P(an answer that is right, and the only one, is kept)."""
+        return _sigmoid(self._parameters.keep + self._parameters.keep_per_skill * skill)
 
     def _facts(self, item: Item) -> _Facts:
         facts = self._facts_of.get(item)

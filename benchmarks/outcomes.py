@@ -1,17 +1,13 @@
-"""Who gets it right in the simulator: single calls and published systems against their published accuracies.
+"""Who gets it right in the simulator: single calls, a load-blind policy on small models, debates, and what is visible.
 
-Replies are asked for directly, without an engine, a graph or a clock, and graded. The published systems are played
-as their papers describe them: plain prompts, teams drawn from the published mixes of models and topologies, and a
-decision call at the end. MATH is graded by the benchmark's string rules, which the published figures were; the
-other two by their short answers' value.
+Replies are asked for directly, without an engine, a graph or a clock, and graded. The published systems are the matter
+of ``benchmarks/calibration.py``, which knows how long their answers get and how they were graded.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import statistics
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,22 +28,11 @@ from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.prompt_reading import AnswerKey
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT.parent / "shared" / "data" / "reference_results" / "results.csv"
 VALIDATION = ROOT.parent / "shared" / "data" / "math" / "validation.jsonl"
 
-FLEET = {
-    "Llama-3.2-3B-Instruct": "llama-3.2-3b",
-    "Llama-3.1-8B-Instruct": "llama-3.1-8b",
-    "Qwen2.5-Coder-14B-Instruct": "qwen2.5-coder-14b",
-    "Mistral-Small-24B-Instruct-2501": "mistral-small-24b",
-    "DeepSeek-R1-Distill-Qwen-32B": "deepseek-r1-32b",
-}
-MODELS = tuple(FLEET.values())
+MODELS = ("llama-3.2-3b", "llama-3.1-8b", "qwen2.5-coder-14b", "mistral-small-24b", "deepseek-r1-32b")
 STRATEGIES = ("Flash", "Concise", "DeepThink", "Plain")
 REASONER = "deepseek-r1-32b"
-EDGE_SHARE = 0.5
-"""Share of the earlier nodes that a node of the graph system sees: its learned edges are not published."""
-
 TOLERANCE = 0.04
 
 SMALL_MIX = {
@@ -140,40 +125,18 @@ class Mix:
 
     Attributes:
         models, topologies: weights.
-        team_size: mean number of agents; the two whole numbers around it are drawn.
-        skips_lone_judge: whether a lone agent's answer is final.
+        team_size: number of agents; a lone one's answer is final.
     """
 
     models: Mapping[str, float]
     topologies: Mapping[str, float]
-    team_size: float
-    skips_lone_judge: bool = False
+    team_size: int
 
     def play(self, player: Player, rng: Random) -> str:
-        size = max(1, int(self.team_size + rng.random()))
-        models = [drawn(self.models, rng) for _ in range(size)]
+        models = [drawn(self.models, rng) for _ in range(self.team_size)]
         topology = drawn(self.topologies, rng)
         texts = player.team(topology, models)
-        if size == 1 and self.skips_lone_judge:
-            return texts[0]
-        return player.judge(most_frequent(models), topology, texts)
-
-
-def mixture_of_agents(player: Player, rng: Random) -> str:
-    """All five propose; the reasoning model aggregates."""
-    return player.judge(REASONER, "IO", player.team("IO", MODELS))
-
-
-def graph_of_agents(player: Player, rng: Random) -> str:
-    """One node a model in random order, each shown some earlier nodes; the reasoning model decides.
-
-    Which model decides is not published; this is the mixture's choice.
-    """
-    texts: list[str] = []
-    for seat, model in enumerate(rng.sample(MODELS, len(MODELS))):
-        heard = [text for text in texts if rng.random() < EDGE_SHARE]
-        texts.append(player.ask(model, heard, topology="FullConnected", position=seat))
-    return player.judge(REASONER, "FullConnected", texts)
+        return texts[0] if self.team_size == 1 else player.judge(most_frequent(models), topology, texts)
 
 
 Play = Callable[[Player, Random], str]
@@ -185,61 +148,8 @@ def verdicts(language: LatentDifficultyModel, items: Sequence[Item], play: Play,
     return [grader.grade(text, item.answer) for text, item in zip(texts, items, strict=True)]
 
 
-def accuracy(found: Sequence[Verdict], *, is_strict: bool) -> float:
-    return statistics.mean(verdict.string_equal if is_strict else verdict.solved for verdict in found)
-
-
-# Published systems -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """One published system on one benchmark, its accuracy averaged over arrival rates.
-
-    Load moves no accuracy here: that is what makes these systems references.
-    """
-
-    name: str
-    benchmark: str
-    accuracy: float
-    play: Play
-
-
-def published_systems(path: Path) -> list[Published]:
-    if not path.exists():
-        return []
-    rows: dict[tuple[str, str, str], list[dict[str, str]]] = defaultdict(list)
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            rows[row["benchmark"], row["method"], row["cost_rate"]].append(row)
-    return [
-        Published(
-            name=f"{method}{float(rate):g}" if rate else method,
-            benchmark=benchmark,
-            accuracy=statistics.mean(float(row["accuracy"]) for row in group),
-            play=_play_of(method, group),
-        )
-        for (benchmark, method, rate), group in sorted(rows.items())
-        if method != "inframind"
-    ]
-
-
-def _play_of(method: str, group: Sequence[Mapping[str, str]]) -> Play:
-    if method == "moa":
-        return mixture_of_agents
-    if method == "gptswarm":
-        return graph_of_agents
-    topologies = _mean_mix(group, "topology_mix")
-    steps = statistics.mean(float(row["steps_per_episode"]) for row in group)
-    calls_per_agent = 1 + topologies.get("Debate", 0) + topologies.get("Reflection", 0)
-    models = {FLEET[name]: share for name, share in _mean_mix(group, "model_mix").items()}
-    return Mix(models=models, topologies=topologies, team_size=steps / calls_per_agent).play
-
-
-def _mean_mix(group: Sequence[Mapping[str, str]], column: str) -> dict[str, float]:
-    mixes = [json.loads(row[column]) for row in group]
-    names = sorted({name for mix in mixes for name in mix})
-    return {name: statistics.mean(mix.get(name, 0.0) for mix in mixes) for name in names}
+def accuracy(found: Sequence[Verdict]) -> float:
+    return statistics.mean(verdict.solved for verdict in found)
 
 
 # What an embedding knows -------------------------------------------------------------------------------------
@@ -295,7 +205,7 @@ def report_anchors(bench: Bench, seed: int, n: int) -> None:
             lambda player, rng, m=model, s=strategy: player.ask(m, strategy=s),
             seed,
         )
-        bench.add_bar(f"{name}_error", abs(accuracy(found, is_strict=False) - wanted), TOLERANCE)
+        bench.add_bar(f"{name}_error", abs(accuracy(found) - wanted), TOLERANCE)
 
 
 def report_baseline(bench: Bench, seed: int, n: int) -> None:
@@ -307,26 +217,11 @@ def report_baseline(bench: Bench, seed: int, n: int) -> None:
         language, found = LatentDifficultyModel(AnswerKey(items)), []
         for repetition in range(max(1, n // len(items))):
             for size in TEAM_SIZES:
-                mix = Mix(
-                    models=SMALL_MIX, topologies=SMALL_TOPOLOGIES, team_size=size, skips_lone_judge=True
-                )
+                mix = Mix(models=SMALL_MIX, topologies=SMALL_TOPOLOGIES, team_size=size)
                 found += verdicts(language, items, mix.play, seed + size + 100 * repetition)
-        value = accuracy(found, is_strict=False)
+        value = accuracy(found)
         bench.add_figure(f"small_baseline_{name}", value, "share", f"published {SMALL_BASELINE}")
         bench.add_bar(f"small_baseline_{name}_error", abs(value - SMALL_BASELINE), TOLERANCE)
-
-
-def report_published(bench: Bench, seed: int, n: int, path: Path) -> None:
-    for system in published_systems(path):
-        items = benchmark_items(system.benchmark, n, seed)
-        found = verdicts(LatentDifficultyModel(AnswerKey(items)), items, system.play, seed)
-        value = accuracy(found, is_strict=system.benchmark == "math")
-        name = f"{system.benchmark}_{system.name}"
-        bench.add_figure(name, value, "share", f"published {system.accuracy:.3f}")
-        if system.benchmark == "math":
-            bench.add_bar(f"{name}_error", abs(value - system.accuracy), TOLERANCE)
-        else:
-            bench.add_figure(f"{name}_error", abs(value - system.accuracy), "share", "predicted, not fitted")
 
 
 def report_debates(bench: Bench, seed: int, n: int) -> None:
@@ -372,14 +267,12 @@ def report_visibility(bench: Bench, seed: int) -> None:
 
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0], seed=1)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="CSV of published results")
     options = parser.parse_args()
     n = 150 if options.quick else 1000
     bench = Bench(title="Simulated outcomes", packages=("numpy",), seed=options.seed)
     report_single_calls(bench, options.seed, n)
     report_anchors(bench, options.seed, 2 * n)
     report_baseline(bench, options.seed, n)
-    report_published(bench, options.seed, n, options.results)
     report_debates(bench, options.seed, n)
     report_visibility(bench, options.seed)
     bench.print(as_json=options.json)

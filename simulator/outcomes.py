@@ -22,8 +22,8 @@ all of them swappable. What they assume, and on what grounds (docs/outcomes.md h
   (recorded: small models' debates). Others are led astray by agreement on a wrong answer, and repair less than they
   rescue; a reasoning model that thinks is not, and repairs as much.
 * **Self-review** repairs much less than a peer does (recorded: self-refinement repairs no more than asking again); a
-  judge, asked to choose, solves less by itself; and agents further down a line are anchored by what has been handed
-  on. The three shares are assumptions.
+  judge, asked to choose, solves a little less by itself; and agents further down a line are anchored by what has been
+  handed on. The judge's share is fitted, the other two are assumptions.
 * **Mistakes** are drawn from the question's own few typical ones, so that failing models often agree, and whoever
   fails in sight of a wrong answer mostly repeats it.
 * **Label noise.** Where a benchmark's key is wrong, nobody is right.

@@ -142,6 +142,10 @@ class Mix:
 Play = Callable[[Player, Random], str]
 
 
+def lone_call(model: str, strategy: str) -> Play:
+    return lambda player, rng: player.ask(model, strategy=strategy)
+
+
 def verdicts(language: LatentDifficultyModel, items: Sequence[Item], play: Play, seed: int) -> list[Verdict]:
     grader, rng = MathGrader(), Random(seed)
     texts = [play(Player(language=language, item=item, seed=seed), rng) for item in items]
@@ -199,12 +203,7 @@ def report_anchors(bench: Bench, seed: int, n: int) -> None:
         ("anchor_3b_flash", "llama-3.2-3b", "Flash", 0.40),
         ("anchor_32b_deepthink", REASONER, "DeepThink", 0.65),
     ):
-        found = verdicts(
-            LatentDifficultyModel(AnswerKey()),
-            items,
-            lambda player, rng, m=model, s=strategy: player.ask(m, strategy=s),
-            seed,
-        )
+        found = verdicts(LatentDifficultyModel(AnswerKey()), items, lone_call(model, strategy), seed)
         bench.add_bar(f"{name}_error", abs(accuracy(found) - wanted), TOLERANCE)
 
 

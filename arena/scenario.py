@@ -19,6 +19,7 @@ from inframind.simulator.outcome_parameters import OutcomeParameters
 from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.profiles import ModelProfile, load_profiles
 from inframind.simulator.prompt_reading import AnswerKey
+from inframind.simulator.reference import load_reference
 from inframind.simulator.server import ServerSpec
 
 SchedulingPolicy = Literal["fcfs", "priority"]
@@ -80,6 +81,42 @@ def _endpoint_table(spec: ServerSpec, profile: ModelProfile, base_url: str) -> d
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedModels:
+    """Models as a scenario takes them.
+
+    Attributes:
+        profiles: their speeds, smallest first.
+        parameters: what they know, and how much they write.
+    """
+
+    profiles: tuple[ModelProfile, ...]
+    parameters: OutcomeParameters
+
+
+FLEETS = ("reference", "h100")
+
+
+def models_of_fleet(name: str) -> SimulatedModels:
+    """The five models of a fleet by its name.
+
+    ``reference``: speeds and lengths of answers calibrated on published runs, one busy neighbour on each card.
+    ``h100``: published step times on a card each, and shorter answers.
+
+    Raises:
+        ConfigError: there is no such fleet.
+    """
+    if name == "h100":
+        return SimulatedModels(profiles=tuple(load_profiles().values()), parameters=OutcomeParameters())
+    if name != "reference":
+        raise ConfigError("fleet", name, f"use one of: {', '.join(FLEETS)}")
+    reference = load_reference()
+    return SimulatedModels(
+        profiles=tuple(reference.crowded_profiles().values()),
+        parameters=reference.wordy(OutcomeParameters()),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """What is offered in one run.
 
@@ -109,7 +146,7 @@ class Scenario:
     """Questions that are asked."""
     training_items: tuple[Item, ...]
     """Questions that contenders may learn from."""
-    questions: int = 200
+    questions: int = 500
     """Questions per run; drawn from ``items``, each as seldom as possible."""
     rates_per_min: tuple[float, ...] = RATES_PER_MIN
     """Mean arrivals a minute, one run each."""

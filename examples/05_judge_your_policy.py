@@ -10,11 +10,10 @@ from rich.console import Console
 from inframind.arena.contenders.contender import Contender
 from inframind.arena.evaluation import evaluate
 from inframind.arena.report.text import print_summary
-from inframind.arena.scenario import Scenario
+from inframind.arena.scenario import Scenario, models_of_fleet
 from inframind.router.policy import JustEnoughPolicy, Proposal
 from inframind.router.views import StepView
 from inframind.simulator.items import generate_items
-from inframind.simulator.reference import load_reference
 
 
 class LeastBusy(JustEnoughPolicy):
@@ -37,9 +36,10 @@ LEAST_BUSY = Contender(
 
 
 def main() -> None:
-    items = generate_items(200, seed=1)
+    items, models = generate_items(200, seed=1), models_of_fleet("reference")
     scenario = Scenario(
-        profiles=tuple(load_reference().crowded_profiles().values()),
+        profiles=models.profiles,
+        parameters=models.parameters,
         items=items[:120],
         training_items=items[120:],
         questions=40,

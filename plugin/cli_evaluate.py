@@ -36,7 +36,7 @@ def evaluate(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of seeds, paired over contenders. Default: 5.")
     ] = None,
-    questions: Annotated[int | None, typer.Option(min=1, help="Questions per run. Default: 200.")] = None,
+    questions: Annotated[int | None, typer.Option(min=1, help="Questions per run. Default: 500.")] = None,
     arrivals: Annotated[
         str, typer.Option(help="poisson, bursty, bursty:ratio=4,dwell=30 or recorded:PATH.")
     ] = "poisson",

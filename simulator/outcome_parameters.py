@@ -28,12 +28,14 @@ class ModelTraits:
         skill: logit on a question of mean difficulty with the Flash strategy.
         verbosity: multiplies the length of its answers.
         is_reasoning: whether it thinks before it answers.
+        thinking_tokens: mean length of that thinking, for a question of level 3.
     """
 
     size_b: float
     skill: float
     verbosity: float = 1.0
     is_reasoning: bool = False
+    thinking_tokens: float = 450.0
 
     def __post_init__(self) -> None:
         if not self.size_b > 0 or not self.verbosity > 0:

@@ -19,12 +19,18 @@ from typing import Any, Literal
 import numpy as np
 
 from inframind.errors import ConfigError
+from inframind.simulator.benchmarks import MATH
 from inframind.simulator.engine_profile import EngineProfile
+from inframind.simulator.outcome_parameters import OutcomeParameters
 from inframind.simulator.profiles import FitRow, ModelProfile, load_profiles
+from inframind.simulator.writing import AFTER_REASONING_FACTOR, mean_level_factor
 
 PromptKind = Literal["question", "node", "agent", "review", "decision", "aggregate"]
 """What a prompt is: the question alone, the same under a system prompt, an agent's prompt, its own draft to look at
 again, or others' answers to decide from (after a team, or after proposers)."""
+
+PLAIN = "Plain"
+"""The strategy whose prompt is the published agents'."""
 
 _DATA = Path(__file__).with_name("reference.toml")
 _KV_BLOCKS = 20_000
@@ -147,6 +153,27 @@ class ReferenceFleet:
                 for name, profile in self.profiles.items()
             }
         )
+
+    def wordy(self, parameters: OutcomeParameters) -> OutcomeParameters:
+        """The same models, but as wordy as the published runs' agents were on MATH.
+
+        Their mean answer to a plain prompt becomes the calibrated one; other strategies keep their ratio to it. What
+        a reasoning model writes after it has thought stays as it is: the thinking takes the rest.
+        """
+        plain, mean_factor = parameters.strategies[PLAIN].mean_tokens, mean_level_factor()
+        models = dict(parameters.models)
+        for name in self.profiles:
+            traits, mean = parameters.model_traits(name), self._mean_agent_tokens(name)
+            if traits.is_reasoning:
+                written = AFTER_REASONING_FACTOR * plain * traits.verbosity * mean_factor
+                models[name] = replace(traits, thinking_tokens=(mean - written) / mean_factor)
+            else:
+                models[name] = replace(traits, verbosity=mean / (plain * mean_factor))
+        return replace(parameters, models=models)
+
+    def _mean_agent_tokens(self, model: str) -> float:
+        """Mean uncut answer of an agent to a question of MATH: of a log-normal, ``median * exp(sigma^2 / 2)``."""
+        return self.median_tokens(model, "agent", MATH) * math.exp(self.lengths.sigma**2 / 2)
 
     def median_tokens(self, model: str, kind: PromptKind, benchmark: str) -> float:
         """Median length of an uncut answer."""

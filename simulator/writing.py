@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+from inframind.simulator.items import MATH_LEVEL_MIX
 from inframind.simulator.model import SimReply
 from inframind.simulator.outcome_parameters import ModelTraits, StrategyTraits
 from inframind.simulator.tokens import count_tokens
@@ -32,7 +33,6 @@ LEVEL_FACTORS = (0.7, 0.85, 1.0, 1.15, 1.3)
 BRIEF_TOKENS = 40
 """Up to this mean length a strategy answers in one sentence, without steps or thinking."""
 
-REASONING_MEAN_TOKENS = 450.0
 REASONING_SIGMA = 0.5
 AFTER_REASONING_FACTOR = 0.5
 """A model that has thought already writes this much of the usual answer."""
@@ -76,6 +76,12 @@ def write(assignment: Assignment, rng: Random) -> SimReply:
     return SimReply(text=_answer_text(assignment, length, numbers, rng), reasoning=reasoning)
 
 
+def mean_level_factor() -> float:
+    """Mean of `LEVEL_FACTORS` over MATH's mix of levels."""
+    weights = MATH_LEVEL_MIX
+    return sum(LEVEL_FACTORS[level - 1] * weight for level, weight in weights.items()) / sum(weights.values())
+
+
 def text_length(assignment: Assignment, rng: Random) -> float:
     """A length in tokens, drawn from a lognormal whose mean is the strategy's, scaled; sometimes a runaway."""
     strategy = assignment.strategy
@@ -87,7 +93,7 @@ def text_length(assignment: Assignment, rng: Random) -> float:
 
 
 def _reasoning_length(assignment: Assignment, rng: Random) -> float:
-    mean = REASONING_MEAN_TOKENS * LEVEL_FACTORS[assignment.level - 1]
+    mean = assignment.model.thinking_tokens * LEVEL_FACTORS[assignment.level - 1]
     return _lognormal(mean, REASONING_SIGMA, rng)
 
 

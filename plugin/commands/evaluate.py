@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +26,11 @@ from inframind.arena.results.archive import write_evaluation
 from inframind.arena.results.episodes import summarise
 from inframind.arena.results.judgement import judge
 from inframind.arena.results.tables import Fact, Run
-from inframind.arena.scenario import RATES_PER_MIN, Scenario
+from inframind.arena.scenario import FLEETS, RATES_PER_MIN, Scenario, models_of_fleet
 from inframind.arena.workload import budgets_from
 from inframind.errors import ConfigError
 from inframind.simulator.items import Item, generate_items, load_items
-from inframind.simulator.profiles import ModelProfile, load_profiles
-from inframind.simulator.reference import load_reference
 
-FLEETS = ("reference", "h100")
 SEEDS = 5
 ITEMS_SEED = 20_261_121
 """Of generated questions: the same in every evaluation, so that results compare."""
@@ -51,8 +48,8 @@ class Scale:
     """Mean arrivals a minute."""
     seeds: int = SEEDS
     """Number of seeds."""
-    questions: int = 200
-    """Questions per run."""
+    questions: int = 500
+    """Questions per run, as in the published runs."""
 
     def __post_init__(self) -> None:
         for name in ("seeds", "questions"):
@@ -143,8 +140,10 @@ def scenario_of(options: EvaluateOptions) -> Scenario:
         ConfigError, InvalidItems: an option, or the file, is wrong.
     """
     asked, training = _items(options)
+    models = models_of_fleet(options.fleet)
     return Scenario(
-        profiles=_profiles(options.fleet),
+        profiles=models.profiles,
+        parameters=models.parameters,
         items=asked,
         training_items=training,
         questions=options.scale.questions,
@@ -169,12 +168,6 @@ def _items(options: EvaluateOptions) -> tuple[tuple[Item, ...], tuple[Item, ...]
     items = generate_items(n_asked + options.training_questions, ITEMS_SEED)
     return items[:n_asked], items[n_asked:]
 
-
-def _profiles(fleet: str) -> tuple[ModelProfile, ...]:
-    profiles: Mapping[str, ModelProfile] = (
-        load_profiles() if fleet == "h100" else load_reference().crowded_profiles()
-    )
-    return tuple(profiles.values())
 
 
 def _facts(options: EvaluateOptions, scenario: Scenario) -> dict[str, Fact]:

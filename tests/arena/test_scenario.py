@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from inframind.arena.scenario import endpoint_tables, fleet_specs
+from inframind.arena.scenario import endpoint_tables, fleet_specs, models_of_fleet
 from inframind.errors import ConfigError
 from inframind.plugin.config import settings_from
 
@@ -42,3 +42,18 @@ def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
 def test_a_fleet_needs_a_replica() -> None:
     with pytest.raises(ConfigError, match="at least one server"):
         fleet_specs(replicas=0)
+
+
+def test_the_reference_fleet_is_slower_and_wordier_than_the_other() -> None:
+    reference, h100 = models_of_fleet("reference"), models_of_fleet("h100")
+    names = [profile.name for profile in reference.profiles]
+    assert names == [profile.name for profile in h100.profiles]
+    for name in names:
+        ours, theirs = reference.parameters.model_traits(name), h100.parameters.model_traits(name)
+        assert (ours.skill, ours.size_b) == (theirs.skill, theirs.size_b)
+        assert ours.verbosity > theirs.verbosity or ours.thinking_tokens > theirs.thinking_tokens
+
+
+def test_a_fleet_that_does_not_exist_is_answered_with_those_that_do() -> None:
+    with pytest.raises(ConfigError, match=r"fleet = 'tpu'.*reference, h100"):
+        models_of_fleet("tpu")

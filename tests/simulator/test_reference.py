@@ -9,11 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inframind.errors import ConfigError
+from inframind.fleet.context import StepContext
 from inframind.simulator.engine import Engine
 from inframind.simulator.engine_profile import EngineProfile
 from inframind.simulator.engine_records import EngineRequest, Finished
+from inframind.simulator.items import generate_items
+from inframind.simulator.model import SimRequest
+from inframind.simulator.outcome_parameters import OutcomeParameters
+from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.profiles import load_profiles
+from inframind.simulator.prompt_reading import AnswerKey
 from inframind.simulator.reference import BenchmarkFacts, ReferenceFleet, RoleFacts, load_reference
+from inframind.simulator.tokens import count_tokens
 
 REASONER = "deepseek-r1-32b"
 MODELS = tuple(load_profiles())
@@ -156,3 +163,19 @@ def test_a_slowed_engine_takes_longer_from_the_next_step_on() -> None:
 
 def test_the_same_speed_again_is_no_news() -> None:
     assert not Engine(STEADY).slow_down(1.0, 3.0)
+
+
+@pytest.mark.parametrize("model", ["llama-3.2-3b", "deepseek-r1-32b"])
+def test_wordy_models_write_as_much_as_was_fitted(model: str) -> None:
+    reference = load_reference()
+    parameters = reference.wordy(OutcomeParameters())
+    language = LatentDifficultyModel(AnswerKey(), parameters)
+    lengths = []
+    for item in generate_items(400, seed=2):
+        context = StepContext(question_id=item.item_id, strategy="Plain")
+        messages = ({"role": "user", "content": item.question},)
+        reply = language.reply(SimRequest(model=model, messages=messages, context=context, seed=7))
+        lengths.append(count_tokens(reply.text) + count_tokens(reply.reasoning))
+    median = reference.median_tokens(model, "agent", "math")
+    sigma = reference.lengths.sigma
+    assert np.mean(lengths) == pytest.approx(median * math.exp(sigma**2 / 2), rel=0.08)

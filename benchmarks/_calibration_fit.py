@@ -15,8 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from inframind.arena.calibration import SizedWorkflow, draw_workflows, replay_workflows, summarise
-from inframind.arena.published_rows import PublishedRow
+from inframind.arena.calibration.replay import SizedWorkflow, draw_workflows, replay_workflows, summarise
+from inframind.arena.calibration.rows import PublishedRow
 from inframind.simulator.profiles import ModelProfile
 from inframind.simulator.reference import ReferenceFleet, RoleFacts
 

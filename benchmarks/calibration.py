@@ -20,7 +20,8 @@ from _common import Bench, arguments
 from rich.console import Console
 from rich.table import Table
 
-from inframind.arena.calibration import (
+from inframind.arena.calibration.answers import Answering, pair
+from inframind.arena.calibration.replay import (
     Episode,
     SizedWorkflow,
     Summary,
@@ -28,8 +29,7 @@ from inframind.arena.calibration import (
     replay_workflows,
     summarise,
 )
-from inframind.arena.published_answers import Answering, pair
-from inframind.arena.published_rows import PublishedRow, load_published
+from inframind.arena.calibration.rows import PublishedRow, load_published
 from inframind.simulator.benchmarks import BENCHMARKS, benchmark_items
 from inframind.simulator.outcome_parameters import OutcomeParameters
 from inframind.simulator.outcomes import LatentDifficultyModel

@@ -17,8 +17,8 @@ from heapq import heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.arena.published import PlannedWorkflow, draw_workflow
-from inframind.arena.published_rows import PERCENTILES, PublishedRow
+from inframind.arena.calibration.rows import PERCENTILES, PublishedRow
+from inframind.arena.calibration.systems import PlannedWorkflow, draw_workflow
 from inframind.simulator.engine import Engine
 from inframind.simulator.engine_records import EngineRequest, Finished
 from inframind.simulator.reference import ReferenceFleet

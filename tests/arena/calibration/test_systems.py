@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inframind.arena.published import (
+from inframind.arena.calibration.systems import (
     AGGREGATOR,
     POOL,
     SYSTEMS,

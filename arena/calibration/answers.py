@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inframind.arena.calibration import SizedWorkflow
-from inframind.arena.published import PlannedCall, PlannedWorkflow
+from inframind.arena.calibration.replay import SizedWorkflow
+from inframind.arena.calibration.systems import PlannedCall, PlannedWorkflow
 from inframind.fleet.context import StepContext
 from inframind.rewards.normalise import normalise_math
 from inframind.simulator.benchmarks import MATH, benchmark_of

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inframind.arena.calibration import (
+from inframind.arena.calibration.answers import Answering, pair
+from inframind.arena.calibration.replay import (
     ATTEMPTS,
     RETRY_AFTER_S,
     Client,
@@ -20,7 +21,8 @@ from inframind.arena.calibration import (
     size_workflow,
     summarise,
 )
-from inframind.arena.published import (
+from inframind.arena.calibration.rows import PublishedRow, load_published
+from inframind.arena.calibration.systems import (
     POOL,
     Agent,
     PlannedWorkflow,
@@ -28,8 +30,6 @@ from inframind.arena.published import (
     mas_workflow,
     moa_workflow,
 )
-from inframind.arena.published_answers import Answering, pair
-from inframind.arena.published_rows import PublishedRow, load_published
 from inframind.errors import InvalidItems
 from inframind.simulator.benchmarks import Population, benchmark_items
 from inframind.simulator.engine_profile import EngineProfile
@@ -38,7 +38,7 @@ from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.prompt_reading import AnswerKey
 from inframind.simulator.reference import ReferenceFleet, RoleFacts, load_reference
 
-RESULTS = Path(__file__).resolve().parents[2].parent / "shared/data/reference_results/results.csv"
+RESULTS = Path(__file__).resolve().parents[3].parent / "shared/data/reference_results/results.csv"
 PATIENT = Client(timeout_s=1e6, is_streaming=False)
 COLUMNS = (
     "method,benchmark,arrival_rate_per_min,cost_rate,episodes,accuracy,latency_mean_s,latency_median_s,latency_p5_s,"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from inframind.arena.published import SYSTEMS, Mix, System
+from inframind.arena.calibration.systems import SYSTEMS, Mix, System
 from inframind.errors import InvalidItems
 
 _SERVED_NAMES: Mapping[str, str] = {

@@ -1,0 +1,1 @@
+"""Published runs, replayed on the calibrated fleet."""

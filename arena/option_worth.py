@@ -2,7 +2,7 @@
 
 The inputs of `inframind.arena.bound`, which says what is assumed and whom it flatters.
 
-Q = questions, O = options, M = models, S = sampled runs of an option.
+Q = questions, O = options, M = models, L = kinds of questions that runs are sampled for, S = sampled runs of an option.
 """
 
 from __future__ import annotations
@@ -19,10 +19,46 @@ from inframind.arena.contenders.teamwork import OptionTable, Teamwork
 from inframind.simulator.items import Item
 
 Array = NDArray[np.float64]
+Places = NDArray[np.intp]
 
-SAMPLES = 256
+SAMPLES = 64
 SAMPLE_SEED = 20_250_101
 """Lengths are resampled from the training answers with a seed of their own: a bound is no matter of luck."""
+LEVELS = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampledRuns:
+    """Runs of every option by kind of question, each call having its server to itself; all (L, O, S).
+
+    Attributes:
+        agents_s: seconds until all agents have answered.
+        whole_s: seconds until the final call, if any, has answered too.
+        agents_server_s: server seconds of all agents' answers, with full batches.
+        final_server_s: the same of the final call.
+    """
+
+    agents_s: Array
+    whole_s: Array
+    agents_server_s: Array
+    final_server_s: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worths:
+    """What every option comes to for every question, whatever its answers' lengths.
+
+    Attributes:
+        agents_success: P(right, and no final call was made) (Q, O).
+        final_success: P(right, and the final call was made) (Q, O).
+        final_calls: P(the final call is made) (Q, O).
+        kind: which sampled runs are each question's (Q).
+    """
+
+    agents_success: Array
+    final_success: Array
+    final_calls: Array
+    kind: Places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +77,16 @@ class _Speeds:
 
 
 class OptionWorths:
-    """Value and cost of every option of `Teamwork`, for any questions and budgets.
+    """Value and cost of every option of `Teamwork`, for any questions.
 
     Args:
         setting: action space, training answers and truth.
 
     Attributes:
         servers: replicas of each model (M).
+        agent_model: model of each option's agents (O).
+        final_model: model of its final call (O).
+        runs: sampled runs, a kind per level.
 
     Raises:
         ConfigError: a model without a profile.
@@ -58,92 +97,61 @@ class OptionWorths:
         places = {model: place for place, model in enumerate(actions.models)}
         self.servers = np.array([float(len(facts.endpoints)) for facts in actions.models.values()])
         self._teamwork = Teamwork(setting.outcomes, actions)
-        self._model_of = np.array([places[action.model] for action in actions.executor_actions])
-        speeds = _speeds(setting)
-        self._runs = {
-            level: _Runs.sampled(setting.training, level, self._teamwork.options, speeds)
-            for level in range(1, 6)
-        }
+        options, speeds = self._teamwork.options, _speeds(setting)
+        model_of = np.array([places[action.model] for action in actions.executor_actions])
+        self.agent_model, self.final_model = model_of[options.agent], model_of[options.final]
+        self.runs = _stacked([_sampled(setting.training, level, options, speeds) for level in LEVELS])
 
-    def of(self, items: Sequence[Item], budgets_s: Array) -> tuple[Array, Array]:
-        """Expected on-time success (Q, O), and expected server seconds on each model (Q, O, M)."""
-        options = self._teamwork.options
+    def of(self, items: Sequence[Item]) -> Worths:
+        """The truth about these questions; about a millisecond for each that is new."""
         odds = {item: self._teamwork.odds(item) for item in dict.fromkeys(items)}
-        value = np.empty((len(items), len(options)))
-        seconds = np.zeros((len(items), len(options), len(self.servers)))
-        every = np.arange(len(options))
-        agent, final = self._model_of[options.agent], self._model_of[options.final]
-        for row, (item, budget_s) in enumerate(zip(items, budgets_s.tolist(), strict=True)):
-            truth, runs = odds[item], self._runs[item.level]
-            agents_fit, whole_fits = runs.in_time(budget_s)
-            by_final = truth.final_calls * truth.final_success
-            value[row] = (truth.success - by_final) * agents_fit + by_final * whole_fits
-            seconds[row, every, agent] += runs.agents_server_s(budget_s)
-            seconds[row, every, final] += truth.final_calls * whole_fits * runs.final_server_s
-        return value, seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Runs:
-    """Sampled runs of every option at one level, each call having its server to itself.
-
-    Attributes:
-        agents_s: seconds until the agents have answered (O, S).
-        whole_s: seconds until the final call, if any, has answered too (O, S).
-        strand_s: decoding seconds of one agent, or of all in a line but the last (O, S).
-        strand_share: server seconds of all strands together, per such second (O).
-        final_server_s: mean server seconds of a final call (O).
-    """
-
-    agents_s: Array
-    whole_s: Array
-    strand_s: Array
-    strand_share: Array
-    final_server_s: Array
-
-    @classmethod
-    def sampled(cls, training: TrainingGrid, level: int, options: OptionTable, speeds: _Speeds) -> _Runs:
-        rng = np.random.default_rng([SAMPLE_SEED, level])
-        rows = np.array([item.level == level for item in training.items])
-        tokens = training.output_tokens[rows] if rows.sum() > 1 else training.output_tokens
-
-        def draw(places: NDArray[np.intp], longer: Array) -> Array:
-            picked = rng.integers(len(tokens), size=(len(places), SAMPLES))
-            return tokens[picked, places[:, None]] * longer[:, None]
-
-        agents_s, strand_s = np.zeros((2, len(options), SAMPLES))
-        first_s, token_s = speeds.first_s[options.agent][:, None], speeds.token_s[options.agent][:, None]
-        for seat in range(int(options.width.max())):
-            calls_s = (draw(options.agent, options.agent_longer) - 1) * token_s
-            agents_s = np.where(
-                (options.width > seat)[:, None], np.maximum(agents_s, first_s + calls_s), agents_s
-            )
-            strand_s = calls_s if seat == 0 else strand_s
-        for seat in range(1, int(options.depth.max())):
-            calls_s = (draw(options.agent, options.agent_longer) - 1) * token_s
-            is_there = (options.depth > seat)[:, None]
-            agents_s = agents_s + is_there * (first_s + calls_s)
-            strand_s = strand_s + is_there * calls_s
-        later_tokens = draw(options.final, options.final_longer) - 1
-        final_s = (
-            speeds.first_s[options.final][:, None] + later_tokens * speeds.token_s[options.final][:, None]
-        )
-        return cls(
-            agents_s=agents_s,
-            whole_s=agents_s + options.has_final[:, None] * final_s,
-            strand_s=strand_s,
-            strand_share=options.width * (speeds.server_s / speeds.token_s)[options.agent],
-            final_server_s=later_tokens.mean(axis=1) * speeds.server_s[options.final],
+        final_calls = np.stack([odds[item].final_calls for item in items])
+        final_success = final_calls * np.stack([odds[item].final_success for item in items])
+        return Worths(
+            agents_success=np.stack([odds[item].success for item in items]) - final_success,
+            final_success=final_success,
+            final_calls=final_calls,
+            kind=np.array([LEVELS.index(item.level) for item in items]),
         )
 
-    def in_time(self, budget_s: float) -> tuple[Array, Array]:
-        """P(the agents have answered within the budget), P(the final call has too) (O) each."""
-        return (self.agents_s <= budget_s).mean(axis=1), (self.whole_s <= budget_s).mean(axis=1)
 
-    def agents_server_s(self, budget_s: float) -> Array:
-        """Mean server seconds of the agents' calls, which the deadline cuts (O)."""
-        spent: Array = self.strand_share * np.minimum(self.strand_s, budget_s).mean(axis=1)
-        return spent
+def _sampled(training: TrainingGrid, level: int, options: OptionTable, speeds: _Speeds) -> SampledRuns:
+    """Runs at one level (O, S): every call's lengths are `SAMPLES` quantiles of the training answers', shuffled."""
+    rng = np.random.default_rng([SAMPLE_SEED, level])
+    rows = np.array([item.level == level for item in training.items])
+    tokens = np.sort(training.output_tokens[rows] if rows.sum() > 1 else training.output_tokens, axis=0)
+    quantiles = ((np.arange(SAMPLES) + 0.5) / SAMPLES * len(tokens)).astype(np.intp)
+
+    def later_tokens(places: Places, longer: Array) -> Array:
+        picked = rng.permuted(np.tile(quantiles, (len(places), 1)), axis=1)
+        later: Array = tokens[picked, places[:, None]] * longer[:, None] - 1
+        return later
+
+    agents_s, agents_tokens = np.zeros((2, len(options), SAMPLES))
+    first_s, token_s = speeds.first_s[options.agent][:, None], speeds.token_s[options.agent][:, None]
+    for seat in range(int(max(options.width.max(), options.depth.max()))):
+        drawn = later_tokens(options.agent, options.agent_longer)
+        beside, behind = (options.width > seat)[:, None], (options.depth > seat)[:, None] & (seat > 0)
+        call_s = first_s + drawn * token_s
+        agents_s = np.where(beside, np.maximum(agents_s, call_s), agents_s + behind * call_s)
+        agents_tokens = agents_tokens + (beside | behind) * drawn
+    drawn = later_tokens(options.final, options.final_longer)
+    final_s = speeds.first_s[options.final][:, None] + drawn * speeds.token_s[options.final][:, None]
+    return SampledRuns(
+        agents_s=agents_s,
+        whole_s=agents_s + options.has_final[:, None] * final_s,
+        agents_server_s=agents_tokens * speeds.server_s[options.agent][:, None],
+        final_server_s=drawn * speeds.server_s[options.final][:, None],
+    )
+
+
+def _stacked(runs: Sequence[SampledRuns]) -> SampledRuns:
+    return SampledRuns(
+        agents_s=np.stack([run.agents_s for run in runs]),
+        whole_s=np.stack([run.whole_s for run in runs]),
+        agents_server_s=np.stack([run.agents_server_s for run in runs]),
+        final_server_s=np.stack([run.final_server_s for run in runs]),
+    )
 
 
 def _speeds(setting: Setting) -> _Speeds:

@@ -13,18 +13,38 @@ from hypothesis import strategies as st
 from inframind.arena.bound import Demand, dual_bound, on_time_success_bound, phases
 from inframind.arena.contenders.oracle import LoadPrice, OraclePolicy
 from inframind.arena.contenders.service import engines_of, idle_latency_s, server_seconds_per_token
+from inframind.arena.option_worth import SampledRuns, Worths
 from inframind.errors import ConfigError
 from inframind.simulator.profiles import load_profiles
 
 SMALL, LARGE = "llama-3.2-3b", "mistral-small-24b"
 
 
-def demand(value: Any, seconds: Any, capacity_s: Any, reach: Any = None) -> Demand:
+def demand(
+    value: Any, seconds: Any, capacity_s: Any, reach: Any = None, *, wall_s: Any = 0.0, budget_s: float = 1.0
+) -> Demand:
+    """All or nothing: agents on the first model, and one final call on the last; ``wall_s`` by sampled run (S)."""
     value, seconds, capacity_s = np.array(value), np.array(seconds), np.array(capacity_s)
+    wall_s = np.broadcast_to(wall_s, (*value.shape, np.size(wall_s)))
+    sampled_s = np.broadcast_to(seconds[:, :, None, :], (*wall_s.shape, seconds.shape[-1]))
+    has_two = len(capacity_s) == 2
     everywhere = np.ones((len(value), capacity_s.shape[1]), dtype=bool)
     return Demand(
-        value=value,
-        seconds=seconds,
+        worths=Worths(
+            agents_success=np.zeros_like(value),
+            final_success=value,
+            final_calls=np.ones_like(value),
+            kind=np.arange(len(value)),
+        ),
+        runs=SampledRuns(
+            agents_s=wall_s,
+            whole_s=wall_s,
+            agents_server_s=sampled_s[..., 0] * has_two,
+            final_server_s=sampled_s[..., -1],
+        ),
+        agent_model=np.zeros(value.shape[1], dtype=int),
+        final_model=np.full(value.shape[1], len(capacity_s) - 1),
+        budgets_s=np.full(len(value), budget_s),
         capacity_s=capacity_s,
         reach=everywhere if reach is None else np.array(reach),
     )
@@ -65,6 +85,47 @@ def test_a_question_cannot_use_time_outside_its_window() -> None:
     assert dual_bound(d) == pytest.approx(1.8, rel=1e-3)
 
 
+def lone_calls(
+    success: float, lengths_s: list[float], questions: int, capacity_s: float, budget_s: float
+) -> Demand:
+    """Questions with one option, a call that takes one of these times of itself and of its server."""
+    sampled_s = np.array(lengths_s)[None, None, :]
+    ones = np.ones((questions, 1))
+    return Demand(
+        worths=Worths(
+            agents_success=success * ones,
+            final_success=0 * ones,
+            final_calls=0 * ones,
+            kind=np.zeros(questions, dtype=int),
+        ),
+        runs=SampledRuns(
+            agents_s=sampled_s, whole_s=sampled_s, agents_server_s=sampled_s, final_server_s=sampled_s
+        ),
+        agent_model=np.array([0]),
+        final_model=np.array([0]),
+        budgets_s=np.full(questions, budget_s),
+        reach=np.ones((questions, 1), dtype=bool),
+        capacity_s=np.array([[capacity_s]]),
+    )
+
+
+def test_starting_calls_late_so_that_long_ones_are_cut_early_does_not_beat_the_bound() -> None:
+    # Half of the answers take 1 s, half 100 s. Started 90 s late, calls cost 5.5 s on average and half of them succeed:
+    # 291 in 3,200 s. Charged 50.5 s each, as if none were cut, only 63.4 would fit.
+    d = lone_calls(1.0, [1.0, 100.0], questions=1000, capacity_s=3200.0, budget_s=100.0)
+    started_late = 0.5 * 3200 / ((1 + 10) / 2)
+
+    # At best the 500 short answers take 500 s, and 27 long ones the other 2,700.
+    assert dual_bound(d) >= started_late
+    assert dual_bound(d) == pytest.approx(500 + 27, rel=1e-3)
+
+
+def test_an_answer_that_cannot_be_in_time_is_neither_worth_nor_charged_anything() -> None:
+    d = lone_calls(0.8, [1.0, 100.0], questions=10, capacity_s=5.0, budget_s=50.0)
+
+    assert dual_bound(d) == pytest.approx(0.8 * 5)
+
+
 def test_windows_touch_the_phases_that_they_overlap() -> None:
     reach, lengths_s = phases(np.array([0.0, 10.0, 40.0]), np.array([5.0, 100.0, 20.0]))
 
@@ -73,7 +134,8 @@ def test_windows_touch_the_phases_that_they_overlap() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "reach", "says"), [([[0.5, 0.5]], [[True]], r"\(Q, O\)"), ([[0.5]], [[False]], "touch a phase")]
+    ("value", "reach", "says"),
+    [([[0.5]], [[True, True]], r"\(Q, K\)"), ([[0.5]], [[False]], "touch a phase")],
 )
 def test_numbers_that_do_not_fit_are_refused(value: Any, reach: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):

@@ -50,6 +50,13 @@ class ConcurrencyLimit:
         """Whether a call that came now would have to wait."""
         return self._held >= self._limit
 
+    def acquire_now(self) -> bool:
+        """Take one slot if one is free."""
+        with self._lock:
+            is_free = self._held < self._limit
+            self._held += is_free
+            return is_free
+
     async def acquire(self, priority: int = 0) -> None:
         """Take one slot; lower ``priority`` is served sooner, ties in order of arrival."""
         with self._lock:

@@ -228,6 +228,14 @@ class Fleet:
 
     @asynccontextmanager
     async def _slot(self, endpoint: _Endpoint, priority: int, deadline: Deadline) -> AsyncIterator[None]:
+        if not endpoint.limit.acquire_now():
+            await self._wait_for_slot(endpoint, priority, deadline)
+        try:
+            yield
+        finally:
+            endpoint.limit.release()
+
+    async def _wait_for_slot(self, endpoint: _Endpoint, priority: int, deadline: Deadline) -> None:
         asked_s = self.clock.now_s()
         try:
             async with asyncio.timeout(deadline.remaining_s(self.clock)) as timer:
@@ -237,10 +245,6 @@ class Fleet:
                 raise
             waited_s = self.clock.now_s() - asked_s
             raise EndpointTimeout(endpoint.spec.name, waited_s, deadline.budget_s) from error
-        try:
-            yield
-        finally:
-            endpoint.limit.release()
 
     @contextmanager
     def _verdict(self, endpoint: _Endpoint, permit: Permit, expected_output_tokens: int) -> Iterator[None]:

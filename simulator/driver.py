@@ -124,6 +124,7 @@ class EngineDriver:
         self._flushed_s = 0.0
         self._streams: dict[str, TokenStream] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_s: float | None = None
 
     @property
     def now_s(self) -> float:
@@ -203,21 +204,30 @@ class EngineDriver:
 
     def _arm(self) -> None:
         """Set the timer for the next event, or for the next flush that will have something to tell."""
+        target_s = self._target_s()
         if self._timer is not None:
+            if target_s == self._armed_s:
+                return
             self._timer.cancel()
-        self._timer = None
+        self._timer, self._armed_s = None, target_s
+        if target_s is not None:
+            at_s = self._origin_s + target_s / self.speed
+            self._timer = asyncio.get_running_loop().call_at(at_s, self._wake, target_s)
+
+    def _target_s(self) -> float | None:
+        """When there is something to do next, in simulated seconds."""
         target_s = self.engine.next_event_s()
-        if target_s is None:
-            return
+        if target_s is None or self._flush_interval_s is None:
+            return target_s
         token_s = self.engine.next_token_s()
-        if self._flush_interval_s is not None and token_s is not None and self._has_live_streams():
-            target_s = min(target_s, max(token_s, self._next_flush_s()))
-        at_s = self._origin_s + target_s / self.speed
-        self._timer = asyncio.get_running_loop().call_at(at_s, self._wake, target_s)
+        if token_s is None or not self._has_live_streams():
+            return target_s
+        return min(target_s, max(token_s, self._next_flush_s()))
 
     def _has_live_streams(self) -> bool:
         return any(stream.is_live for stream in self._streams.values())
 
     def _wake(self, target_s: float) -> None:
+        self._timer = None
         # Rounding on the way to the loop and back may land just short of the target; never go back for that.
         self._pass_time(max(self.now_s, target_s))

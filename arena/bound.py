@@ -119,7 +119,7 @@ def on_time_success_bound(
         steps: subgradient steps; more are tighter.
 
     Raises:
-        ConfigError: no questions, or a model without a profile.
+        ConfigError: no questions, a model without a profile, or a setting without the truth.
     """
     if not len(items) == len(arrivals_s) == len(budgets_s) > 0:
         sizes = (len(items), len(arrivals_s), len(budgets_s))

@@ -18,7 +18,7 @@ import numpy as np
 
 from inframind.arena.bound import on_time_success_bound
 from inframind.arena.contenders.blind import NoForecast
-from inframind.arena.contenders.contender import Setting, TrainingGrid
+from inframind.arena.contenders.contender import Setting, TrainingGrid, Truth
 from inframind.arena.contenders.registry import contenders_by_name
 from inframind.arena.contenders.training import record_grid
 from inframind.arena.grading import RememberingGrader
@@ -131,17 +131,23 @@ class Stage:
         )
         return cls(scenario=scenario, training=training)
 
-    def setting(self, seed: int) -> Setting:
-        """What a contender's policy is made from."""
+    def setting(self, seed: int, *, sees_truth: bool = False) -> Setting:
+        """What a contender's policy is made from; the truth is for oracles and bounds alone."""
         budgets_rng, own_rng = np.random.default_rng((TRAINING_SEED, seed)).spawn(2)
         return Setting(
             actions=_actions(self.scenario),
             training=self.training,
             budgets_s=budgets_from(self.scenario.budgets).draw(BUDGETS_SHOWN, budgets_rng),
             rng=own_rng,
-            outcomes=self.scenario.outcomes,
-            items={item.item_id: item for item in self.scenario.items},
+            truth=self._truth() if sees_truth else None,
             profiles=self.scenario.profiles_by_name,
+        )
+
+    def _truth(self) -> Truth:
+        return Truth(
+            outcomes=self.scenario.outcomes,
+            parameters=self.scenario.parameters,
+            items={item.item_id: item for item in self.scenario.items},
         )
 
     def _no_forecast(self) -> NoForecast:
@@ -165,7 +171,7 @@ class Stage:
     def _bound(self, seed: int, rate_per_min: float) -> float:
         workload = self.scenario.workload(seed, rate_per_min)
         bound = on_time_success_bound(
-            self.setting(seed), workload.items, workload.arrivals_s, workload.budgets_s
+            self.setting(seed, sees_truth=True), workload.items, workload.arrivals_s, workload.budgets_s
         )
         return min(1.0, bound)
 
@@ -183,7 +189,7 @@ class Stage:
         runs = []
         with fewer_collections():
             for contender in contenders_by_name(contenders):
-                policy = contender.make(self.setting(seed))
+                policy = contender.make(self.setting(seed, sees_truth=contender.sees_truth))
                 ran = run_virtually(
                     self.scenario,
                     policy,

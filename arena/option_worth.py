@@ -89,14 +89,14 @@ class OptionWorths:
         runs: sampled runs, a kind per level.
 
     Raises:
-        ConfigError: a model without a profile.
+        ConfigError: a model without a profile, or a setting without the truth.
     """
 
     def __init__(self, setting: Setting) -> None:
         actions = setting.actions
         places = {model: place for place, model in enumerate(actions.models)}
         self.servers = np.array([float(len(facts.endpoints)) for facts in actions.models.values()])
-        self._teamwork = Teamwork(setting.outcomes, actions)
+        self._teamwork = Teamwork(setting.known_truth, actions)
         options, speeds = self._teamwork.options, _speeds(setting)
         model_of = np.array([places[action.model] for action in actions.executor_actions])
         self.agent_model, self.final_model = model_of[options.agent], model_of[options.final]

@@ -9,9 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import Policy
 from inframind.simulator.items import Item
+from inframind.simulator.outcome_parameters import OutcomeParameters
 from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.profiles import ModelProfile, load_profiles
 
@@ -37,6 +39,21 @@ class TrainingGrid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What no router can know.
+
+    Attributes:
+        outcomes: who answers, with the latent odds of every question.
+        parameters: what the outcomes are drawn with.
+        items: the questions that will be asked, and their answers, by id.
+    """
+
+    outcomes: LatentDifficultyModel
+    parameters: OutcomeParameters
+    items: Mapping[str, Item]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """What a contender's policy is made from.
 
@@ -45,8 +62,7 @@ class Setting:
         training: recorded answers to the training questions.
         budgets_s: budgets as the scenario draws them, for whoever wants to know their distribution.
         rng: chance of the contender itself.
-        outcomes: the truth about simulated models; for oracles alone.
-        items: the questions that will be asked, by id; for oracles alone.
+        truth: for oracles and bounds; None for everybody else.
         profiles: the speeds of the servers, by model; what an idle fleet was measured to take.
     """
 
@@ -54,9 +70,21 @@ class Setting:
     training: TrainingGrid
     budgets_s: NDArray[np.float64]
     rng: np.random.Generator
-    outcomes: LatentDifficultyModel
-    items: Mapping[str, Item]
+    truth: Truth | None = None
     profiles: Mapping[str, ModelProfile] = field(default_factory=load_profiles)
+
+    @property
+    def known_truth(self) -> Truth:
+        """The truth, for those who cannot do without.
+
+        Raises:
+            ConfigError: there is none in this setting.
+        """
+        if self.truth is None:
+            raise ConfigError(
+                "truth", None, 'only a contender of the family "oracle" is told it: declare yours as one'
+            )
+        return self.truth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +102,11 @@ class Contender:
     family: Family
     summary: str
     make: Callable[[Setting], Policy]
+
+    @property
+    def sees_truth(self) -> bool:
+        """Whether its setting holds the truth; results then say that it is nothing that a router could reach."""
+        return self.family == "oracle"
 
     @property
     def takes_forecasts(self) -> bool:

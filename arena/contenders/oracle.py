@@ -64,15 +64,16 @@ class OraclePolicy:
         price: of server time.
 
     Raises:
-        ConfigError: a model without a profile, or a question (when it is asked) that the setting does not list.
+        ConfigError: a model without a profile, a setting without the truth, or a question (when it is asked) that
+            the truth does not list.
     """
 
     name = "oracle"
     version = "1"
 
     def __init__(self, setting: Setting, price: LoadPrice | None = None) -> None:
-        self._setting, self._price = setting, price or LoadPrice()
-        self._teamwork = Teamwork(setting.outcomes, setting.actions)
+        self._actions, self._truth, self._price = setting.actions, setting.known_truth, price or LoadPrice()
+        self._teamwork = Teamwork(self._truth, setting.actions)
         self._options = self._teamwork.options
         self._foresight = Foresight(setting)
         plans = self._options.plans
@@ -180,14 +181,14 @@ class OraclePolicy:
         return costs
 
     def _item(self, question_id: str) -> Item:
-        if question_id not in self._setting.items:
+        if question_id not in self._truth.items:
             raise ConfigError(
                 "question_id", question_id, "the oracle answers only the questions of its setting"
             )
-        return self._setting.items[question_id]
+        return self._truth.items[question_id]
 
     def _best_role(self, item: Item) -> str:
-        return best_role(self._setting.outcomes, item, self._setting.actions)
+        return best_role(self._truth.outcomes, item, self._actions)
 
 
 def oracle() -> Contender:

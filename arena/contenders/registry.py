@@ -1,7 +1,8 @@
 """Who can take part, by name: the built-in contenders, those with a parameter, and a user's own.
 
 A user's own is written ``module:attribute``. The attribute is a `Contender`; or a class whose instances are policies
-and that is made without arguments; or a function from a `Setting` to a policy. The module must be importable.
+and that is made without arguments; or a function from a `Setting` to a policy. The module must be importable. Only a
+`Contender` of the family ``oracle`` is told the truth.
 """
 
 from __future__ import annotations

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inframind.arena.contenders.contender import Truth
 from inframind.arena.contenders.item_truth import LINE, ItemTruth, JudgeTruth
 from inframind.arena.contenders.votes import VoteWeights, binomial, vote_weights, wrong_agree
 from inframind.router.actions import ActionSpace, PlannerAction
 from inframind.simulator.items import Item
-from inframind.simulator.outcomes import STEP_BY_STEP_TOPOLOGY, LatentDifficultyModel
+from inframind.simulator.outcomes import STEP_BY_STEP_TOPOLOGY
 from inframind.simulator.writing import STEP_BY_STEP_FACTOR
 
 Array = NDArray[np.float64]
@@ -104,19 +105,21 @@ class Teamwork:
     """The options of an action space, and their odds on any question.
 
     Args:
-        outcomes: the truth about the simulated models.
+        truth: the odds of every question.
         actions: what may be chosen.
         team_strategies: strategies that teams are considered with; those that the space lacks are left out.
     """
 
     def __init__(
         self,
-        outcomes: LatentDifficultyModel,
+        truth: Truth,
         actions: ActionSpace,
         *,
         team_strategies: Sequence[str] = TEAM_STRATEGIES,
     ) -> None:
-        self._outcomes, self._actions = outcomes, actions
+        self._outcomes, self._actions = truth.outcomes, actions
+        weights = truth.parameters.mistake_weights
+        self._mistake_shares = tuple(weight / sum(weights) for weight in weights)
         steps = actions.executor_actions
         self.team_places = np.array(
             [i for i, a in enumerate(steps) if a.strategy in team_strategies], dtype=int
@@ -142,7 +145,7 @@ class Teamwork:
             if block.is_line:
                 parts.append(_line_odds(size, alone, keep, repair))
             elif size > 1:
-                parts.append(_judged_odds(size, alone, judges[topology], weights))
+                parts.append(_judged_odds(size, alone, judges[topology], weights, self._mistake_shares))
             else:
                 parts.append((solo[topology][block.agent], *np.zeros((2, len(block.agent)))))
         success, final_calls, final_success = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -154,7 +157,7 @@ class Teamwork:
         """How judges weigh votes: learned from the first question that tells, and the same for all."""
         if self._known_weights is not None:
             return self._known_weights
-        weights, is_telling = vote_weights(truth, self._actions.max_team)
+        weights, is_telling = vote_weights(truth, self._actions.max_team, self._mistake_shares)
         if is_telling:
             self._known_weights = weights
         return weights
@@ -207,12 +210,12 @@ def _line_odds(seats: int, alone: Array, keep: Array, repair: Array) -> tuple[Ar
 
 
 def _judged_odds(
-    agents: int, alone: Array, judge: JudgeTruth, weights: VoteWeights
+    agents: int, alone: Array, judge: JudgeTruth, weights: VoteWeights, mistake_shares: Sequence[float]
 ) -> tuple[Array, Array, Array]:
     """Of each (agent, judge): P(right), P(the judge is asked), and P(right | the judge is asked)."""
     right_votes = binomial(agents, alone)
     agree_right, none_right = right_votes[:, agents], right_votes[:, 0]
-    agree_wrong = none_right * wrong_agree(agents)
+    agree_wrong = none_right * wrong_agree(agents, mistake_shares)
     weight = weights.of(agents)
     sure, split = right_votes[:, 1:agents] @ weight, right_votes[:, 1:agents] @ (1 - weight)
     by_judge = (

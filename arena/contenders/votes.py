@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inframind.arena.contenders.item_truth import ItemTruth
-from inframind.simulator.outcome_parameters import OutcomeParameters
 
 Array = NDArray[np.float64]
 Counts = tuple[int, ...]
@@ -38,9 +37,17 @@ class VoteWeights:
         return self._by_team[agents]
 
 
-def vote_weights(truth: ItemTruth, max_team: int) -> tuple[VoteWeights, bool]:
-    """The weights, from the judge on one question whom contradiction costs most; and whether it costs enough."""
-    judge = truth.judges(PROBED_TOPOLOGY)
+def vote_weights(
+    truth: ItemTruth, max_team: int, mistake_shares: Sequence[float]
+) -> tuple[VoteWeights, bool]:
+    """The weights, from the judge on one question whom contradiction costs most; and whether it costs enough.
+
+    Args:
+        truth: of that question.
+        max_team: largest team.
+        mistake_shares: shares of a question's typical mistakes among wrong answers.
+    """
+    judge, shares = truth.judges(PROBED_TOPOLOGY), tuple(mistake_shares)
     loss = judge.sure - judge.split
     if not len(loss) or loss.max() < TELLING:
         return VoteWeights({n: np.zeros(n - 1) for n in range(2, max_team + 1)}), False
@@ -54,7 +61,7 @@ def vote_weights(truth: ItemTruth, max_team: int) -> tuple[VoteWeights, bool]:
     by_team = {n: np.zeros(n - 1) for n in range(2, max_team + 1)}
     for agents, means in by_team.items():
         for right in range(1, agents):
-            for counts, probability in multinomial(agents - right):
+            for counts, probability in multinomial(agents - right, shares):
                 pattern = (right, tuple(sorted(counts, reverse=True)))
                 if pattern not in known:
                     known[pattern] = weight(*pattern)
@@ -62,22 +69,19 @@ def vote_weights(truth: ItemTruth, max_team: int) -> tuple[VoteWeights, bool]:
     return VoteWeights(by_team), True
 
 
-def wrong_agree(agents: int) -> float:
+def wrong_agree(agents: int, mistake_shares: Sequence[float]) -> float:
     """P(all give the same wrong answer | all are wrong)."""
-    return float((_mistake_shares() ** agents).sum())
+    return sum(share**agents for share in mistake_shares)
 
 
 @lru_cache(maxsize=32)
-def multinomial(wrong: int) -> tuple[tuple[Counts, float], ...]:
+def multinomial(wrong: int, shares: tuple[float, ...]) -> tuple[tuple[Counts, float], ...]:
     """How so many wrong answers fall on the typical mistakes, with probabilities."""
-    shares = _mistake_shares()
     return tuple(
         (
             counts,
             math.factorial(wrong)
-            * math.prod(
-                share**n / math.factorial(n) for share, n in zip(shares.tolist(), counts, strict=True)
-            ),
+            * math.prod(share**n / math.factorial(n) for share, n in zip(shares, counts, strict=True)),
         )
         for counts in itertools.product(range(wrong + 1), repeat=len(shares))
         if sum(counts) == wrong
@@ -90,9 +94,3 @@ def binomial(draws: int, p: Array) -> Array:
     ways = np.array([math.comb(draws, int(n)) for n in k])
     pmf: Array = ways * p[:, None] ** k * (1 - p[:, None]) ** (draws - k)
     return pmf
-
-
-def _mistake_shares() -> Array:
-    shares = np.array(OutcomeParameters().mistake_weights)
-    normalised: Array = shares / shares.sum()
-    return normalised

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from inframind.arena.contenders.contender import Setting
+from inframind.arena.contenders.contender import Contender, Setting
+from inframind.arena.contenders.oracle import OraclePolicy
 from inframind.arena.evaluation import BOUND, Stage, evaluate, n_runs
 from inframind.arena.results.episodes import summarise
 from inframind.arena.results.tables import Run
@@ -15,6 +18,7 @@ from inframind.arena.scenario import Scenario
 from inframind.errors import ConfigError
 from inframind.router.policy import JustEnoughPolicy, Policy
 from inframind.simulator.items import generate_items
+from inframind.simulator.outcome_parameters import OutcomeParameters
 from inframind.simulator.profiles import load_profiles
 
 ITEMS = generate_items(60, seed=11)
@@ -65,7 +69,28 @@ def test_the_training_answers_do_not_hang_on_the_seed_of_a_run() -> None:
     first, second = stage.setting(0), stage.setting(1)
     assert first.budgets_s.tolist() != second.budgets_s.tolist()
     assert 5 <= first.budgets_s.min() <= first.budgets_s.max() <= 300
-    assert set(first.items) == {item.item_id for item in SCENARIO.items}
+    assert first.truth is None
+
+
+def test_the_truth_is_that_of_the_scenario() -> None:
+    scenario = replace(SCENARIO, parameters=OutcomeParameters(rescue=0.0))
+    truth = Stage.of(scenario).setting(0, sees_truth=True).known_truth
+    assert truth.parameters == scenario.parameters
+    assert set(truth.items) == {item.item_id for item in scenario.items}
+
+
+def guided_by_the_truth(setting: Setting) -> Policy:
+    return OraclePolicy(setting)
+
+
+def test_only_those_who_say_that_they_are_oracles_are_told_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = Contender(name="mine", family="oracle", summary="mine", make=guided_by_the_truth)
+    own = SimpleNamespace(undeclared=guided_by_the_truth, declared=declared)
+    monkeypatch.setitem(sys.modules, "my_oracles", own)
+    once = replace(SCENARIO, seeds=(0,), rates_per_min=(60.0,))
+    with pytest.raises(ConfigError, match='family "oracle"'):
+        evaluate(once, ("my_oracles:undeclared",))
+    assert [run.family for run in evaluate(once, ("my_oracles:declared",)).runs] == ["oracle"]
 
 
 def my_policy(setting: Setting) -> Policy:
@@ -74,9 +99,7 @@ def my_policy(setting: Setting) -> Policy:
 
 
 def test_a_users_own_policy_takes_part_by_its_import_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        __import__("sys").modules, "my_policies", __import__("types").SimpleNamespace(mine=my_policy)
-    )
+    monkeypatch.setitem(sys.modules, "my_policies", SimpleNamespace(mine=my_policy))
     evaluation = evaluate(replace(SCENARIO, seeds=(0,), rates_per_min=(60.0,)), ("my_policies:mine",))
     (run,) = evaluation.runs
     assert run.contender == "my_policies:mine"

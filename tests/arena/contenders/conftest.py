@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inframind.arena.contenders.contender import Setting, TrainingGrid
+from inframind.arena.contenders.contender import Setting, TrainingGrid, Truth
 from inframind.fleet.endpoints import EndpointSpec, group_by_model
 from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 from inframind.graphs.registry import TopologyRegistry
 from inframind.router.actions import DEFAULT_STRATEGIES, ActionSpace, strategies_by_name
 from inframind.router.views import PlanView, Query, RoleView, Slot, StepView
 from inframind.simulator.items import Item, generate_items
+from inframind.simulator.outcome_parameters import OutcomeParameters
 from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.profiles import load_profiles
 from inframind.simulator.prompt_reading import AnswerKey
@@ -27,9 +28,20 @@ TOKENS = {"Flash": 10, "Concise": 100, "Plain": 300, "DeepThink": 500}
 class World:
     """Questions, models and views of them."""
 
-    def __init__(self, models: Sequence[str] = (SMALL, LARGE), n_items: int = 12) -> None:
+    def __init__(
+        self,
+        models: Sequence[str] = (SMALL, LARGE),
+        n_items: int = 12,
+        parameters: OutcomeParameters | None = None,
+    ) -> None:
+        parameters = parameters or OutcomeParameters()
         self.items = generate_items(n_items, seed=5)
-        self.outcomes = LatentDifficultyModel(AnswerKey(self.items))
+        self.outcomes = LatentDifficultyModel(AnswerKey(self.items), parameters)
+        self.truth = Truth(
+            outcomes=self.outcomes,
+            parameters=parameters,
+            items={item.item_id: item for item in self.items},
+        )
         sizes = {name: profile.size_b for name, profile in load_profiles().items()}
         specs = [
             EndpointSpec.model_validate(
@@ -63,8 +75,7 @@ class World:
             training=grid or self.grid(),
             budgets_s=np.array(budgets_s),
             rng=np.random.default_rng(0),
-            outcomes=self.outcomes,
-            items={item.item_id: item for item in self.items},
+            truth=self.truth,
         )
 
     def snapshot(self, **in_flight: int) -> FleetSnapshot:

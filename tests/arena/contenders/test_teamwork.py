@@ -30,7 +30,7 @@ def option(teamwork: Teamwork, world: Any, plan: str, agent: str, final: str | N
 
 
 def test_a_single_call_is_worth_its_latent_probability_in_the_best_role(world: Any) -> None:
-    teamwork = Teamwork(world.outcomes, world.actions)
+    teamwork = Teamwork(world.truth, world.actions)
 
     for item in world.items[:4]:
         role = best_role(world.outcomes, item, world.actions)
@@ -42,7 +42,7 @@ def test_a_single_call_is_worth_its_latent_probability_in_the_best_role(world: A
 
 
 def test_what_contradicts_a_topology_is_no_option(world: Any) -> None:
-    options = Teamwork(world.outcomes, world.actions).options
+    options = Teamwork(world.truth, world.actions).options
     singles = [
         world.actions.executor_labels[a]
         for a, p in zip(options.agent, options.plans, strict=True)
@@ -54,7 +54,7 @@ def test_what_contradicts_a_topology_is_no_option(world: Any) -> None:
 
 @pytest.mark.parametrize("agents", [2, 3, 5])
 def test_a_judged_team_comes_to_what_drawing_its_answers_comes_to(world: Any, agents: int) -> None:
-    teamwork, plan, label = Teamwork(world.outcomes, world.actions), f"IO/{agents}", f"{LARGE}/Plain"
+    teamwork, plan, label = Teamwork(world.truth, world.actions), f"IO/{agents}", f"{LARGE}/Plain"
     item = max(world.items, key=lambda item: -abs(teamwork.odds(item).success[0] - 0.5))
     odds, place = teamwork.odds(item), option(teamwork, world, plan, label)
 
@@ -64,9 +64,21 @@ def test_a_judged_team_comes_to_what_drawing_its_answers_comes_to(world: Any, ag
     assert odds.final_calls[place] == pytest.approx(asked, abs=0.02)
 
 
+def test_which_mistakes_are_tempting_is_the_scenarios_own(make_world: Any) -> None:
+    # Everybody falls for the same mistake: teams that are wrong agree, and their judge is not asked.
+    world = make_world(parameters=OutcomeParameters(mistake_weights=(1.0, 0.0, 0.0, 0.0)))
+    teamwork, item = Teamwork(world.truth, world.actions), world.items[0]
+    place = option(teamwork, world, "IO/3", f"{LARGE}/Plain")
+    alone = world.outcomes.solo_probability(
+        item, LARGE, "Plain", role=best_role(world.outcomes, item, world.actions)
+    )
+
+    assert teamwork.odds(item).final_calls[place] == pytest.approx(1 - alone**3 - (1 - alone) ** 3)
+
+
 def drawn(world: Any, item: Any, agents: int, n: int) -> tuple[float, float]:
     """Shares of drawn teams that end right, and that ask their judge."""
-    rng, shares = np.random.default_rng(1), OutcomeParameters().mistake_weights
+    rng, shares = np.random.default_rng(1), world.truth.parameters.mistake_weights
     role = best_role(world.outcomes, item, world.actions)
     alone = world.outcomes.solo_probability(item, LARGE, "Plain", role=role)
     wrong = typical_mistakes(item.question, item.answer)
@@ -85,7 +97,7 @@ def drawn(world: Any, item: Any, agents: int, n: int) -> tuple[float, float]:
 
 
 def test_a_line_comes_to_what_its_steps_come_to(world: Any) -> None:
-    teamwork, label = Teamwork(world.outcomes, world.actions), f"{LARGE}/Plain"
+    teamwork, label = Teamwork(world.truth, world.actions), f"{LARGE}/Plain"
     item = world.items[0]
     role, wrong = (
         best_role(world.outcomes, item, world.actions),

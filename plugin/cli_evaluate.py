@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
@@ -13,6 +15,17 @@ import typer
 from inframind.errors import ConfigError
 
 DEFAULT_OUT = Path(".out/evaluation")
+
+
+_EVALUATED, _REPLAYED = "", "--replay"
+_MODES_OF_OPTION: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        **dict.fromkeys(("replay", "benchmark", "column", "price", "cost"), (_REPLAYED,)),
+        **dict.fromkeys(("contenders", "seeds", "budgets", "out_folder"), (_EVALUATED, _REPLAYED)),
+    }
+)
+"""Where options by their names mean something; those that are not named concern the simulated fleet alone."""
+_NEEDS_REPLAY = "give it together with --replay TABLE, or leave it out"
 
 
 class FleetName(StrEnum):
@@ -23,6 +36,7 @@ class FleetName(StrEnum):
 
 
 def evaluate(
+    ctx: typer.Context,
     contenders: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,6 +102,7 @@ def evaluate(
     [bold]inframind evaluate -c just-enough,knn,oracle --rates 30,300 --workers 2[/bold],
     [bold]inframind evaluate --replay outcomes.parquet[/bold]
     """
+    _refuse_misplaced(ctx, _mode(replay))
     _require_arena()
     sys.path.insert(0, str(Path.cwd()))  # for contenders of the user's own, as with `python -m`
     from inframind.plugin.commands import evaluate as command
@@ -96,18 +111,20 @@ def evaluate(
     if list_contenders:
         command.print_contenders(out())
     elif replay is not None:
-        command.run_replay(
-            command.ReplayCall(
-                table=replay,
-                strata=tuple(benchmark or ()),
-                seeds=seeds or command.SEEDS,
-                budgets=budgets,
-                columns=tuple(column or ()),
-                prices=tuple(price or ()),
-                cost=cost,
-            ),
-            out(),
+        from inframind.plugin.commands.evaluate_replay import ReplayCall, run_replay
+
+        call = ReplayCall(
+            table=replay,
+            contenders=tuple(contenders or ()),
+            strata=tuple(benchmark or ()),
+            seeds=seeds or command.SEEDS,
+            budgets=budgets,
+            columns=tuple(column or ()),
+            prices=tuple(price or ()),
+            cost=cost,
+            out=out_folder,
         )
+        run_replay(call, out())
     else:
         scale = command.QUICK if quick else command.FULL
         options = command.EvaluateOptions(
@@ -123,6 +140,33 @@ def evaluate(
             command=shlex.join(["inframind", *sys.argv[1:]]),
         )
         command.run_evaluation(options, out())
+
+
+def _mode(replay: Path | None) -> str:
+    """The option that says what is evaluated; "" for a simulated fleet."""
+    return _EVALUATED if replay is None else _REPLAYED
+
+
+def _refuse_misplaced(ctx: typer.Context, mode: str) -> None:
+    """An option that would change nothing is a mistake, and says so.
+
+    Raises:
+        ConfigError: an option was given that means nothing in this mode.
+    """
+    for parameter in ctx.command.params:
+        name, source = parameter.name or "", ctx.get_parameter_source(parameter.name or "")
+        if (
+            source is None
+            or source.name != "COMMANDLINE"
+            or mode in _MODES_OF_OPTION.get(name, (_EVALUATED,))
+        ):
+            continue
+        fix = f"leave it out: it means nothing with {mode}" if mode else _NEEDS_REPLAY
+        raise ConfigError(parameter.opts[0], _shown(ctx.params[name]), fix)
+
+
+def _shown(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _require_arena() -> None:

@@ -33,6 +33,7 @@ from inframind.arena.replay.contenders import (
     net_value,
 )
 from inframind.arena.replay.knn import JustEnough, Knn
+from inframind.arena.replay.named import contenders_named
 from inframind.arena.replay.results import ReplayResult
 from inframind.arena.replay.scores import Play, World, standings
 from inframind.arena.replay.table import ReplayTable
@@ -137,15 +138,17 @@ def replay_file(
     columns: ColumnMap | None = None,
     strata: Sequence[str] = (),
     price_per_token: Mapping[str, float] | None = None,
+    contenders: Sequence[str] = (),
     options: ReplayOptions | None = None,
 ) -> ReplayResult:
-    """Read a recorded table and replay it with `standard_contenders`.
+    """Read a recorded table and replay it.
 
     Args:
         path: ``.parquet``, ``.csv`` or ``.csv.gz``, one row per question and arm.
         columns: what the columns mean; None goes by their names.
         strata: benchmarks to play; empty plays all that the table holds.
         price_per_token: by arm or model; makes ``cost`` of the tokens.
+        contenders: as for `contenders_named`; empty takes `standard_contenders`.
         options: how to replay; None takes the defaults.
 
     Raises:
@@ -156,7 +159,10 @@ def replay_file(
         table = table.select(strata)
     if price_per_token:
         table = table.priced(price_per_token)
-    return replay(table, options=options)
+    if not contenders:
+        return replay(table, options=options)
+    standard = standard_contenders(table, options or ReplayOptions())
+    return replay(table, contenders_named(contenders, standard), options)
 
 
 @dataclass(frozen=True, slots=True)

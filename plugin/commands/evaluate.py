@@ -1,4 +1,4 @@
-"""``inframind evaluate``: contenders side by side, on a simulated fleet in virtual time or on a recorded table."""
+"""``inframind evaluate``: contenders side by side, on a simulated fleet in virtual time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,6 @@ from inframind import __version__
 from inframind.arena.contenders.registry import DEFAULT_CONTENDERS, contenders_by_name, describe_contenders
 from inframind.arena.evaluation import evaluate, n_runs
 from inframind.arena.extras import load_extra
-from inframind.arena.replay.board import print_replay
-from inframind.arena.replay.columns import columns_from, prices_from
-from inframind.arena.replay.play import ReplayOptions, replay_file
 from inframind.arena.report.page import write_report
 from inframind.arena.report.text import print_summary
 from inframind.arena.results.archive import write_evaluation
@@ -27,11 +24,11 @@ from inframind.arena.results.episodes import summarise
 from inframind.arena.results.judgement import judge
 from inframind.arena.results.tables import Fact, Run
 from inframind.arena.scenario import FLEETS, RATES_PER_MIN, Scenario, models_of_fleet
-from inframind.arena.workload import budgets_from
 from inframind.errors import ConfigError
 from inframind.simulator.items import Item, generate_items, load_items
 
 SEEDS = 5
+DEFAULT_OUT = Path(".out/evaluation")
 ITEMS_SEED = 20_261_121
 """Of generated questions: the same in every evaluation, so that results compare."""
 
@@ -95,7 +92,7 @@ class EvaluateOptions:
     """Servers per model."""
     workers: int = 1
     """Processes."""
-    out: Path = Path(".out/evaluation")
+    out: Path = DEFAULT_OUT
     """Folder of the results."""
     command: str = ""
     """As typed, for the report."""
@@ -114,7 +111,7 @@ def run_evaluation(options: EvaluateOptions, console: Console) -> None:
     for library in ("pyarrow", "plotly"):
         load_extra(library)
     scenario = scenario_of(options)
-    _make_folder(options.out)
+    make_folder(options.out)
     with _Board(n_runs(scenario, options.contenders), console) as board:
         evaluation = evaluate(
             scenario,
@@ -169,7 +166,6 @@ def _items(options: EvaluateOptions) -> tuple[tuple[Item, ...], tuple[Item, ...]
     return items[:n_asked], items[n_asked:]
 
 
-
 def _facts(options: EvaluateOptions, scenario: Scenario) -> dict[str, Fact]:
     return {
         "command": options.command,
@@ -184,7 +180,12 @@ def _facts(options: EvaluateOptions, scenario: Scenario) -> dict[str, Fact]:
     }
 
 
-def _make_folder(out: Path) -> None:
+def make_folder(out: Path) -> None:
+    """Make the folder of the results before they are worked out.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -216,53 +217,6 @@ class _Board:
         share = summarise(run.episodes).on_time_success.value
         text = f"{run.contender[:24]:24} {run.rate_per_min:g}/min: {share:.0%} on time"
         self._progress.update(self._task, advance=1, description=text)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReplayCall:
-    """What is replayed.
-
-    Attributes:
-        table: recorded outcomes.
-        strata: benchmarks to play; empty plays all.
-        seeds: number of splits.
-        budgets: as for `arena.workload.budgets_from`, or ``none``: time does not count.
-        columns: ``MEANING=COLUMN`` for columns that are named otherwise.
-        prices: ``NAME=PRICE`` of a token of an arm or model.
-        cost: ``cost``, ``seconds``, ``tokens`` or ``none``; None takes what most outcomes come with.
-    """
-
-    table: Path
-    strata: tuple[str, ...] = ()
-    seeds: int = SEEDS
-    budgets: str = "loguniform:5,300"
-    columns: tuple[str, ...] = ()
-    prices: tuple[str, ...] = ()
-    cost: str | None = None
-
-
-def run_replay(call: ReplayCall, console: Console) -> None:
-    """Replay a recorded table, and print what came of it.
-
-    Raises:
-        ConfigError, InvalidItems: an option, or the file, is wrong.
-    """
-    if call.seeds < 1:
-        raise ConfigError("seeds", call.seeds, "give at least 1")
-    options = ReplayOptions(
-        seeds=tuple(range(call.seeds)),
-        budgets=None if call.budgets == "none" else budgets_from(call.budgets),
-        cost=call.cost,
-    )
-    with console.status(f"replaying {call.table.name} ..."):
-        result = replay_file(
-            call.table,
-            columns=columns_from(call.columns) if call.columns else None,
-            strata=call.strata,
-            price_per_token=prices_from(call.prices) if call.prices else None,
-            options=options,
-        )
-    print_replay(result, console)
 
 
 def rates_from(texts: Sequence[str]) -> tuple[float, ...]:

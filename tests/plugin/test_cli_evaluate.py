@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -44,7 +45,18 @@ def test_a_recorded_table_is_replayed(tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     rows = [f"q{q},large,1,10\nq{q},small,{q % 2},1" for q in range(20)]
     table.write_text("\n".join(["question_id,model,was_right,seconds", *rows]))
-    output = call("--replay", str(table), "--column", "solved=was_right", "--budgets", "none", "--seeds", "2")
+    output = call(
+        "--replay",
+        str(table),
+        "--column",
+        "solved=was_right",
+        "--budgets",
+        "none",
+        "--seeds",
+        "2",
+        "--out",
+        str(tmp_path),
+    )
     assert "always large" in output
     assert "oracle" in output
 
@@ -69,3 +81,80 @@ def test_the_list_shows_who_there_is() -> None:
 )
 def test_a_wrong_call_is_explained_in_one_line(arguments: list[str], words: str) -> None:
     assert words in call(*arguments, code=2)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    table = tmp_path / "table.csv"
+    rows = [f"q{q},large,1,10\nq{q},small,{q % 2},1" for q in range(20)]
+    table.write_text("\n".join(["question_id,model,solved,seconds", *rows]))
+    return table
+
+
+def test_a_replay_is_written_down(recorded: Path, tmp_path: Path) -> None:
+    call("--replay", str(recorded), "--seeds", "1", "--out", str(tmp_path / "new" / "out"))
+    folder = tmp_path / "new" / "out"
+    assert {path.name for path in folder.iterdir()} == {"replay.json", "standings.parquet"}
+    document = json.loads((folder / "replay.json").read_text())
+    assert document["arms"] == ["large", "small"]
+    assert [one["name"] for one in document["standings"]][:: len(document["standings"]) - 1] == [
+        "best_constant",
+        "oracle",
+    ]
+    rows = pq.read_table(folder / "standings.parquet").to_pylist()
+    assert len(rows) == sum(len(one["scores"]) for one in document["standings"])
+    assert rows[0]["quality"] == document["standings"][0]["scores"][0]["quality"]["value"]
+
+
+def test_a_replay_is_played_by_those_who_are_named(recorded: Path, tmp_path: Path) -> None:
+    call("--replay", str(recorded), "-c", "always small,oracle", "-c", "random", "--out", str(tmp_path))
+    standings = json.loads((tmp_path / "replay.json").read_text())["standings"]
+    assert [one["name"] for one in standings] == ["best_constant", "always small", "random", "oracle"]
+
+
+def test_an_own_contender_is_replayed_by_its_import_name(recorded: Path, tmp_path: Path) -> None:
+    call(
+        "--replay", str(recorded), "-c", "inframind.arena.replay.contenders:Cheapest", "--out", str(tmp_path)
+    )
+    standings = json.loads((tmp_path / "replay.json").read_text())["standings"]
+    assert [one["name"] for one in standings] == ["best_constant", "cheapest", "oracle"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("nobody", "always small"), ("nowhere:me", "nowhere"), ("json:loads", "name a ReplayContender")],
+)
+def test_a_replay_names_who_could_take_part(recorded: Path, name: str, words: str) -> None:
+    assert words in call("--replay", str(recorded), "-c", name, code=2)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--rates", "10"],
+        ["--questions", "5"],
+        ["--arrivals", "poisson"],
+        ["--items", "mine.jsonl"],
+        ["--fleet", "reference"],
+        ["--replicas", "1"],
+        ["--workers", "1"],
+        ["--quick"],
+        ["--list"],
+    ],
+)
+def test_an_option_of_the_simulated_fleet_means_nothing_in_a_replay(
+    recorded: Path, option: list[str]
+) -> None:
+    output = call("--replay", str(recorded), *option, code=2)
+    assert f"{option[0]} = " in output
+    assert "it means nothing with --replay" in output
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--benchmark", "math"], ["--column", "solved=right"], ["--price", "a=1"], ["--cost", "tokens"]],
+)
+def test_an_option_of_a_replay_needs_one(option: list[str]) -> None:
+    output = call(*option, code=2)
+    assert f"{option[0]} = " in output
+    assert "give it together with --replay TABLE" in output

@@ -121,11 +121,10 @@ def _normal_cdf(z: Array) -> Array:
 
 
 def _present(snapshot: FleetSnapshot, models: tuple[str, ...]) -> Array:
-    """Requests at each model's servers, ours on the way and waiting on our side included (M)."""
+    """Requests at each model's servers, as every router may reckon them, and those that wait on our side (M)."""
     there = dict.fromkeys(models, 0.0)
     for load in snapshot.loads.values():
-        seen = (load.running or 0.0) + (load.waiting or 0.0)
-        there[load.model] += max(seen, load.in_flight) + load.waiting_here
+        there[load.model] += load.requests_now + load.waiting_here
     return np.array([there[model] for model in models])
 
 

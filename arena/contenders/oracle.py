@@ -140,21 +140,28 @@ class OraclePolicy:
     def _final_values(self, item: Item, stages: Stages, view: StepView) -> Array:
         """Worth of each team action as the judge, or for all the seats of a line that are left (A)."""
         team = self._teamwork.team_places
-        calls = 1 if view.slot.kind == JUDGE else view.slot.depth_left + 1
-        success = (
-            self._judge_success(item, view) if view.slot.kind == JUDGE else self._line_success(item, view)
+        if view.slot.kind == JUDGE:
+            options = self._judged_options(item, view)
+            calls, success = 1, self._odds(item).final_success[options]
+            longer = self._options.final_longer[options]
+        else:
+            calls, success = view.slot.depth_left + 1, self._line_success(item, view)
+            longer = np.ones(len(team))
+        in_time_T = in_time(
+            calls * longer * stages.mean_s[team],
+            calls * longer**2 * stages.variance_s2[team],
+            view.remaining_s,
         )
-        in_time_T = in_time(calls * stages.mean_s[team], calls * stages.variance_s2[team], view.remaining_s)
         values = np.full(len(view.actions), -np.inf)
-        values[team] = success * in_time_T - calls * self._call_costs(item, stages)[team]
+        values[team] = success * in_time_T - calls * longer * self._call_costs(item, stages)[team]
         return values
 
-    def _judge_success(self, item: Item, view: StepView) -> Array:
-        """P(right) of each judge, the agents being those of the best option (T)."""
+    def _judged_options(self, item: Item, view: StepView) -> NDArray[np.int64]:
+        """The options that are left to a judge, one per team action: the agents are those of the best option (T)."""
         odds, places = self._odds(item), self._places(view.slot.topology, view.slot.team_size)
         agent = self._options.agent[places[np.argmax(odds.success[places])]]
-        success: Array = odds.final_success[places[self._options.agent[places] == agent]]
-        return success
+        left: NDArray[np.int64] = places[self._options.agent[places] == agent]
+        return left
 
     def _line_success(self, item: Item, view: StepView) -> Array:
         """P(right at the end) if each team action takes all the seats that are left (T)."""

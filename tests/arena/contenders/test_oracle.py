@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,34 @@ def test_a_queue_that_the_budget_cannot_wait_for_is_left_alone(
 
     assert choice(short, selfish.step(short).weights).startswith(SMALL)
     assert choice(long, selfish.step(long).weights).startswith(LARGE)
+
+
+def test_calls_that_were_sent_after_the_reading_are_seen(
+    world: Any, selfish: OraclePolicy, choice: Any
+) -> None:
+    item = min(world.items, key=lambda item: abs(world.outcomes.solo_probability(item, LARGE, "Plain") - 0.8))
+    view, model = world.step_view(item, 10.0), {SMALL: 0, LARGE: 40}
+    loads = {
+        name: replace(load, age_s=1.0, running=0.0, waiting=0.0, sent_since=model[name])
+        for name, load in view.snapshot.loads.items()
+    }
+
+    assert choice(view, selfish.step(view).weights).startswith(LARGE)
+    crowded = replace(view, snapshot=replace(view.snapshot, loads=loads))
+    assert choice(crowded, selfish.step(crowded).weights).startswith(SMALL)
+
+
+def test_a_judge_takes_longer_step_by_step(world: Any, selfish: OraclePolicy, choice: Any) -> None:
+    # 300 tokens take the large model 7.7 s, and 1.5 times as many 11.5 s.
+    chosen = {
+        topology: choice(view, selfish.step(view).weights)
+        for topology in ("IO", "CoT")
+        for view in [
+            world.step_view(world.items[0], 9.0, slot=Slot(topology=topology, kind="judge", team_size=3))
+        ]
+    }
+
+    assert chosen == {"IO": f"{LARGE}/Plain", "CoT": f"{SMALL}/Plain"}
 
 
 @pytest.mark.parametrize("kind", ["judge", "agent"])

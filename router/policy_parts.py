@@ -6,6 +6,7 @@ import math
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inframind.router.actions import PlannerAction
 from inframind.router.policy import Proposal
@@ -28,7 +29,15 @@ def one_hot(place: int, length: int) -> Array:
 
 def best_allowed(scores: Array, allowed: Mask) -> int:
     """Place of the highest score among the allowed ones, the first of equals; minus infinity is a score too."""
-    return int(np.argmax(np.where(allowed, np.maximum(scores, np.finfo(np.float64).min), -np.inf)))
+    return int(best_of_rows(scores, allowed))
+
+
+def best_of_rows(scores: Array, allowed: Mask) -> NDArray[np.intp]:
+    """`best_allowed` along the last axis: (..., A) to (...); 0 where nothing is allowed."""
+    places: NDArray[np.intp] = np.where(
+        allowed, np.maximum(scores, np.finfo(np.float64).min), -np.inf
+    ).argmax(axis=-1)
+    return places
 
 
 def propose_plan(view: PlanView, wanted: PlannerAction) -> Proposal:
@@ -61,10 +70,14 @@ def on_time_probability(q50_s: Array, q90_s: Array, remaining_s: float) -> Array
 
     ``Phi(log(remaining / q50) / sigma)`` with ``sigma = log(q90 / q50) / z90``.
     """
-    if remaining_s <= 0:
-        return np.zeros(len(q50_s))
-    sigma = np.maximum(np.log(q90_s / q50_s) / Z90, MIN_SPREAD)
-    return normal_cdf(np.log(remaining_s / q50_s) / sigma)
+    return log_normal_cdf(remaining_s, q50_s, np.log(q90_s / q50_s) / Z90)
+
+
+def log_normal_cdf(limit_s: float, median_s: Array, sigma: Array) -> Array:
+    """P(latency <= limit), latencies being log-normal with these medians and spreads of the logarithm (A)."""
+    if limit_s <= 0:
+        return np.zeros(len(median_s))
+    return normal_cdf(np.log(limit_s / median_s) / np.maximum(sigma, MIN_SPREAD))
 
 
 def normal_cdf(z: Array) -> Array:

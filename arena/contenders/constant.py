@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inframind.arena.contenders.contender import Contender, Setting
 from inframind.arena.contenders.service import idle_grid_s
+from inframind.arena.replay.front import upper_front
 from inframind.router.actions import ActionSpace, ExecutorAction, PlannerAction
 from inframind.router.policy import Policy
 from inframind.router.policy_fixed import Arm, FixedPolicy, parse_arm
@@ -112,28 +113,10 @@ def mixture(way: float, name: str) -> Contender:
 
 def hull_mixture(latency_s: Array, quality: Array, way: float) -> Mapping[int, float]:
     """Shares of the one or two arms whose mixture lies on the upper hull at that point between its ends."""
-    hull = upper_hull(latency_s, quality)
+    hull = upper_front(latency_s, quality)[::-1].tolist()
     target_s = (1 - way) * latency_s[hull[0]] + way * latency_s[hull[-1]]
     later = next((arm for arm in hull if latency_s[arm] >= target_s), hull[-1])
     earlier = hull[max(0, hull.index(later) - 1)]
     gap_s = latency_s[later] - latency_s[earlier]
     share = float((target_s - latency_s[earlier]) / gap_s) if gap_s > 0 else 1.0
     return {arm: part for arm, part in ((earlier, 1 - share), (later, share)) if part > 0}
-
-
-def upper_hull(latency_s: Array, quality: Array) -> list[int]:
-    """Arms on the upper concave hull of quality over latency, from the fastest to the best."""
-    hull: list[int] = []
-    for arm in np.lexsort((-quality, latency_s)).tolist():
-        if hull and quality[arm] <= quality[hull[-1]]:
-            continue
-        while len(hull) > 1 and _is_below(hull[-2], hull[-1], arm, latency_s, quality):
-            hull.pop()
-        hull.append(arm)
-    return hull
-
-
-def _is_below(left: int, middle: int, right: int, latency_s: Array, quality: Array) -> bool:
-    """Whether the middle arm lies on or below the line between the other two."""
-    rise, run = quality[right] - quality[left], latency_s[right] - latency_s[left]
-    return bool((quality[middle] - quality[left]) * run <= rise * (latency_s[middle] - latency_s[left]))

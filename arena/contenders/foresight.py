@@ -20,6 +20,7 @@ from inframind.arena.contenders.contender import Setting, TrainingGrid
 from inframind.arena.contenders.service import engines_of, server_seconds_per_token
 from inframind.arena.contenders.teamwork import OptionTable
 from inframind.fleet.snapshot import FleetSnapshot
+from inframind.router.policy_parts import log_normal_cdf
 
 Array = NDArray[np.float64]
 
@@ -106,18 +107,8 @@ def on_time(options: OptionTable, stages: Stages, remaining_s: float) -> Array:
 
 def in_time(mean_s: Array, variance_s2: Array, remaining_s: float) -> Array:
     """P(latency <= time left) of log-normal latencies with these means and variances."""
-    if remaining_s <= 0:
-        return np.zeros(len(mean_s))
     sigma2 = np.log1p(variance_s2 / mean_s**2)
-    z = (np.log(remaining_s / mean_s) + sigma2 / 2) / np.sqrt(np.maximum(sigma2, 1e-6))
-    return _normal_cdf(z)
-
-
-def _normal_cdf(z: Array) -> Array:
-    """``1 / (1 + exp(-1.5976 z - 0.07056 z^3))``: Page, Applied Statistics 26 (1977) 75; off by at most 0.0002."""
-    z = np.clip(z, -8.0, 8.0)
-    probability: Array = 1 / (1 + np.exp(-1.5976 * z - 0.07056 * z**3))
-    return probability
+    return log_normal_cdf(remaining_s, mean_s * np.exp(-sigma2 / 2), np.sqrt(sigma2))
 
 
 def _present(snapshot: FleetSnapshot, models: tuple[str, ...]) -> Array:

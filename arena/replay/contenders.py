@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inframind.arena.replay.front import upper_front
+from inframind.router.policy_parts import best_of_rows
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -121,10 +122,9 @@ class ReplayContender(Protocol):
         ...
 
 
-def best_allowed(scores: Floats, allowed: Bools) -> Ints:
+def best_arms(scores: Floats, allowed: Bools) -> Ints:
     """The best-scored allowed arm of each question, `ABSTAIN` where none is: (..., Q, A) to (..., Q)."""
-    best = np.where(allowed, scores, -np.inf).argmax(axis=-1)
-    return np.where(allowed.any(axis=-1), best, ABSTAIN)
+    return np.where(allowed.any(axis=-1), best_of_rows(scores, allowed), ABSTAIN)
 
 
 def net_value(value: Floats, cost: Floats | None, price: float, unit: float) -> Floats:
@@ -220,7 +220,7 @@ class Cheapest:
 
 
 def _by_rank(scores: Floats, asked: Asked, _: np.random.Generator) -> Ints:
-    return best_allowed(scores, asked.allowed)[None]
+    return best_arms(scores, asked.allowed)[None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ class Uniform:
 
     def fit(self, train: Answered, rng: np.random.Generator) -> Choose:
         """Nothing to learn."""
-        return lambda asked, rng: best_allowed(rng.random(asked.allowed.shape), asked.allowed)[None]
+        return lambda asked, rng: best_arms(rng.random(asked.allowed.shape), asked.allowed)[None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +258,7 @@ class BestPerStratum:
 
         def choose(asked: Asked, rng: np.random.Generator) -> Ints:
             scores = np.stack([worth.get(stratum, overall) for stratum in asked.strata])
-            return best_allowed(net_value(scores, costs, 0.0, unit), asked.allowed)[None]
+            return best_arms(net_value(scores, costs, 0.0, unit), asked.allowed)[None]
 
         return choose
 
@@ -282,7 +282,7 @@ class Mixture:
         prices = _prices_of_hull(costs, worth)
         places = [round(knob * (len(prices) - 1)) for knob in self.knobs]
         scores = [net_value(worth, costs, prices[place], 1.0) for place in places]
-        return lambda asked, _: np.stack([best_allowed(row, asked.allowed) for row in scores])
+        return lambda asked, _: np.stack([best_arms(row, asked.allowed) for row in scores])
 
 
 def _prices_of_hull(costs: Floats, worth: Floats) -> Floats:

@@ -18,7 +18,7 @@ from inframind.arena.replay.contenders import (
     Choose,
     arm_costs,
     arm_values,
-    best_allowed,
+    best_arms,
     cost_unit,
     net_value,
 )
@@ -53,7 +53,7 @@ class Knn:
         def choose(asked: Asked, rng: np.random.Generator) -> Ints:
             value, cost = outlook.predict(asked)
             return np.stack(
-                [best_allowed(net_value(value, cost, price, unit), asked.allowed) for price in self.knobs]
+                [best_arms(net_value(value, cost, price, unit), asked.allowed) for price in self.knobs]
             )
 
         return choose
@@ -76,7 +76,7 @@ class JustEnough:
             thrift = 2.0 - cost / max(float(cost.max()), 1e-300)
             return np.stack(
                 [
-                    best_allowed(np.where(value >= floor, thrift, value - 1.0), asked.allowed)
+                    best_arms(np.where(value >= floor, thrift, value - 1.0), asked.allowed)
                     for floor in self.knobs
                 ]
             )
@@ -149,7 +149,7 @@ class _Outlook:
 
 def _chosen_value(predicted: Floats, judged: Answered) -> float:
     """Mean value of the arms that look best."""
-    chosen = best_allowed(predicted, judged.asked.allowed)
+    chosen = best_arms(predicted, judged.asked.allowed)
     return float(judged.value[np.arange(len(chosen)), chosen].mean())
 
 

@@ -28,7 +28,7 @@ from inframind.arena.replay.contenders import (
     Mixture,
     ReplayContender,
     Uniform,
-    best_allowed,
+    best_arms,
     cost_unit,
     net_value,
 )
@@ -302,7 +302,7 @@ class _Oracle:
         unit = cost_unit(test)
         return np.stack(
             [
-                best_allowed(net_value(test.value, test.cost, price, unit), test.asked.allowed)
+                best_arms(net_value(test.value, test.cost, price, unit), test.asked.allowed)
                 for price in self.knobs
             ]
         )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inframind.arena.contenders.constant import expected_on_time, fixed_arms, hull_mixture, upper_hull
+from inframind.arena.contenders.constant import expected_on_time, fixed_arms, hull_mixture
 from inframind.arena.contenders.contender import Contender
 from inframind.arena.contenders.published import mode_distribution
 from inframind.arena.contenders.registry import (
@@ -20,6 +20,7 @@ from inframind.arena.contenders.registry import (
     contenders_by_name,
     describe_contenders,
 )
+from inframind.arena.replay.front import upper_front
 from inframind.errors import ConfigError
 from inframind.router.policy import UniformPolicy
 from inframind.router.views import Slot
@@ -179,7 +180,7 @@ def test_a_mixture_walks_along_the_hull(way: float, shares: dict[int, float]) ->
 def test_no_arm_lies_above_the_hull(arms: list[tuple[float, float]]) -> None:
     latency_s, quality = (np.array(column) for column in zip(*arms, strict=True))
 
-    hull = upper_hull(latency_s, quality)
+    hull = upper_front(latency_s, quality)[::-1]
 
     assert (np.diff(latency_s[hull]) >= 0).all() and (np.diff(quality[hull]) > 0).all()
     best_until = np.interp(latency_s, latency_s[hull], quality[hull])

@@ -18,7 +18,7 @@ import numpy as np
 
 from inframind.arena.bound import on_time_success_bound
 from inframind.arena.contenders.blind import NoForecast
-from inframind.arena.contenders.contender import Setting, TrainingGrid, Truth
+from inframind.arena.contenders.contender import Contender, Setting, TrainingGrid, Truth
 from inframind.arena.contenders.registry import contenders_by_name
 from inframind.arena.contenders.training import record_grid
 from inframind.arena.grading import RememberingGrader
@@ -31,6 +31,7 @@ from inframind.fleet.endpoints import group_by_model
 from inframind.graphs.assembly import Parts
 from inframind.graphs.prompts import PromptBuilder
 from inframind.router.actions import ActionSpace
+from inframind.router.policy import Policy
 
 TRAINING_SEED = 1_000_003
 """Of the servers' replies to training questions, and of the draws that contenders learn from."""
@@ -61,12 +62,13 @@ def evaluate(
         facts: to keep with the results.
 
     Raises:
-        ConfigError: a contender that does not exist, or fewer than one worker.
+        ConfigError: a contender that does not exist or cannot be made, or fewer than one worker.
     """
     if workers < 1:
         raise ConfigError("workers", workers, "use at least one process")
     contenders_by_name(contenders)
     stage = Stage.of(scenario)
+    stage.rehearse(contenders)
     done: dict[tuple[int, float], tuple[Run, ...]] = {}
     for workload, runs in _run_all(stage, tuple(contenders), workers, on_run):
         done[workload] = runs
@@ -150,6 +152,14 @@ class Stage:
             items={item.item_id: item for item in self.scenario.items},
         )
 
+    def rehearse(self, contenders: Sequence[str]) -> None:
+        """Make every contender once, so that one that cannot be made says so before others have run for hours."""
+        for contender in contenders_by_name(contenders):
+            self._policy(contender, self.scenario.seeds[0])
+
+    def _policy(self, contender: Contender, seed: int) -> Policy:
+        return contender.make(self.setting(seed, sees_truth=contender.sees_truth))
+
     def _no_forecast(self) -> NoForecast:
         """For those who never look: nothing is masked as too slow."""
         actions = _actions(self.scenario)
@@ -189,7 +199,7 @@ class Stage:
         runs = []
         with fewer_collections():
             for contender in contenders_by_name(contenders):
-                policy = contender.make(self.setting(seed, sees_truth=contender.sees_truth))
+                policy = self._policy(contender, seed)
                 ran = run_virtually(
                     self.scenario,
                     policy,

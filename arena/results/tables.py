@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inframind.arena.results.episodes import Episode
@@ -129,3 +129,16 @@ def _need_same_workloads(workloads: Mapping[str, set[tuple[int, float]]]) -> Non
                 contender,
                 f"run it on the same workloads as {first!r}: they differ at seed {seed}, {rate_per_min:g} per minute",
             )
+
+
+def finished_runs(runs: Sequence[Run], contenders: Sequence[str]) -> tuple[Run, ...]:
+    """Of an evaluation that was cut short: the runs of the workloads that all contenders have been through.
+
+    Args:
+        runs: those that are done.
+        contenders: names of all who take part.
+    """
+    done: dict[tuple[int, float], set[str]] = {}
+    for run in runs:
+        done.setdefault((run.seed, run.rate_per_min), set()).add(run.contender)
+    return tuple(run for run in runs if done[run.seed, run.rate_per_min] >= set(contenders))

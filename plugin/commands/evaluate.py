@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from inframind.arena.report.text import print_summary
 from inframind.arena.results.archive import write_evaluation
 from inframind.arena.results.episodes import summarise
 from inframind.arena.results.judgement import judge
-from inframind.arena.results.tables import Fact, Run
+from inframind.arena.results.tables import Evaluation, Fact, Run, finished_runs
 from inframind.arena.scenario import FLEETS, RATES_PER_MIN, Scenario, models_of_fleet
 from inframind.errors import ConfigError
 from inframind.simulator.items import Item, generate_items, load_items
@@ -107,27 +107,51 @@ class EvaluateOptions:
 
 
 def run_evaluation(options: EvaluateOptions, console: Console) -> None:
-    """Run the arena, print the table, and write results and report."""
+    """Run the arena, print the table, and write results and report.
+
+    When it is interrupted, or a run goes wrong, what all contenders have been through is written before the error
+    goes on.
+    """
     for library in ("pyarrow", "plotly"):
         load_extra(library)
     scenario = scenario_of(options)
     make_folder(options.out)
-    with _Board(n_runs(scenario, options.contenders), console) as board:
-        evaluation = evaluate(
-            scenario,
-            options.contenders,
-            on_run=board.take,
-            workers=options.workers,
-            facts=_facts(options, scenario),
-        )
+    facts = _facts(options, scenario)
+    board = _Board(n_runs(scenario, options.contenders), console)
+    evaluation: Evaluation | None = None
+    try:
+        with board:
+            evaluation = evaluate(
+                scenario, options.contenders, on_run=board.take, workers=options.workers, facts=facts
+            )
+    finally:
+        if evaluation is None and board.runs:
+            _rescue(board.runs, options, facts, console)
+    _publish(evaluation, options.out, console)
+
+
+def _rescue(
+    runs: Sequence[Run], options: EvaluateOptions, facts: Mapping[str, Fact], console: Console
+) -> None:
+    """Write the workloads that are done, and say how many these are."""
+    kept = finished_runs(runs, options.contenders)
+    total = len(options.scale.rates_per_min) * options.scale.seeds
+    share = f"{len(kept) // len(options.contenders)} of {total} workloads (seed and rate)"
+    if not kept:
+        console.print(f"cut short: {share} done, nothing was written")
+        return
+    console.print(f"cut short: {share} done, these are judged and written")
+    _publish(Evaluation(runs=kept, facts={**facts, "cut short": share}), options.out, console)
+
+
+def _publish(evaluation: Evaluation, folder: Path, console: Console) -> None:
+    """Print the table, and write results and report."""
     judgement = judge(evaluation)
     print_summary(console, evaluation, judgement=judgement)
-    write_evaluation(evaluation, options.out, judgement=judgement)
-    report = options.out / "report.html"
+    write_evaluation(evaluation, folder, judgement=judgement)
+    report = folder / "report.html"
     write_report(evaluation, report, judgement=judgement)
-    console.print(
-        f"\nreport: {report}\ntables: {options.out}/*.parquet, every figure: {options.out}/summary.json"
-    )
+    console.print(f"\nreport: {report}\ntables: {folder}/*.parquet, every figure: {folder}/summary.json")
 
 
 def scenario_of(options: EvaluateOptions) -> Scenario:
@@ -193,9 +217,14 @@ def make_folder(out: Path) -> None:
 
 
 class _Board:
-    """A progress bar that also says what the latest run came to."""
+    """A progress bar that also says what the latest run came to.
+
+    Attributes:
+        runs: those that are done.
+    """
 
     def __init__(self, total: int, console: Console) -> None:
+        self.runs: list[Run] = []
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -214,6 +243,7 @@ class _Board:
 
     def take(self, run: Run) -> None:
         """Count a run."""
+        self.runs.append(run)
         share = summarise(run.episodes).on_time_success.value
         text = f"{run.contender[:24]:24} {run.rate_per_min:g}/min: {share:.0%} on time"
         self._progress.update(self._task, advance=1, description=text)

@@ -106,6 +106,13 @@ def test_a_users_own_policy_takes_part_by_its_import_name(monkeypatch: pytest.Mo
     assert all(len(episode.calls) == 1 for episode in run.episodes)
 
 
+def test_a_contender_that_cannot_be_made_says_so_before_anyone_runs() -> None:
+    told: list[Run] = []
+    with pytest.raises(ConfigError, match="nomodel"):
+        evaluate(SCENARIO, ("random", "fixed:IO/1/nomodel/Plain"), on_run=told.append)
+    assert told == []
+
+
 @pytest.mark.parametrize(
     ("contenders", "options", "field"),
     [

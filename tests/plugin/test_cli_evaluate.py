@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from inframind.arena.contenders.contender import Setting
+from inframind.arena.results.archive import read_evaluation
 from inframind.plugin.cli import app
+from inframind.router.policy import Policy, UniformPolicy
 
 SMALL = ["--rates", "120,300", "--seeds", "1", "--questions", "8", "-c", "just-enough,best-constant"]
 
@@ -81,6 +86,43 @@ def test_the_list_shows_who_there_is() -> None:
 )
 def test_a_wrong_call_is_explained_in_one_line(arguments: list[str], words: str) -> None:
     assert words in call(*arguments, code=2)
+
+
+class _Breaks:
+    """Fails, or is interrupted, after it was made some times: once for rehearsal, then for each workload."""
+
+    def __init__(self, error: BaseException, after: int) -> None:
+        self._error, self._after, self._made = error, after, 0
+
+    def __call__(self, setting: Setting) -> Policy:
+        self._made += 1
+        if self._made > self._after:
+            raise self._error
+        return UniformPolicy()
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (ZeroDivisionError("mine"), 1)])
+def test_what_was_finished_before_the_end_is_kept(
+    error: BaseException, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "my_policies", SimpleNamespace(breaks=_Breaks(error, after=3)))
+    named = ["-c", "just-enough,my_policies:breaks", "--rates", "120,300", "--seeds", "3", "--questions", "8"]
+    output = call(*named, "--out", str(tmp_path), code=code)
+    assert "cut short: 2 of 6 workloads" in output
+    evaluation = read_evaluation(tmp_path)
+    assert {(run.seed, run.rate_per_min) for run in evaluation.runs} == {(0, 120.0), (0, 300.0)}
+    assert evaluation.facts["cut short"] == "2 of 6 workloads (seed and rate)"
+    assert (tmp_path / "report.html").exists()
+
+
+def test_where_no_workload_was_finished_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = _Breaks(ZeroDivisionError("mine"), after=1)
+    monkeypatch.setitem(sys.modules, "my_policies", SimpleNamespace(broken=broken))
+    output = call("-c", "just-enough,my_policies:broken", *SMALL[:6], "--out", str(tmp_path), code=1)
+    assert "0 of 2 workloads (seed and rate) done, nothing was written" in output
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

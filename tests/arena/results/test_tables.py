@@ -7,7 +7,7 @@ import pytest
 
 from inframind.arena.results.columns import build_columns
 from inframind.arena.results.episodes import Call, Episode
-from inframind.arena.results.tables import Bound, Evaluation, LoadSample, Run
+from inframind.arena.results.tables import Bound, Evaluation, LoadSample, Run, finished_runs
 from inframind.errors import ConfigError
 
 PLAIN = Episode(
@@ -126,3 +126,9 @@ def test_idle_slots_are_summed_over_the_instants_with_a_queue() -> None:
 
     assert columns.idle_sum_CSR.tolist() == [[[0.25]]]
     assert columns.idle_instants_CSR.tolist() == [[[1]]]
+
+
+def test_a_workload_is_finished_when_everyone_has_been_through_it() -> None:
+    runs = (run(), run("b"), run(seed=1), run("b", rate_per_min=60))
+    assert finished_runs(runs, ("a", "b")) == runs[:2]
+    assert finished_runs(runs, ("a", "b", "c")) == ()

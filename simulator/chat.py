@@ -124,12 +124,18 @@ class ChatExchange:
         while sent != wanted:
             await self._wait()
             events = b"".join(self._new_events(writers, sent))
+            if sent == wanted and self._fault is None:
+                yield events + self._ending()
+                return
             if events:
                 yield events
             await self._strike()
+        yield self._ending()
+
+    def _ending(self) -> bytes:
+        """Usage, if it was asked for, and the last word; counts the request."""
         self._tally()
-        ending = usage_event(self._head, self._records()) if self._call.include_usage else b""
-        yield ending + DONE
+        return (usage_event(self._head, self._records()) if self._call.include_usage else b"") + DONE
 
     def _writers(self) -> Iterator[EventWriter]:
         for index, answer in enumerate(self._answers):

@@ -19,7 +19,7 @@ import numpy as np
 from inframind.arena.bound import on_time_success_bound
 from inframind.arena.contenders.blind import NoForecast
 from inframind.arena.contenders.contender import Contender, Setting, TrainingGrid, Truth
-from inframind.arena.contenders.registry import contenders_by_name
+from inframind.arena.contenders.registry import contenders_by_name, expand_groups
 from inframind.arena.contenders.training import record_grid
 from inframind.arena.grading import RememberingGrader
 from inframind.arena.results.tables import Bound, Evaluation, Fact, Run
@@ -56,7 +56,7 @@ def evaluate(
 
     Args:
         scenario: what they meet.
-        contenders: names, as for `contenders_by_name`.
+        contenders: names and groups, as for `named_contenders`.
         on_run: told of each run that is done.
         workers: processes; 1 runs in this one. The results are the same.
         facts: to keep with the results.
@@ -66,11 +66,11 @@ def evaluate(
     """
     if workers < 1:
         raise ConfigError("workers", workers, "use at least one process")
-    contenders_by_name(contenders)
+    contenders = named_contenders(contenders, scenario)
     stage = Stage.of(scenario)
     stage.rehearse(contenders)
     done: dict[tuple[int, float], tuple[Run, ...]] = {}
-    for workload, runs in _run_all(stage, tuple(contenders), workers, on_run):
+    for workload, runs in _run_all(stage, contenders, workers, on_run):
         done[workload] = runs
     runs = tuple(run for workload in _workloads(scenario) for run in done[workload])
     return Evaluation(runs=runs, facts=facts or {}, bounds=stage.bounds())
@@ -78,7 +78,18 @@ def evaluate(
 
 def n_runs(scenario: Scenario, contenders: Sequence[str]) -> int:
     """Number of runs of an evaluation, for progress."""
-    return len(contenders) * len(_workloads(scenario))
+    return len(named_contenders(contenders, scenario)) * len(_workloads(scenario))
+
+
+def named_contenders(contenders: Sequence[str], scenario: Scenario) -> tuple[str, ...]:
+    """Names of those who take part, groups such as ``fixed`` spelled out for the scenario's fleet.
+
+    Raises:
+        ConfigError: as `contenders_by_name`.
+    """
+    names = expand_groups(contenders, _actions(scenario))
+    contenders_by_name(names)
+    return names
 
 
 def _workloads(scenario: Scenario) -> list[tuple[int, float]]:

@@ -30,7 +30,7 @@ TEAM_ARMS = (
     PlannerAction("Debate", 3),
     PlannerAction("Reflection", 1),
 )
-"""Workflows of several calls, one small team per topology, that `fixed_arms` lists."""
+"""Workflows of several calls, one small team per topology, that the group ``fixed`` lists."""
 TEAM_STRATEGY = "Plain"
 
 
@@ -62,7 +62,7 @@ def best_constant() -> Contender:
 
     Chosen by expected on-time success over the training questions and the scenario's budgets on an idle fleet:
     queues are ignored, since they depend on what everybody else chooses. Under load its favourite may therefore
-    melt; the constants that survive are among `fixed_arms`.
+    melt; the constants that survive are in the group ``fixed``.
     """
 
     def make(setting: Setting) -> Policy:

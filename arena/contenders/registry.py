@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
 
-from inframind.arena.contenders.constant import FIXED, best_constant, fixed, mixture
+from inframind.arena.contenders.constant import FIXED, best_constant, fixed, fixed_arms, mixture
 from inframind.arena.contenders.contender import Contender, Setting
 from inframind.arena.contenders.oracle import oracle
 from inframind.arena.contenders.published import gptswarm, masrouter, moa
 from inframind.errors import ConfigError
+from inframind.router.actions import ActionSpace
 from inframind.router.features import HashingEncoder
 from inframind.router.policy import JustEnoughPolicy, Policy, UniformPolicy
 from inframind.router.policy_fixed import ARM_FORM
 from inframind.router.policy_knn import KnnPolicy, NeighbourQuality, PricedLatency, Score, on_time_score
 
+FIXED_GROUP = "fixed"
+"""Name of a group: every single call, and one small team per topology."""
 POLICY_METHODS = ("plan", "role", "step", "pace")
 
 
@@ -117,10 +120,10 @@ DEFAULT_CONTENDERS: tuple[str, ...] = (
 
 
 def contenders_by_name(names: Iterable[str]) -> tuple[Contender, ...]:
-    """The contenders of these names, in their order.
+    """The contenders of these names, in their order; `expand_groups` first, where there may be groups.
 
     Raises:
-        ConfigError: an unknown name, one that is there twice, or a parameter that cannot be read.
+        ConfigError: an unknown name, a group, one that is there twice, or a parameter that cannot be read.
     """
     found: dict[str, Contender] = {}
     for name in names:
@@ -129,6 +132,23 @@ def contenders_by_name(names: Iterable[str]) -> tuple[Contender, ...]:
             raise ConfigError("contender", contender.name, "name every contender once")
         found[contender.name] = contender
     return tuple(found.values())
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Whether there are contenders of these names, before it is known what may be chosen; groups pass.
+
+    Raises:
+        ConfigError: as `contenders_by_name`.
+    """
+    contenders_by_name(name for name in names if name != FIXED_GROUP)
+
+
+def expand_groups(names: Iterable[str], actions: ActionSpace) -> tuple[str, ...]:
+    """The names, with `FIXED_GROUP` replaced by those of the arms that this space has."""
+    expanded: list[str] = []
+    for name in names:
+        expanded += [arm.name for arm in fixed_arms(actions)] if name == FIXED_GROUP else [name]
+    return tuple(expanded)
 
 
 def contender_by_name(name: str) -> Contender:
@@ -146,6 +166,8 @@ def contender_by_name(name: str) -> Contender:
         if parameter.count("/") < 3:
             raise ConfigError("contender", name, f"write {FIXED}{ARM_FORM}")
         return fixed(parameter)
+    if name == FIXED_GROUP:
+        raise ConfigError("contender", name, "this is a group of contenders: name it where several may stand")
     if parameter:
         return _imported(name, kind, parameter)
     raise ConfigError("contender", name, f"use one of: {', '.join(describe_contenders())}")
@@ -156,6 +178,7 @@ def describe_contenders() -> Mapping[str, str]:
     lines = {name: make().summary for name, make in _BUILT_IN.items()}
     for kind, with_share in _WITH_SHARE.items():
         lines[f"{kind}[:<0 to 1>]"] = f"{with_share.summary}; {with_share.default:g} unless given"
+    lines[FIXED_GROUP] = "a group: every single call, and one small team per topology of two models"
     lines[FIXED + ARM_FORM] = "always the same, such as fixed:IO/1/llama-3.1-8b/Plain"
     lines["<module>:<name>"] = "your own: a Contender, a policy class, or a function from Setting to policy"
     return lines

@@ -11,7 +11,7 @@ import pytest
 
 from inframind.arena.contenders.contender import Contender, Setting
 from inframind.arena.contenders.oracle import OraclePolicy
-from inframind.arena.evaluation import BOUND, Stage, evaluate, n_runs
+from inframind.arena.evaluation import BOUND, Stage, evaluate, n_runs, named_contenders
 from inframind.arena.results.episodes import summarise
 from inframind.arena.results.tables import Run
 from inframind.arena.scenario import Scenario
@@ -46,6 +46,13 @@ def test_every_contender_runs_at_every_seed_and_rate_and_is_told_of() -> None:
         (name, seed, rate) for name in ("just-enough", "random") for seed in (0, 1) for rate in (60.0, 300.0)
     }
     assert evaluation.facts == {"why": "a test"}
+
+
+def test_the_group_of_fixed_arms_is_spelled_out_for_the_fleet() -> None:
+    one_model = replace(SCENARIO, profiles=SCENARIO.profiles[:1])
+    names = named_contenders(("random", "fixed"), one_model)
+    assert names[0] == "random" and names[1] == f"fixed:IO/1/{one_model.profiles[0].name}/Flash"
+    assert n_runs(one_model, ("random", "fixed")) == 4 * len(names)
 
 
 def test_no_contender_exceeds_the_bound() -> None:

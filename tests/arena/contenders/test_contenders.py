@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inframind.arena.contenders.constant import expected_on_time, fixed_arms, hull_mixture
+from inframind.arena.contenders.constant import expected_on_time, hull_mixture
 from inframind.arena.contenders.contender import Contender
 from inframind.arena.contenders.published import mode_distribution
 from inframind.arena.contenders.registry import (
     DEFAULT_CONTENDERS,
+    check_names,
     contender_by_name,
     contenders_by_name,
     describe_contenders,
+    expand_groups,
 )
 from inframind.arena.replay.front import upper_front
 from inframind.errors import ConfigError
@@ -143,12 +145,21 @@ def test_a_fixed_arm_is_read_when_the_policy_is_made(world: Any, choice: Any) ->
 
 
 def test_all_single_calls_and_some_teams_are_listed_as_fixed_arms(world: Any) -> None:
-    names = [contender.name for contender in fixed_arms(world.actions)]
+    first, *names, last = expand_groups(("random", "fixed", "oracle"), world.actions)
 
+    assert (first, last) == ("random", "oracle")
     assert names[:8] == [f"fixed:IO/1/{label}" for label in world.actions.executor_labels]
     assert f"fixed:Debate/3/{LARGE}/Plain" in names and len(names) == 8 + 6
     for contender in contenders_by_name(names):
         contender.make(world.setting())
+
+
+def test_a_group_passes_where_names_are_checked_but_is_no_single_contender() -> None:
+    check_names(("random", "fixed"))
+    with pytest.raises(ConfigError, match="use one of"):
+        check_names(("fixed", "best"))
+    with pytest.raises(ConfigError, match="a group"):
+        contender_by_name("fixed")
 
 
 def test_a_model_without_a_profile_has_no_known_speed(make_world: Any) -> None:

@@ -19,6 +19,7 @@ from inframind.arena.report.plots import all_plots
 from inframind.arena.report.style import style_entries
 from inframind.arena.report.tables import (
     constants_note,
+    counted,
     facts_list,
     groups_table,
     percent,
@@ -96,8 +97,8 @@ def _lead(judgement: Judgement) -> str:
     columns, overall = judgement.columns, judgement.overall
     best = next((c for c in judgement.order if columns.families[c] != ORACLE), judgement.order[0])
     offered = (
-        f"{len(columns.contenders)} contenders met the same {overall.offered:,} questions: {len(columns.seeds)} "
-        f"seeds at {len(columns.rates_per_min)} arrival rates."
+        f"{counted(len(columns.contenders), 'contender')} met the same {counted(overall.offered, 'question')}: "
+        f"{counted(len(columns.seeds), 'seed')} at {counted(len(columns.rates_per_min), 'arrival rate')}."
     )
     success = percent(float(overall.on_time_success.value_C[best]))
     return f"{offered} Highest on-time success: {columns.contenders[best]}, {success}{_against(judgement, best)}."

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from inframind.arena.results.figures import Judgement
-from inframind.arena.results.judgement import CONSTANT
+from inframind.arena.results.judgement import CONSTANT, constant_label
 
 COLOURS = ("#0068B8", "#BF3B00", "#00A078", "#C979B5", "#B08F28", "#8A5A3C")
 DASHES = ("solid", "dash", "dot", "dashdot")
@@ -43,9 +43,9 @@ def nth_style(i: int) -> Style:
 
 
 def drawn(judgement: Judgement) -> list[int]:
-    """Contenders with a line of their own: the best constant and all that are not constants."""
+    """Contenders with a line of their own: the best constants and all that are not constants."""
     families = judgement.columns.families
-    chosen = [c for c, family in enumerate(families) if family != CONSTANT or c == judgement.best_constant]
+    chosen = [c for c, family in enumerate(families) if family != CONSTANT or constant_label(judgement, c)]
     if len(chosen) > 1:
         return chosen
     return sorted(judgement.order[:CONSTANTS_ALONE])

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from inframind.arena.report.style import drawn
 from inframind.arena.results.figures import Estimates, GroupFigures, Judgement
-from inframind.arena.results.judgement import CONSTANT, ORACLE
+from inframind.arena.results.judgement import CONSTANT, ORACLE, constant_label
 from inframind.arena.results.tables import Bound, Fact
 
 DASH = "–"
@@ -39,6 +39,11 @@ class Cell:
     note: str = ""
     value: str = ""
     is_text: bool = False
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something, in the singular for one."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def percent(value: float) -> str:
@@ -189,9 +194,9 @@ def _row(judgement: Judgement, c: int, cells: Iterator[Cell] | Sequence[Cell]) -
     parts = [f'<span data-swatch="{c}"></span>'] if c in drawn(judgement) else []
     parts.append(escape(name))
     kind = ""
-    if c == judgement.best_constant:
+    if label := constant_label(judgement, c):
         kind = ' class="best"'
-        parts.append('<span class="badge">best constant</span>')
+        parts.append(f'<span class="badge">{label}</span>')
     if family == ORACLE:
         kind = ' class="beyond"'
         parts.append('<span class="badge">not attainable</span>')
@@ -228,9 +233,19 @@ def facts_list(facts: Mapping[str, Fact]) -> str:
 
 
 def constants_note(judgement: Judgement) -> str:
-    """How many constants there are, and which is the best; "" where there is none."""
-    count = judgement.columns.families.count(CONSTANT)
-    if judgement.best_constant is None:
+    """How many constants there are, and which are the best; "" where there is none."""
+    columns, hindsight = judgement.columns, judgement.hindsight_constant
+    if hindsight is None:
         return ""
-    name = judgement.columns.contenders[judgement.best_constant]
-    return f"The best of {count} constant choices is {name}, picked with hindsight from these very runs."
+    count = columns.families.count(CONSTANT)
+    notes = []
+    if judgement.best_constant is not None:
+        notes.append(
+            f"{columns.contenders[judgement.best_constant]} is the constant choice that training questions recommend."
+        )
+    if hindsight != judgement.best_constant:
+        notes.append(
+            f"Of {count} constant choices {columns.contenders[hindsight]} did best, picked with hindsight from these "
+            "very runs."
+        )
+    return " ".join(notes)

@@ -9,16 +9,21 @@ from rich.table import Table
 from rich.text import Text
 
 from inframind.arena.report.style import drawn
-from inframind.arena.report.tables import percent, points, seconds
+from inframind.arena.report.tables import counted, percent, points, seconds
 from inframind.arena.results.figures import Estimates, Judgement
-from inframind.arena.results.judgement import ORACLE, judge
+from inframind.arena.results.judgement import ORACLE, constant_label, judge
 from inframind.arena.results.tables import Evaluation
 
 WIDTH = 80
+_MARKS = {"best constant": "*", "best constant in hindsight": "†", "": " "}
+_MEANINGS = {
+    "best constant": "best constant, as training questions recommend",
+    "best constant in hindsight": "best constant in hindsight, picked from these very runs",
+}
 
 
 def print_summary(console: Console, evaluation: Evaluation, *, judgement: Judgement | None = None) -> None:
-    """One line per contender, best first; of the constants, the best alone.
+    """One line per contender, best first; of the constants, the best alone: beforehand, and in hindsight.
 
     Args:
         console: where to.
@@ -50,7 +55,7 @@ def _table(judgement: Judgement) -> Table:
 
 def _cells(judgement: Judgement, c: int) -> list[Text]:
     overall = judgement.overall
-    mark = "*" if c == judgement.best_constant else "°" if judgement.columns.families[c] == ORACLE else " "
+    mark = "°" if judgement.columns.families[c] == ORACLE else _MARKS[constant_label(judgement, c)]
     cells = (
         str(judgement.ranking.rank_C[c] or ""),
         f"{mark} {judgement.columns.contenders[c]}",
@@ -86,18 +91,18 @@ def _difference(judgement: Judgement, c: int) -> str:
 def _look(judgement: Judgement, c: int) -> str:
     if judgement.columns.families[c] == ORACLE:
         return "dim"
-    return "bold" if c == judgement.best_constant else ""
+    return "bold" if constant_label(judgement, c) else ""
 
 
 def _notes(judgement: Judgement) -> list[str]:
     columns = judgement.columns
     notes = [
-        f"{judgement.overall.offered:,} questions each, {len(columns.seeds)} seeds, "
-        f"{len(columns.rates_per_min)} arrival rates; equal ranks tie; ± 95 %",
+        f"{counted(judgement.overall.offered, 'question')} each, {counted(len(columns.seeds), 'seed')}, "
+        f"{counted(len(columns.rates_per_min), 'arrival rate')}; equal ranks tie; ± 95 %",
         f"gain: percentage points over {columns.contenders[judgement.baseline]}; ~ its interval contains 0",
     ]
-    if judgement.best_constant is not None:
-        notes.append("* best constant")
+    labels = {constant_label(judgement, c): None for c in drawn(judgement)}
+    notes += [f"{_MARKS[label]} {_MEANINGS[label]}" for label in _MEANINGS if label in labels]
     if ORACLE in columns.families:
         notes.append("° not attainable")
     return notes

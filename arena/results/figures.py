@@ -124,7 +124,9 @@ class Judgement:
     Attributes:
         columns: what they come from.
         baseline: index of the contender that differences refer to.
-        best_constant: index of the constant with the highest on-time success over all, or None.
+        best_constant: index of `BEST_CONSTANT`, which was chosen on training questions, or None.
+        hindsight_constant: index of the constant with the highest on-time success in these very runs, or None; of
+            equals, ``best_constant``. Being picked from many flatters it.
         overall: of all questions.
         by_rate: one per rate, ascending.
         by_tier: one per budget tier that has questions, ascending.
@@ -137,6 +139,7 @@ class Judgement:
     columns: Columns
     baseline: int
     best_constant: int | None
+    hindsight_constant: int | None
     overall: GroupFigures
     by_rate: tuple[GroupFigures, ...]
     by_tier: tuple[GroupFigures, ...]

@@ -28,6 +28,8 @@ from inframind.errors import ConfigError
 RESAMPLES = 2000
 CONSTANT, ORACLE = "constant", "oracle"
 """Families that a report marks: the bar to clear, and what no router can reach."""
+BEST_CONSTANT = "best-constant"
+"""Name of the contender that picks its constant on training questions, without having seen any run."""
 
 
 def judge(
@@ -37,8 +39,8 @@ def judge(
 
     Args:
         evaluation: the runs.
-        baseline: name of the contender that differences refer to; "" takes the best constant, or the first
-            contender where there is no constant.
+        baseline: name of the contender that differences refer to; "" takes `BEST_CONSTANT`; where it did not run,
+            the constant that is best in hindsight, or else the first contender.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
@@ -49,7 +51,9 @@ def judge(
         raise ConfigError("resamples", resamples, "take at least 100: the interval is read off their tails")
     columns = build_columns(evaluation)
     best_constant = _best_constant(columns)
-    reference = _baseline(columns, baseline, best_constant)
+    hindsight_constant = _hindsight_constant(columns, best_constant)
+    bar = hindsight_constant if best_constant is None else best_constant
+    reference = _baseline(columns, baseline, bar)
     cubes = _Cubes.of(columns)
     places = _places(columns)
     resampled_BGC = bootstrap_ratios(
@@ -64,6 +68,7 @@ def judge(
         columns=columns,
         baseline=reference,
         best_constant=best_constant,
+        hindsight_constant=hindsight_constant,
         overall=figures[0],
         by_rate=tuple(figures[1 : 1 + rates]),
         by_tier=tuple(figures[1 + rates :]),
@@ -74,15 +79,27 @@ def judge(
     )
 
 
+def constant_label(judgement: Judgement, c: int) -> str:
+    """What a report calls a constant that stands out, or ""."""
+    if c == judgement.best_constant:
+        return "best constant"
+    return "best constant in hindsight" if c == judgement.hindsight_constant else ""
+
+
 def _best_constant(columns: Columns) -> int | None:
+    named = zip(columns.contenders, columns.families, strict=True)
+    return next((c for c, one in enumerate(named) if one == (BEST_CONSTANT, CONSTANT)), None)
+
+
+def _hindsight_constant(columns: Columns, best_constant: int | None) -> int | None:
     hits_C = (columns.solved_CN & columns.in_time_CN).sum(axis=1)
     constants = [c for c, family in enumerate(columns.families) if family == CONSTANT]
-    return max(constants, key=lambda c: int(hits_C[c]), default=None)
+    return max(constants, key=lambda c: (int(hits_C[c]), c == best_constant), default=None)
 
 
-def _baseline(columns: Columns, name: str, best_constant: int | None) -> int:
+def _baseline(columns: Columns, name: str, bar: int | None) -> int:
     if not name:
-        return best_constant or 0
+        return bar or 0
     if name not in columns.contenders:
         raise ConfigError("baseline", name, f"choose one of: {', '.join(columns.contenders)}")
     return columns.contenders.index(name)

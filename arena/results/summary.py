@@ -32,7 +32,6 @@ ESTIMATES = (
 def summary_document(evaluation: Evaluation, judgement: Judgement) -> dict[str, Any]:
     """The content of ``summary.json``: plain data, with numpy scalars."""
     columns = judgement.columns
-    best = judgement.best_constant
     return {
         "schema_version": SCHEMA_VERSION,
         "facts": dict(evaluation.facts),
@@ -41,7 +40,8 @@ def summary_document(evaluation: Evaluation, judgement: Judgement) -> dict[str, 
         "budget_tiers": TIERS,
         "method": _method(judgement),
         "baseline": columns.contenders[judgement.baseline],
-        "best_constant": None if best is None else columns.contenders[best],
+        "best_constant": _name(judgement, judgement.best_constant),
+        "best_constant_in_hindsight": _name(judgement, judgement.hindsight_constant),
         "ranking": [_ranked(judgement, c) for c in judgement.order],
         "ranking_stability": _stability(judgement),
         "bounds": [
@@ -54,6 +54,10 @@ def summary_document(evaluation: Evaluation, judgement: Judgement) -> dict[str, 
             for c in range(len(columns.contenders))
         ],
     }
+
+
+def _name(judgement: Judgement, c: int | None) -> str | None:
+    return None if c is None else judgement.columns.contenders[c]
 
 
 def _method(judgement: Judgement) -> dict[str, Any]:

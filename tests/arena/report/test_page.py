@@ -186,7 +186,7 @@ def test_only_the_best_constant_has_a_line_of_its_own(evaluation: Evaluation) ->
 
     families = [judgement.columns.families[c] for c in drawn(judgement)]
     assert families.count("constant") == 1
-    assert judgement.best_constant in drawn(judgement)
+    assert judgement.hindsight_constant in drawn(judgement)
     assert "always-large" in Page(render_report(evaluation, judgement=judgement)).texts
 
 
@@ -247,7 +247,7 @@ def test_a_run_without_samples_says_so_in_place_of_an_empty_plot(evaluation: Eva
 def test_oracles_bounds_and_the_best_constant_are_marked(evaluation: Evaluation) -> None:
     texts = Page(render_report(evaluation)).texts
 
-    assert texts.count("best constant") == 2
+    assert texts.count("best constant in hindsight") == 2
     assert texts.count("not attainable") == 4
 
 
@@ -313,9 +313,17 @@ def test_the_terminal_summary_is_best_first_and_marks_the_best_constant_and_orac
     lines = _printed(evaluation)
 
     assert lines[1].split()[:2] == ["°", "oracle"] and lines[2].split()[:2] == ["1", "ours"]
-    assert any("* always-small" in line for line in lines)
+    assert any("† always-small" in line for line in lines)
     assert not any("always-large" in line for line in lines)
     assert lines[-1] == "constants that only the report shows: 1"
+
+
+def test_one_of_a_kind_is_said_in_the_singular(synthetic: Synthetic) -> None:
+    made = synthetic(contenders=[("only", "learned", 0.5, 100.0)], seeds=1, rates=(10,), questions=1)
+
+    assert any(line.startswith("1 question each, 1 seed, 1 arrival rate;") for line in _printed(made))
+    lead = "1 contender met the same 1 question: 1 seed at 1 arrival rate."
+    assert any(lead in text for text in Page(render_report(replace(made, bounds=(), facts={}))).texts)
 
 
 def test_markup_in_a_name_is_printed_as_it_is(synthetic: Synthetic) -> None:

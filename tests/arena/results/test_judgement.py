@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inframind.arena.results.columns import build_columns
 from inframind.arena.results.episodes import Call, Episode, summarise
 from inframind.arena.results.figures import GroupFigures
-from inframind.arena.results.judgement import judge
+from inframind.arena.results.judgement import constant_label, judge
 from inframind.arena.results.tables import Evaluation, Run
 from inframind.errors import ConfigError
 
@@ -130,17 +130,43 @@ def test_a_difference_on_the_same_questions_is_sharper_than_the_figures() -> Non
     assert difference.by_seed.low_C[1] == pytest.approx(0.05)
 
 
-def test_the_best_constant_is_the_baseline_and_a_named_one_overrides_it() -> None:
+def test_the_best_constant_in_hindsight_is_the_baseline_and_a_named_one_overrides_it() -> None:
     worse, better = (
         runs("worse", {0: "+---"}, family="constant"),
         runs("better", {0: "++--"}, family="constant"),
     )
     everyone = evaluation(runs("a", {0: "++++"}), worse, better)
 
-    assert judge(everyone).best_constant == judge(everyone).baseline == 2
+    assert judge(everyone).best_constant is None
+    assert judge(everyone).hindsight_constant == judge(everyone).baseline == 2
     assert judge(everyone, baseline="a").baseline == 0
     with pytest.raises(ConfigError, match="choose one of: a, worse, better"):
         judge(everyone, baseline="b")
+
+
+def test_the_constant_of_the_training_questions_is_the_baseline_even_where_another_did_better() -> None:
+    chosen, lucky = (
+        runs("best-constant", {0: "+---"}, family="constant"),
+        runs("lucky", {0: "++--"}, family="constant"),
+    )
+    judgement = judge(evaluation(lucky, runs("a", {0: "++++"}), chosen))
+
+    assert (judgement.best_constant, judgement.hindsight_constant, judgement.baseline) == (2, 0, 2)
+    assert [constant_label(judgement, c) for c in range(3)] == [
+        "best constant in hindsight",
+        "",
+        "best constant",
+    ]
+
+
+def test_the_constant_of_the_training_questions_keeps_its_name_where_none_did_better() -> None:
+    chosen, equal = (
+        runs("best-constant", {0: "++--"}, family="constant"),
+        runs("equal", {0: "++--"}, family="constant"),
+    )
+    judgement = judge(evaluation(equal, chosen))
+
+    assert [constant_label(judgement, c) for c in range(2)] == ["", "best constant"]
 
 
 def test_without_constants_the_first_contender_is_the_baseline() -> None:

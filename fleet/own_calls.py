@@ -25,16 +25,22 @@ class OwnCalls:
         """A call came back, well or not."""
         self._note(self._ended_s, now_s)
 
-    def since(self, at_s: float) -> tuple[int, int]:
-        """Calls sent and calls ended after ``at_s``; both at most for the last 30 s."""
+    def since(self, at_s: float, now_s: float) -> tuple[int, int]:
+        """Calls sent and calls ended after ``at_s``, both at most for the 30 s before ``now_s``."""
         with self._lock:
+            _forget_until(now_s - _HORIZON_S, self._sent_s, self._ended_s)
             return _later_than(self._sent_s, at_s), _later_than(self._ended_s, at_s)
 
     def _note(self, events_s: deque[float], now_s: float) -> None:
         with self._lock:
-            while events_s and events_s[0] < now_s - _HORIZON_S:
-                events_s.popleft()
+            _forget_until(now_s - _HORIZON_S, events_s)
             events_s.append(now_s)
+
+
+def _forget_until(until_s: float, *kinds: deque[float]) -> None:
+    for events_s in kinds:
+        while events_s and events_s[0] < until_s:
+            events_s.popleft()
 
 
 def _later_than(events_s: deque[float], at_s: float) -> int:

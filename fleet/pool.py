@@ -294,7 +294,7 @@ class Fleet:
         if reading is not None:
             endpoint.breaker.record_seen(reading.at_s)
         metrics = reading.metrics if reading else None
-        sent_since, ended_since = endpoint.own_calls.since(reading.at_s) if reading else (0, 0)
+        sent_since, ended_since = endpoint.own_calls.since(reading.at_s, now_s) if reading else (0, 0)
         return EndpointLoad(
             endpoint=endpoint.spec.name,
             model=endpoint.spec.model,

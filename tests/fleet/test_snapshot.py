@@ -81,7 +81,7 @@ def test_only_what_happened_after_the_reading_counts() -> None:
     for at_s in (1.0, 2.0, 3.0):
         calls.note_sent(at_s)
     calls.note_ended(3.5)
-    assert [calls.since(at_s) for at_s in (0.0, 1.0, 2.5, 3.0, 4.0)] == [
+    assert [calls.since(at_s, 4.0) for at_s in (0.0, 1.0, 2.5, 3.0, 4.0)] == [
         (3, 1),
         (2, 1),
         (1, 1),
@@ -94,7 +94,7 @@ def test_what_is_older_than_any_useful_reading_is_dropped() -> None:
     calls = OwnCalls()
     for at_s in range(100):
         calls.note_sent(float(at_s))
-    assert calls.since(-1.0) == (31, 0)
+    assert calls.since(-1.0, 99.0) == (31, 0)
 
 
 async def test_a_fleet_reckons_with_its_own_calls_until_the_next_reading(serve: Any) -> None:

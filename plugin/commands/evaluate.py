@@ -114,8 +114,11 @@ def run_evaluation(options: EvaluateOptions, console: Console) -> None:
     """
     for library in ("pyarrow", "plotly"):
         load_extra(library)
-    scenario = scenario_of(options)
+    questions = Questions.of(options)
+    scenario = scenario_of(options, questions)
     make_folder(options.out)
+    if questions.dropped:
+        console.print(f"{options.items_file}: {questions.dropped} repeated questions dropped")
     facts = _facts(options, scenario)
     board = _Board(n_runs(scenario, options.contenders), console)
     evaluation: Evaluation | None = None
@@ -154,19 +157,60 @@ def _publish(evaluation: Evaluation, folder: Path, console: Console) -> None:
     console.print(f"\nreport: {report}\ntables: {folder}/*.parquet, every figure: {folder}/summary.json")
 
 
-def scenario_of(options: EvaluateOptions) -> Scenario:
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """What is asked, and what is learned from.
+
+    Attributes:
+        asked: in runs.
+        training: before them.
+        dropped: items of the file that ask what an earlier one does.
+    """
+
+    asked: tuple[Item, ...]
+    training: tuple[Item, ...]
+    dropped: int = 0
+
+    @classmethod
+    def of(cls, options: EvaluateOptions) -> Questions:
+        """Those of the file, or generated ones.
+
+        Raises:
+            ConfigError, InvalidItems: the file is wrong.
+        """
+        if options.items_file is not None:
+            return cls.from_file(options.items_file)
+        n_asked = max(options.scale.questions, 500)
+        items = generate_items(n_asked + options.training_questions, ITEMS_SEED)
+        return cls(asked=items[:n_asked], training=items[n_asked:])
+
+    @classmethod
+    def from_file(cls, path: Path) -> Questions:
+        """Each question once, since none may be both learned from and asked; every other one is learned from."""
+        items = load_items(path)
+        first: dict[str, Item] = {}
+        for item in items:
+            first.setdefault(item.question, item)
+        kept = tuple(first.values())
+        if len(kept) < 2:
+            raise ConfigError(
+                "items", str(path), "give at least two different questions: one to learn from, one to ask"
+            )
+        return cls(asked=kept[1::2], training=kept[::2], dropped=len(items) - len(kept))
+
+
+def scenario_of(options: EvaluateOptions, questions: Questions) -> Scenario:
     """The scenario that the options describe.
 
     Raises:
-        ConfigError, InvalidItems: an option, or the file, is wrong.
+        ConfigError: an option is wrong.
     """
-    asked, training = _items(options)
     models = models_of_fleet(options.fleet)
     return Scenario(
         profiles=models.profiles,
         parameters=models.parameters,
-        items=asked,
-        training_items=training,
+        items=questions.asked,
+        training_items=questions.training,
         questions=options.scale.questions,
         rates_per_min=options.scale.rates_per_min,
         seeds=tuple(range(options.scale.seeds)),
@@ -174,20 +218,6 @@ def scenario_of(options: EvaluateOptions) -> Scenario:
         budgets=options.budgets,
         replicas=options.replicas,
     )
-
-
-def _items(options: EvaluateOptions) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Questions to ask, and questions to learn from."""
-    if options.items_file is not None:
-        items = load_items(options.items_file)
-        if len(items) < 2:
-            raise ConfigError(
-                "items", str(options.items_file), "give at least two: one to learn from, one to ask"
-            )
-        return items[1::2], items[::2]
-    n_asked = max(options.scale.questions, 500)
-    items = generate_items(n_asked + options.training_questions, ITEMS_SEED)
-    return items[:n_asked], items[n_asked:]
 
 
 def _facts(options: EvaluateOptions, scenario: Scenario) -> dict[str, Fact]:

@@ -46,6 +46,22 @@ def test_items_of_a_file_are_asked_and_learned_from_in_halves(tmp_path: Path) ->
     assert summary["facts"]["training questions"] == 5
 
 
+def test_a_question_that_a_file_repeats_is_taken_once(tmp_path: Path) -> None:
+    items = tmp_path / "items.jsonl"
+    texts = [
+        "What is $1 + 1$?",
+        "What is $2 + 2$?",
+        "What is $1 + 1$?",
+        "What is $3 + 3$?",
+        "What is $1 + 1$?",
+    ]
+    items.write_text("\n".join(json.dumps({"problem": text, "answer": "2"}) for text in texts))
+    output = call(*SMALL, "--items", str(items), "--out", str(tmp_path / "out"))
+    assert f"{items}: 2 repeated questions dropped" in output.replace("\n", "")
+    facts = json.loads((tmp_path / "out" / "summary.json").read_text())["facts"]
+    assert (facts["training questions"], facts["questions"]) == (2, "1, of which 8 are asked in a run")
+
+
 def test_a_recorded_table_is_replayed(tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     rows = [f"q{q},large,1,10\nq{q},small,{q % 2},1" for q in range(20)]

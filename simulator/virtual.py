@@ -3,7 +3,9 @@
 Everything that asks the loop or the `Clock` for time runs unchanged: timeouts, sleeps, engines, deadlines. Hours of
 a fleet's life pass in seconds, and in the same order on every run.
 
-Work that leaves the loop (threads, sockets) takes no virtual time: while something is out, the clock stands still.
+Work that leaves the loop by its ``run_in_executor`` (`asyncio.to_thread` included) takes no virtual time: until it is
+back, the clock stands still. Nothing else may leave the loop: the clock does not know of sockets, subprocesses and
+threads of one's own, and moves on without waiting for them.
 """
 
 from __future__ import annotations

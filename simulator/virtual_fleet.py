@@ -2,6 +2,9 @@
 
 Clients, retries, breakers, metric readers, graphs and routers run as they do in production; what is replaced is the
 transport under the HTTP client and the fetching of ``/metrics``. The engines are those of the HTTP fleet.
+
+The transport keeps no timeouts of its own: those of an HTTP client, an endpoint's ``read_timeout_s`` among them, have
+no meaning in virtual time, and a server that stalls is left at the deadline of the call.
 """
 
 from __future__ import annotations
@@ -66,29 +69,30 @@ class VirtualFleet:
             {name: f"http://{_host(name)}/v1" for name in names}
         )
         self._server_of_host = {_host(name): server for name, server in self.servers.items()}
+        self._transport_of_host = {host: _Transport(server) for host, server in self._server_of_host.items()}
 
     # The wire.
 
     def http_client(self, spec: EndpointSpec) -> httpx2.AsyncClient:
         """A client whose transport hands requests to the server of the endpoint's host."""
-        return httpx2.AsyncClient(transport=_Transport(self._server_of(spec)), trust_env=False)
+        return httpx2.AsyncClient(transport=self._transport_of_host[self._host_of(spec)], trust_env=False)
 
     def metrics_source(self, spec: EndpointSpec, clock: Clock) -> MetricsSource:
         """The server's own gauges and counters."""
-        return _Gauges(self._server_of(spec))
+        return _Gauges(self._server_of_host[self._host_of(spec)])
 
     def close(self) -> None:
         """Let go of every request in flight."""
         for server in self.servers.values():
             server.close()
 
-    def _server_of(self, spec: EndpointSpec) -> SimulatedServer:
+    def _host_of(self, spec: EndpointSpec) -> str:
         host = httpx2.URL(spec.base_url).host
         if host not in self._server_of_host:
             raise ConfigError(
                 f"base_url of {spec.name}", spec.base_url, f"use one of: {', '.join(self.base_urls.values())}"
             )
-        return self._server_of_host[host]
+        return host
 
 
 def _host(name: str) -> str:
@@ -109,17 +113,18 @@ class _Gauges:
 
 
 class _Transport(httpx2.AsyncBaseTransport):
-    """Hands chat requests to the server directly, and everything else to its ASGI app."""
+    """Hands chat requests to the server directly, and everything else to its ASGI app. Clients share it."""
 
     def __init__(self, server: SimulatedServer) -> None:
         self._server = server
+        self._app = httpx2.ASGITransport(app=asgi_app(server))
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        if request.url.path != CHAT_PATH or request.method != "POST":
-            return await httpx2.ASGITransport(app=asgi_app(self._server)).handle_async_request(request)
         server, headers = self._server, request.headers
         if server.faults.take(among=EVERY_ROUTE):
             raise httpx2.RemoteProtocolError("the simulated server closed the connection")
+        if request.url.path != CHAT_PATH or request.method != "POST":
+            return await self._app.handle_async_request(request)
         if not server.may_pass(headers.get("authorization", "").encode()):
             return httpx2.Response(401, json=UNAUTHORIZED)
         baggage, request_id = headers.get("baggage", ""), headers.get("x-request-id", "")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 
@@ -28,7 +29,7 @@ from inframind.simulator.fleet import SimulatedFleet
 from inframind.simulator.model import EchoModel
 from inframind.simulator.server import ServerSpec
 from inframind.simulator.virtual import VirtualClock, run_in_virtual_time
-from inframind.simulator.virtual_fleet import VirtualFleet
+from inframind.simulator.virtual_fleet import DOMAIN, VirtualFleet
 
 # A step takes 100 ms, whatever is in it.
 PROFILE = EngineProfile(
@@ -158,6 +159,28 @@ def test_other_routes_are_served_too() -> None:
         return response.json()["data"][0]["id"]
 
     assert in_fleet(use) == "m"
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/health", "/metrics"])
+def test_a_server_that_refuses_closes_every_connection(path: str) -> None:
+    async def use(virtual: VirtualFleet, fleet: Fleet, clock: VirtualClock) -> tuple[int, dict[Fault, int]]:
+        faults = virtual.servers["one"].faults
+        async with virtual.http_client(fleet.endpoints[0]) as client:
+            faults.inject(Fault.REFUSE, times=1)
+            with pytest.raises(httpx2.RemoteProtocolError, match="closed the connection"):
+                await client.get(f"http://one.{DOMAIN}{path}")
+            return (await client.get(f"http://one.{DOMAIN}{path}")).status_code, faults.met
+
+    assert in_fleet(use) == (200, {Fault.REFUSE: 1})
+
+
+def test_a_fault_of_chats_leaves_other_routes_alone() -> None:
+    async def use(virtual: VirtualFleet, fleet: Fleet, clock: VirtualClock) -> int:
+        virtual.servers["one"].faults.inject(Fault.DROP)
+        async with virtual.http_client(fleet.endpoints[0]) as client:
+            return (await client.get(f"{virtual.base_urls['one']}/models")).status_code
+
+    assert in_fleet(use) == 200
 
 
 def test_an_endpoint_of_another_host_is_named() -> None:

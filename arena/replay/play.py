@@ -37,7 +37,7 @@ from inframind.arena.replay.named import contenders_named
 from inframind.arena.replay.results import ReplayResult
 from inframind.arena.replay.scores import Play, World, standings
 from inframind.arena.replay.table import ReplayTable
-from inframind.arena.replay.text_features import question_vectors
+from inframind.arena.replay.text_features import context_vectors, text_vectors
 from inframind.arena.workload import Budgets, LogUniform
 from inframind.errors import ConfigError
 
@@ -233,9 +233,18 @@ class _Environment:
         )
 
     @cached_property
-    def vectors(self) -> NDArray[np.float32]:
-        """The questions as numbers (Q, D)."""
-        return question_vectors(self.table)
+    def _text_vectors(self) -> NDArray[np.float32] | None:
+        """The questions' texts as numbers (Q, D); None without texts."""
+        return text_vectors(self.table)
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether questions can be compared."""
+        return bool(self.vectors(np.arange(len(self.table.question_ids))).shape[1] > 0)
+
+    def vectors(self, train: Ints) -> NDArray[np.float32]:
+        """The questions as numbers (Q, D), on scales that the training questions set."""
+        return context_vectors(self.table, train) if self._text_vectors is None else self._text_vectors
 
     def draw(self, seed: int, options: ReplayOptions) -> _Round:
         """Split the questions, stratum by stratum, and draw their budgets."""
@@ -245,10 +254,10 @@ class _Environment:
         if self.seconds is not None and options.budgets is not None:
             budgets_s = options.budgets.draw(n, np.random.default_rng([seed, _BUDGETS]))
         test = np.setdiff1d(np.arange(n), train)
-        answered = self._answered(budgets_s)
+        answered = self._answered(budgets_s, self.vectors(train))
         return _Round(seed, answered.take(train), answered.take(test), test, budgets_s)
 
-    def _answered(self, budgets_s: Floats | None) -> Answered:
+    def _answered(self, budgets_s: Floats | None, vectors: NDArray[np.float32]) -> Answered:
         """All questions with what came of them; nothing shows where a choice is not allowed."""
 
         def shown(matrix: Floats) -> Floats:
@@ -260,7 +269,7 @@ class _Environment:
                 questions=self.table.questions,
                 strata=self.table.strata,
                 arms=self.table.arms,
-                vectors=self.vectors,
+                vectors=vectors,
                 context=self.table.context,
                 allowed=self.allowed,
                 budgets_s=budgets_s,
@@ -285,7 +294,7 @@ def _standard(environment: _Environment) -> tuple[ReplayContender, ...]:
     has_cost = environment.cost is not None
     thrifty: tuple[ReplayContender, ...] = (Cheapest(), Mixture()) if has_cost else ()
     readers: tuple[ReplayContender, ...] = ()
-    if environment.vectors.shape[1]:
+    if environment.has_vectors:
         readers = (Knn(), JustEnough()) if has_cost else (Knn(knobs=LAMBDAS[:1]),)
     sorters = (BestPerStratum(),) if len(set(environment.table.strata)) > 1 else ()
     return (Uniform(), *thrifty, *sorters, *readers, *map(Always, environment.table.arms))

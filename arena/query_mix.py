@@ -164,7 +164,7 @@ class _Deck:
                 members[mix.combination(item)].append(index)
         if not members:
             raise ConfigError(
-                "mix", mix, f"none of the {len(pool)} questions has a weight above 0; weigh what there is"
+                "mix", mix, f"none of the {len(pool)} questions has a weight above 0; {_held_by(pool)}"
             )
         weights = np.array([mix.weight(pool[indices[0]]) for indices in members.values()])
         return cls(tuple(np.array(indices) for indices in members.values()), weights / weights.sum())
@@ -176,3 +176,12 @@ class _Deck:
         index = int(rng.choice(members[counts == counts.min()]))
         times_drawn[index] += 1
         return index
+
+
+def _held_by(pool: Sequence[Item]) -> str:
+    """What a mix can weigh."""
+    values = {
+        name: ", ".join(map(str, sorted({getattr(item, name) for item in pool} - {""})))
+        for name in ("level", "domain", "subject")
+    }
+    return "there are " + "; ".join(f"{name}s {held}" for name, held in values.items() if held)

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from inframind import __version__
 from inframind.errors import CallerError, ConfigError, InfraMindError
 from inframind.plugin.cli_evaluate import evaluate
-from inframind.plugin.cli_options import DEFAULT_CONFIG, Config
+from inframind.plugin.cli_options import DEFAULT_CONFIG, Config, Scheduling
 from inframind.plugin.cli_traces import explain, feedback, traces_app
 
 DEFAULT_OUT = Path(".out/demo")
@@ -58,13 +58,6 @@ class Domain(StrEnum):
     code = "code"
     knowledge = "knowledge"
     general = "general"
-
-
-class Scheduling(StrEnum):
-    """How a server orders its queue."""
-
-    priority = "priority"
-    fcfs = "fcfs"
 
 
 class PolicyName(StrEnum):

@@ -13,14 +13,18 @@ from typing import Annotated
 import typer
 
 from inframind.errors import ConfigError
+from inframind.plugin.cli_options import Scheduling
 
 DEFAULT_OUT = Path(".out/evaluation")
 
 
-_EVALUATED, _REPLAYED = "", "--replay"
+_EVALUATED, _REPLAYED, _READ = "", "--replay", "--read"
+"""What is shown: an evaluation, or what the option of that name says."""
 _MODES_OF_OPTION: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         **dict.fromkeys(("replay", "benchmark", "column", "price", "cost"), (_REPLAYED,)),
+        "read": (_READ,),
+        "as_json": (_EVALUATED, _REPLAYED, _READ),
         **dict.fromkeys(("contenders", "seeds", "budgets", "out_folder"), (_EVALUATED, _REPLAYED)),
     }
 )
@@ -63,10 +67,20 @@ def evaluate(
     items: Annotated[
         Path | None, typer.Option(help="JSONL file of questions with answers; half of it is learned from.")
     ] = None,
+    mix: Annotated[
+        str, typer.Option(help="Which questions come, such as levels=1,2:3;domains=math. Default: all alike.")
+    ] = "",
+    then: Annotated[
+        list[str] | None,
+        typer.Option(help="POINT:MIX, what comes later, such as 0.5:levels=4,5 or 600s:levels=4,5; repeat."),
+    ] = None,
     fleet: Annotated[
         FleetName, typer.Option(help="reference: calibrated on published runs; h100: published step times.")
     ] = FleetName.reference,
     replicas: Annotated[int, typer.Option(min=1, help="Servers per model.")] = 1,
+    scheduling: Annotated[Scheduling, typer.Option(help="How servers order their queues.")] = (
+        Scheduling.priority
+    ),
     workers: Annotated[int, typer.Option(min=1, help="Processes; the results do not depend on it.")] = 1,
     quick: Annotated[
         bool, typer.Option("--quick", help="Three rates, two seeds, 100 questions, unless given.")
@@ -91,6 +105,13 @@ def evaluate(
         str | None,
         typer.Option(help="With --replay: cost, seconds, tokens or none. Default: what is recorded."),
     ] = None,
+    read: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a finished evaluation: print its table and render its report anew."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON and nothing else; all else to stderr.")
+    ] = False,
     list_contenders: Annotated[bool, typer.Option("--list", help="Show the contenders and leave.")] = False,
 ) -> None:
     """Judge routing policies side by side: a table here, and a report with plots.
@@ -100,16 +121,21 @@ def evaluate(
 
     Examples: [bold]inframind evaluate --quick[/bold],
     [bold]inframind evaluate -c just-enough,knn,oracle --rates 30,300 --workers 2[/bold],
+    [bold]inframind evaluate --mix levels=1,2 --then 0.5:levels=4,5[/bold],
     [bold]inframind evaluate --replay outcomes.parquet[/bold]
     """
-    _refuse_misplaced(ctx, _mode(replay))
+    _refuse_misplaced(ctx, _READ if read else _EVALUATED if replay is None else _REPLAYED)
     _require_arena()
     sys.path.insert(0, str(Path.cwd()))  # for contenders of the user's own, as with `python -m`
     from inframind.plugin.commands import evaluate as command
-    from inframind.plugin.terminal import out
+    from inframind.plugin.terminal import err, out
 
+    console = err() if as_json else out()
     if list_contenders:
         command.print_contenders(out())
+        return
+    if read is not None:
+        summary = command.show_evaluation(read, console)
     elif replay is not None:
         from inframind.plugin.commands.evaluate_replay import ReplayCall, run_replay
 
@@ -124,27 +150,27 @@ def evaluate(
             cost=cost,
             out=out_folder,
         )
-        run_replay(call, out())
+        summary = run_replay(call, console)
     else:
         scale = command.QUICK if quick else command.FULL
         options = command.EvaluateOptions(
             contenders=command.names_from(contenders or ()),
             scale=scale.with_given(command.rates_from(rates or ()), seeds, questions),
             arrivals=arrivals,
+            mix=mix,
+            shifts=tuple(then or ()),
             budgets=budgets,
             items_file=items,
             fleet=fleet.value,
             replicas=replicas,
+            scheduling=scheduling.value,
             workers=workers,
             out=out_folder,
             command=shlex.join(["inframind", *sys.argv[1:]]),
         )
-        command.run_evaluation(options, out())
-
-
-def _mode(replay: Path | None) -> str:
-    """The option that says what is evaluated; "" for a simulated fleet."""
-    return _EVALUATED if replay is None else _REPLAYED
+        summary = command.run_evaluation(options, console)
+    if as_json:
+        typer.echo(summary, nl=False)
 
 
 def _refuse_misplaced(ctx: typer.Context, mode: str) -> None:

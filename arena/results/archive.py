@@ -96,11 +96,14 @@ def write_evaluation(evaluation: Evaluation, folder: Path, *, judgement: Judgeme
     _write(folder / "episodes.parquet", _EPISODES, lambda name: _episode_values(runs, name))
     _write(folder / "calls.parquet", _CALLS, lambda name: _call_values(runs, name))
     _write(folder / "load.parquet", _LOAD, lambda name: _load_values(runs, name))
-    (folder / SUMMARY).write_bytes(
-        orjson.dumps(
-            summary_document(evaluation, judgement),
-            option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE,
-        )
+    (folder / SUMMARY).write_bytes(summary_json(evaluation, judgement))
+
+
+def summary_json(evaluation: Evaluation, judgement: Judgement) -> bytes:
+    """The content of ``summary.json``."""
+    return orjson.dumps(
+        summary_document(evaluation, judgement),
+        option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE,
     )
 
 

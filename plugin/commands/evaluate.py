@@ -17,17 +17,19 @@ from inframind import __version__
 from inframind.arena.contenders.registry import DEFAULT_CONTENDERS, contenders_by_name, describe_contenders
 from inframind.arena.evaluation import evaluate, n_runs
 from inframind.arena.extras import load_extra
+from inframind.arena.mix_text import schedule_from
 from inframind.arena.report.page import write_report
 from inframind.arena.report.text import print_summary
-from inframind.arena.results.archive import write_evaluation
+from inframind.arena.results.archive import read_evaluation, summary_json, write_evaluation
 from inframind.arena.results.episodes import summarise
 from inframind.arena.results.judgement import judge
 from inframind.arena.results.tables import Evaluation, Fact, Run, finished_runs
-from inframind.arena.scenario import FLEETS, RATES_PER_MIN, Scenario, models_of_fleet
+from inframind.arena.scenario import FLEETS, RATES_PER_MIN, Scenario, SchedulingPolicy, models_of_fleet
 from inframind.errors import ConfigError
 from inframind.simulator.items import Item, generate_items, load_items
 
 SEEDS = 5
+REPORT = "report.html"
 DEFAULT_OUT = Path(".out/evaluation")
 ITEMS_SEED = 20_261_121
 """Of generated questions: the same in every evaluation, so that results compare."""
@@ -88,8 +90,14 @@ class EvaluateOptions:
     """As for `arena.workload.arrivals_from`."""
     budgets: str = "loguniform:5,300"
     """As for `arena.workload.budgets_from`."""
+    mix: str = ""
+    """As for `arena.mix_text.schedule_from`."""
+    shifts: tuple[str, ...] = ()
+    """As for `arena.mix_text.schedule_from`."""
     replicas: int = 1
     """Servers per model."""
+    scheduling: SchedulingPolicy = "priority"
+    """How servers order their queues."""
     workers: int = 1
     """Processes."""
     out: Path = DEFAULT_OUT
@@ -106,11 +114,14 @@ class EvaluateOptions:
         contenders_by_name(self.contenders)
 
 
-def run_evaluation(options: EvaluateOptions, console: Console) -> None:
+def run_evaluation(options: EvaluateOptions, console: Console) -> bytes:
     """Run the arena, print the table, and write results and report.
 
     When it is interrupted, or a run goes wrong, what all contenders have been through is written before the error
     goes on.
+
+    Returns:
+        The summary as JSON.
     """
     for library in ("pyarrow", "plotly"):
         load_extra(library)
@@ -130,7 +141,24 @@ def run_evaluation(options: EvaluateOptions, console: Console) -> None:
     finally:
         if evaluation is None and board.runs:
             _rescue(board.runs, options, facts, console)
-    _publish(evaluation, options.out, console)
+    return _publish(evaluation, options.out, console)
+
+
+def show_evaluation(folder: Path, console: Console) -> bytes:
+    """Print the table of a finished evaluation, and render its report anew.
+
+    Returns:
+        The summary as JSON.
+
+    Raises:
+        ConfigError: the folder does not hold one.
+    """
+    evaluation = read_evaluation(folder)
+    judgement = judge(evaluation)
+    print_summary(console, evaluation, judgement=judgement)
+    write_report(evaluation, folder / REPORT, judgement=judgement)
+    console.print(f"\nreport: {folder / REPORT}")
+    return summary_json(evaluation, judgement)
 
 
 def _rescue(
@@ -147,14 +175,15 @@ def _rescue(
     _publish(Evaluation(runs=kept, facts={**facts, "cut short": share}), options.out, console)
 
 
-def _publish(evaluation: Evaluation, folder: Path, console: Console) -> None:
-    """Print the table, and write results and report."""
+def _publish(evaluation: Evaluation, folder: Path, console: Console) -> bytes:
+    """Print the table, write results and report, and return the summary as JSON."""
     judgement = judge(evaluation)
     print_summary(console, evaluation, judgement=judgement)
     write_evaluation(evaluation, folder, judgement=judgement)
-    report = folder / "report.html"
+    report = folder / REPORT
     write_report(evaluation, report, judgement=judgement)
     console.print(f"\nreport: {report}\ntables: {folder}/*.parquet, every figure: {folder}/summary.json")
+    return summary_json(evaluation, judgement)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +235,7 @@ def scenario_of(options: EvaluateOptions, questions: Questions) -> Scenario:
         ConfigError: an option is wrong.
     """
     models = models_of_fleet(options.fleet)
-    return Scenario(
+    scenario = Scenario(
         profiles=models.profiles,
         parameters=models.parameters,
         items=questions.asked,
@@ -216,8 +245,14 @@ def scenario_of(options: EvaluateOptions, questions: Questions) -> Scenario:
         seeds=tuple(range(options.scale.seeds)),
         arrivals=options.arrivals,
         budgets=options.budgets,
+        mix=schedule_from(options.mix, options.shifts),
         replicas=options.replicas,
+        scheduling_policy=options.scheduling,
     )
+    scenario.workload(
+        scenario.seeds[0], scenario.rates_per_min[0]
+    )  # a mix that the questions lack says so now
+    return scenario
 
 
 def _facts(options: EvaluateOptions, scenario: Scenario) -> dict[str, Fact]:
@@ -227,7 +262,9 @@ def _facts(options: EvaluateOptions, scenario: Scenario) -> dict[str, Fact]:
         "questions": f"{len(scenario.items)}, of which {scenario.questions} are asked in a run",
         "training questions": len(scenario.training_items),
         "arrivals": options.arrivals,
+        "mix": ", then ".join([options.mix or "as it comes", *options.shifts]),
         "budgets": options.budgets,
+        "scheduling": options.scheduling,
         "seeds": options.scale.seeds,
         "version": __version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from inframind.arena.extras import load_extra
-from inframind.arena.replay.archive import REPLAY, STANDINGS, write_replay
+from inframind.arena.replay.archive import REPLAY, STANDINGS, replay_document, write_replay
 from inframind.arena.replay.board import print_replay
 from inframind.arena.replay.columns import columns_from, prices_from
 from inframind.arena.replay.play import ReplayOptions, replay_file
@@ -45,8 +45,11 @@ class ReplayCall:
     out: Path = DEFAULT_OUT
 
 
-def run_replay(call: ReplayCall, console: Console) -> None:
+def run_replay(call: ReplayCall, console: Console) -> bytes:
     """Replay a recorded table, print what came of it, and write it down.
+
+    Returns:
+        The result as JSON.
 
     Raises:
         ConfigError, InvalidItems: an option, or the file, is wrong.
@@ -58,6 +61,7 @@ def run_replay(call: ReplayCall, console: Console) -> None:
     write_replay(result, call.out)
     print_replay(result, console)
     console.print(f"\nevery figure: {call.out / REPLAY}, a table of them: {call.out / STANDINGS}")
+    return replay_document(result)
 
 
 def _replay(call: ReplayCall) -> ReplayResult:

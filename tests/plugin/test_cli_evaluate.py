@@ -46,6 +46,37 @@ def test_items_of_a_file_are_asked_and_learned_from_in_halves(tmp_path: Path) ->
     assert summary["facts"]["training questions"] == 5
 
 
+def test_the_summary_alone_is_printed_as_json_and_read_again(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    result = CliRunner().invoke(app, ["evaluate", *SMALL, "--json", "--out", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout == (folder / "summary.json").read_text()
+    assert "just-enough" in result.stderr
+    (folder / "report.html").unlink()
+    again = CliRunner().invoke(app, ["evaluate", "--read", str(folder), "--json"])
+    assert again.stdout == result.stdout
+    assert "best-constant" in call("--read", str(folder))
+    assert (folder / "report.html").exists()
+
+
+def test_a_replay_is_printed_as_json(recorded: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["evaluate", "--replay", str(recorded), "--json", "--out", str(tmp_path)]
+    )
+    assert result.stdout == (tmp_path / "replay.json").read_text()
+
+
+def test_questions_come_in_a_mix_that_shifts_and_wait_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
+    call(
+        *SMALL, "--mix", "levels=1", "--then", "0.5:levels=5", "--scheduling", "fcfs", "--out", str(tmp_path)
+    )
+    evaluation = read_evaluation(tmp_path)
+    for run in evaluation.runs:
+        assert [episode.level for episode in run.episodes] == [1] * 4 + [5] * 4
+    assert evaluation.facts["mix"] == "levels=1, then 0.5:levels=5"
+    assert evaluation.facts["scheduling"] == "fcfs"
+
+
 def test_a_question_that_a_file_repeats_is_taken_once(tmp_path: Path) -> None:
     items = tmp_path / "items.jsonl"
     texts = [
@@ -96,6 +127,12 @@ def test_the_list_shows_who_there_is() -> None:
         (["--rates", "-5"], "positive number of questions a minute"),
         (["--arrivals", "sometimes"], "poisson"),
         (["--budgets", "plenty"], "loguniform"),
+        (["--mix", "hard"], "write levels=1,2,3"),
+        (["--mix", "levels=9"], "there are levels 1, 2, 3, 4, 5; domains math; subjects"),
+        (["--then", "levels=5"], "such as 0.5:levels=4,5"),
+        (["--read", "nowhere"], "there is no finished evaluation"),
+        (["--read", "nowhere", "--out", "else"], "it means nothing with --read"),
+        (["--read", "nowhere", "--replay", "table.csv"], "it means nothing with --read"),
         (["--items", "missing.jsonl"], "missing.jsonl"),
         (["--replay", "missing.parquet"], "missing.parquet"),
     ],
@@ -197,6 +234,9 @@ def test_a_replay_names_who_could_take_part(recorded: Path, name: str, words: st
         ["--replicas", "1"],
         ["--workers", "1"],
         ["--quick"],
+        ["--mix", "levels=1"],
+        ["--then", "0.5:levels=1"],
+        ["--scheduling", "fcfs"],
         ["--list"],
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,11 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from inframind import __version__
-from inframind.arena.contenders.registry import DEFAULT_CONTENDERS, contenders_by_name, describe_contenders
-from inframind.arena.evaluation import evaluate, n_runs
+from inframind.arena.contenders.registry import DEFAULT_CONTENDERS, check_names, describe_contenders
+from inframind.arena.evaluation import evaluate, n_runs, named_contenders
 from inframind.arena.extras import load_extra
 from inframind.arena.mix_text import schedule_from
 from inframind.arena.report.page import write_report
+from inframind.arena.report.tables import counted
 from inframind.arena.report.text import print_summary
 from inframind.arena.results.archive import read_evaluation, summary_json, write_evaluation
 from inframind.arena.results.episodes import summarise
@@ -111,7 +112,7 @@ class EvaluateOptions:
         for name in ("training_questions", "workers"):
             if getattr(self, name) < 1:
                 raise ConfigError(name, getattr(self, name), "give at least 1")
-        contenders_by_name(self.contenders)
+        check_names(self.contenders)
 
 
 def run_evaluation(options: EvaluateOptions, console: Console) -> bytes:
@@ -127,9 +128,10 @@ def run_evaluation(options: EvaluateOptions, console: Console) -> bytes:
         load_extra(library)
     questions = Questions.of(options)
     scenario = scenario_of(options, questions)
+    options = replace(options, contenders=named_contenders(options.contenders, scenario))
     make_folder(options.out)
     if questions.dropped:
-        console.print(f"{options.items_file}: {questions.dropped} repeated questions dropped")
+        console.print(f"{options.items_file}: {counted(questions.dropped, 'repeated question')} dropped")
     facts = _facts(options, scenario)
     board = _Board(n_runs(scenario, options.contenders), console)
     evaluation: Evaluation | None = None

@@ -131,14 +131,14 @@ def _need_same_workloads(workloads: Mapping[str, set[tuple[int, float]]]) -> Non
             )
 
 
-def finished_runs(runs: Sequence[Run], contenders: Sequence[str]) -> tuple[Run, ...]:
+def finished_runs(runs: Sequence[Run], contenders: int) -> tuple[Run, ...]:
     """Of an evaluation that was cut short: the runs of the workloads that all contenders have been through.
 
     Args:
         runs: those that are done.
-        contenders: names of all who take part.
+        contenders: how many take part.
     """
     done: dict[tuple[int, float], set[str]] = {}
     for run in runs:
         done.setdefault((run.seed, run.rate_per_min), set()).add(run.contender)
-    return tuple(run for run in runs if done[run.seed, run.rate_per_min] >= set(contenders))
+    return tuple(run for run in runs if len(done[run.seed, run.rate_per_min]) == contenders)

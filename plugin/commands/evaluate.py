@@ -167,7 +167,7 @@ def _rescue(
     runs: Sequence[Run], options: EvaluateOptions, facts: Mapping[str, Fact], console: Console
 ) -> None:
     """Write the workloads that are done, and say how many these are."""
-    kept = finished_runs(runs, options.contenders)
+    kept = finished_runs(runs, len(options.contenders))
     total = len(options.scale.rates_per_min) * options.scale.seeds
     share = f"{len(kept) // len(options.contenders)} of {total} workloads (seed and rate)"
     if not kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from inframind.arena.contenders.contender import Setting
+from inframind.arena.contenders.contender import Contender, Setting
 from inframind.arena.results.archive import read_evaluation
 from inframind.plugin.cli import app
 from inframind.router.policy import Policy, UniformPolicy
@@ -154,11 +155,18 @@ class _Breaks:
         return UniformPolicy()
 
 
+def _named(name: str, make: Callable[[Setting], Policy]) -> Contender:
+    """A contender whose name is not the one that it is imported by."""
+    return Contender(name=name, family="heuristic", summary="breaks", make=make)
+
+
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (ZeroDivisionError("mine"), 1)])
 def test_what_was_finished_before_the_end_is_kept(
     error: BaseException, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "my_policies", SimpleNamespace(breaks=_Breaks(error, after=3)))
+    monkeypatch.setitem(
+        sys.modules, "my_policies", SimpleNamespace(breaks=_named("mine", _Breaks(error, after=3)))
+    )
     named = ["-c", "just-enough,my_policies:breaks", "--rates", "120,300", "--seeds", "3", "--questions", "8"]
     output = call(*named, "--out", str(tmp_path), code=code)
     assert "cut short: 2 of 6 workloads" in output

@@ -130,5 +130,5 @@ def test_idle_slots_are_summed_over_the_instants_with_a_queue() -> None:
 
 def test_a_workload_is_finished_when_everyone_has_been_through_it() -> None:
     runs = (run(), run("b"), run(seed=1), run("b", rate_per_min=60))
-    assert finished_runs(runs, ("a", "b")) == runs[:2]
-    assert finished_runs(runs, ("a", "b", "c")) == ()
+    assert finished_runs(runs, 2) == runs[:2]
+    assert finished_runs(runs, 3) == ()

@@ -69,11 +69,13 @@ def evaluate(
     contenders = named_contenders(contenders, scenario)
     stage = Stage.of(scenario)
     stage.rehearse(contenders)
-    done: dict[tuple[int, float], tuple[Run, ...]] = {}
-    for workload, runs in _run_all(stage, contenders, workers, on_run):
-        done[workload] = runs
-    runs = tuple(run for workload in _workloads(scenario) for run in done[workload])
-    return Evaluation(runs=runs, facts=facts or {}, bounds=stage.bounds())
+    done = dict(_play_all(stage, contenders, workers, on_run))
+    played = [done[workload] for workload in _workloads(scenario)]
+    return Evaluation(
+        runs=tuple(run for one in played for run in one.runs),
+        facts=facts or {},
+        bounds=tuple(_bound_at(rate_per_min, played) for rate_per_min in scenario.rates_per_min),
+    )
 
 
 def n_runs(scenario: Scenario, contenders: Sequence[str]) -> int:
@@ -96,22 +98,41 @@ def _workloads(scenario: Scenario) -> list[tuple[int, float]]:
     return list(product(scenario.seeds, scenario.rates_per_min))
 
 
-def _run_all(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """A workload that is done.
+
+    Attributes:
+        runs: one per contender.
+        bound: on the expected share of its questions that are solved in time.
+    """
+
+    runs: tuple[Run, ...]
+    bound: float
+
+
+def _bound_at(rate_per_min: float, played: Sequence[Played]) -> Bound:
+    """The mean over the seeds."""
+    bounds = [one.bound for one in played if one.runs[0].rate_per_min == rate_per_min]
+    return Bound(name=BOUND, rate_per_min=rate_per_min, on_time_success=float(np.mean(bounds)))
+
+
+def _play_all(
     stage: Stage, contenders: tuple[str, ...], workers: int, on_run: OnRun
-) -> Iterator[tuple[tuple[int, float], tuple[Run, ...]]]:
-    """The runs of each workload, as they are done."""
+) -> Iterator[tuple[tuple[int, float], Played]]:
+    """Workloads as they are done."""
     workloads = _workloads(stage.scenario)
     if workers == 1:
         grader = RememberingGrader()
         for workload in workloads:
-            yield workload, stage.run_workload(contenders, *workload, on_run=on_run, grader=grader)
+            yield workload, stage.play(contenders, *workload, on_run=on_run, grader=grader)
         return
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(workloads)), mp_context=spawn) as pool:
-        futures = {pool.submit(stage.run_workload, contenders, *workload): workload for workload in workloads}
+        futures = {pool.submit(stage.play, contenders, *workload): workload for workload in workloads}
         try:
             for future in as_completed(futures):
-                for run in future.result():
+                for run in future.result().runs:
                     on_run(run)
                 yield futures[future], future.result()
         finally:
@@ -176,17 +197,40 @@ class Stage:
         actions = _actions(self.scenario)
         return NoForecast(len(actions.models), len(actions.strategies))
 
-    def bounds(self) -> tuple[Bound, ...]:
-        """Per rate, what no router and no scheduler could exceed: the mean over the seeds."""
-        return tuple(
-            Bound(
-                name=BOUND,
-                rate_per_min=rate_per_min,
-                on_time_success=float(
-                    np.mean([self._bound(seed, rate_per_min) for seed in self.scenario.seeds])
-                ),
-            )
-            for rate_per_min in self.scenario.rates_per_min
+    def play(
+        self,
+        contenders: Sequence[str],
+        seed: int,
+        rate_per_min: float,
+        *,
+        on_run: OnRun = lambda run: None,
+        grader: RememberingGrader | None = None,
+    ) -> Played:
+        """Every contender on one workload, each with a policy of its own, and the bound on all of them."""
+        grader = grader or RememberingGrader()
+        runs = []
+        with fewer_collections():
+            for contender in contenders_by_name(contenders):
+                runs.append(self._run(contender, seed, rate_per_min, grader))
+                on_run(runs[-1])
+        return Played(runs=tuple(runs), bound=self._bound(seed, rate_per_min))
+
+    def _run(self, contender: Contender, seed: int, rate_per_min: float, grader: RememberingGrader) -> Run:
+        ran = run_virtually(
+            self.scenario,
+            self._policy(contender, seed),
+            seed=seed,
+            rate_per_min=rate_per_min,
+            grader=grader,
+            latency=None if contender.takes_forecasts else self._no_forecast(),
+        )
+        return Run(
+            contender=contender.name,
+            family=contender.family,
+            seed=seed,
+            rate_per_min=rate_per_min,
+            episodes=ran.episodes,
+            timeline=ran.timeline,
         )
 
     def _bound(self, seed: int, rate_per_min: float) -> float:
@@ -195,42 +239,6 @@ class Stage:
             self.setting(seed, sees_truth=True), workload.items, workload.arrivals_s, workload.budgets_s
         )
         return min(1.0, bound)
-
-    def run_workload(
-        self,
-        contenders: Sequence[str],
-        seed: int,
-        rate_per_min: float,
-        *,
-        on_run: OnRun = lambda run: None,
-        grader: RememberingGrader | None = None,
-    ) -> tuple[Run, ...]:
-        """Every contender on one workload, each with a policy of its own."""
-        grader = grader or RememberingGrader()
-        runs = []
-        with fewer_collections():
-            for contender in contenders_by_name(contenders):
-                policy = self._policy(contender, seed)
-                ran = run_virtually(
-                    self.scenario,
-                    policy,
-                    seed=seed,
-                    rate_per_min=rate_per_min,
-                    grader=grader,
-                    latency=None if contender.takes_forecasts else self._no_forecast(),
-                )
-                runs.append(
-                    Run(
-                        contender=contender.name,
-                        family=contender.family,
-                        seed=seed,
-                        rate_per_min=rate_per_min,
-                        episodes=ran.episodes,
-                        timeline=ran.timeline,
-                    )
-                )
-                on_run(runs[-1])
-        return tuple(runs)
 
 
 def _actions(scenario: Scenario) -> ActionSpace:

@@ -53,7 +53,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Places = NDArray[np.intp]
 
-STEPS = 200
+STEPS = 400
 """Subgradient steps; the bound is valid after any number of them."""
 PAIRS_AT_ONCE = 8192
 """Pairs of question and option whose sampled runs are held in memory together."""

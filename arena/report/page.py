@@ -145,8 +145,9 @@ def _reading(judgement: Judgement) -> str:
     certainty = (
         "All contenders met the same questions, arrivals and budgets. Intervals of single figures take the seeds "
         "as replicates (Student's t). Differences are compared question by question (paired bootstrap), which is "
-        "sharper; contenders whose difference has an interval around 0 <strong>tie</strong>, and a rank is 1 plus "
-        "the number of attainable contenders that are better beyond it. Overall, "
+        "sharper but does not see that questions of one run share its queues; contenders <strong>tie</strong> when "
+        "that interval or, from three seeds on, Student's over the seeds' differences contains 0, and a rank is 1 "
+        "plus the number of attainable contenders that are better. Overall, "
         f"{len(held)} pairs are ordered like that, {everywhere} of them the same way on every seed "
         f"({seeds} in all). Oracles and bounds know what no router can know; they show how much room is left."
     )

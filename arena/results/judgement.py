@@ -63,7 +63,9 @@ def judge(
         _figures(columns, cubes, place, reference, resampled_BGC[:, g]) for g, place in enumerate(places)
     ]
     rates = len(columns.rates_per_min)
-    ranking = rank(resampled_BGC[:, 0], np.array([family != ORACLE for family in columns.families]))
+    per_seed_CS = figures[0].on_time_success.per_seed_CS
+    is_attainable_C = np.array([family != ORACLE for family in columns.families])
+    ranking = rank(resampled_BGC[:, 0], per_seed_CS, is_attainable_C)
     return Judgement(
         columns=columns,
         baseline=reference,
@@ -74,7 +76,7 @@ def judge(
         by_tier=tuple(figures[1 + rates :]),
         fronts=_fronts(cubes),
         ranking=ranking,
-        stable_seeds_CC=ranking_stability(figures[0].on_time_success.per_seed_CS, ranking.is_better_CC),
+        stable_seeds_CC=ranking_stability(per_seed_CS, ranking.is_better_CC),
         resamples=resamples,
     )
 

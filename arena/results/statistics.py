@@ -179,24 +179,31 @@ class Ranking:
     Attributes:
         rank_C: 1 plus the number of attainable contenders that are better beyond the interval; equal ranks are
             ties. 0 for those that are not attainable.
-        is_better_CC: whether the row is better than the column: the interval of their difference is above 0.
+        is_better_CC: whether the row is better than the column beyond the intervals of their difference.
     """
 
     rank_C: Ints
     is_better_CC: NDArray[np.bool_]
 
 
-def rank(resampled_BC: Floats, is_attainable_C: NDArray[np.bool_]) -> Ranking:
-    """Rank contenders by their resampled figures, higher first; they tie where the interval contains 0.
+def rank(resampled_BC: Floats, per_seed_CS: Floats, is_attainable_C: NDArray[np.bool_]) -> Ranking:
+    """Rank contenders by a figure, higher first; they tie where an interval of their difference contains 0.
+
+    There are two such intervals, and a gap must be beyond both: the bootstrap's over questions, which does not see
+    that questions of one run share its queues, and Student's over the paired differences of the seeds, which does
+    but needs three of them.
 
     Args:
         resampled_BC: the figure of each contender in each resample; resamples are shared.
+        per_seed_CS: the figure of each contender by seed.
         is_attainable_C: whether the contender is ranked; an oracle is compared but takes no place.
     """
     low_CC = np.stack(
         [percentile_interval(resampled_BC[:, [c]] - resampled_BC)[0] for c in range(resampled_BC.shape[1])]
     )
-    is_better = low_CC > 0
+    differences_CCS = per_seed_CS[:, None, :] - per_seed_CS[None, :, :]
+    width_CC = np.nan_to_num(half_width(differences_CCS))
+    is_better = (low_CC > 0) & (differences_CCS.mean(axis=2) > width_CC)
     rank_C = np.where(is_attainable_C, 1 + is_better[is_attainable_C].sum(axis=0), 0)
     return Ranking(rank_C=rank_C, is_better_CC=is_better)
 

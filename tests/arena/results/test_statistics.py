@@ -166,16 +166,25 @@ def test_a_rank_counts_who_is_better_beyond_the_interval_so_that_close_ones_tie(
     noise = np.random.default_rng(0).normal(0, 0.01, 1000)
     resampled = np.stack([0.5 + 0 * noise, 0.505 + noise, 0.9 + noise], axis=1)
 
-    ranking = rank(resampled, np.ones(3, np.bool_))
+    ranking = rank(resampled, np.array([[0.5], [0.505], [0.9]]), np.ones(3, np.bool_))
 
     assert ranking.rank_C.tolist() == [2, 2, 1]
     assert ranking.is_better_CC.tolist() == [[False] * 3, [False] * 3, [True, True, False]]
 
 
+def test_a_gap_that_the_seeds_do_not_agree_on_is_a_tie_however_many_questions_there_were() -> None:
+    resampled = np.tile([0.6, 0.5], (100, 1))
+    wavering = np.array([[0.9, 0.5, 0.4], [0.5, 0.5, 0.5]])
+    steady = np.array([[0.61, 0.60, 0.59], [0.51, 0.50, 0.49]])
+
+    assert rank(resampled, wavering, np.ones(2, np.bool_)).rank_C.tolist() == [1, 1]
+    assert rank(resampled, steady, np.ones(2, np.bool_)).rank_C.tolist() == [1, 2]
+
+
 def test_what_cannot_be_attained_is_compared_but_takes_no_place() -> None:
     resampled = np.tile([0.9, 0.5, 0.4], (100, 1))
 
-    ranking = rank(resampled, np.array([False, True, True]))
+    ranking = rank(resampled, np.array([[0.9], [0.5], [0.4]]), np.array([False, True, True]))
 
     assert ranking.rank_C.tolist() == [0, 1, 2]
     assert ranking.is_better_CC[0].tolist() == [False, True, True]
@@ -190,7 +199,7 @@ def test_stability_counts_the_seeds_on_which_an_order_holds() -> None:
 
 @given(arrays(np.float64, (30, 4), elements=st.floats(0, 1)))
 def test_somebody_is_always_first_and_nobody_is_better_than_himself(resampled: np.ndarray) -> None:
-    ranking = rank(resampled, np.ones(4, np.bool_))
+    ranking = rank(resampled, resampled[:5].T, np.ones(4, np.bool_))
 
     assert ranking.rank_C.min() == 1
     assert not (ranking.is_better_CC & ranking.is_better_CC.T).any()

@@ -6,11 +6,9 @@ not depend on where or in which order they run.
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 
@@ -39,7 +37,6 @@ BUDGETS_SHOWN = 2_000
 """Draws from which contenders may learn how budgets are distributed."""
 BOUND = "work-conserving oracle"
 """Name of the bound."""
-_FEWER_COLLECTIONS = (100_000, 50, 50)
 
 OnRun = Callable[[Run], None]
 
@@ -209,10 +206,9 @@ class Stage:
         """Every contender on one workload, each with a policy of its own, and the bound on all of them."""
         grader = grader or RememberingGrader()
         runs = []
-        with fewer_collections():
-            for contender in contenders_by_name(contenders):
-                runs.append(self._run(contender, seed, rate_per_min, grader))
-                on_run(runs[-1])
+        for contender in contenders_by_name(contenders):
+            runs.append(self._run(contender, seed, rate_per_min, grader))
+            on_run(runs[-1])
         return Played(runs=tuple(runs), bound=self._bound(seed, rate_per_min))
 
     def _run(self, contender: Contender, seed: int, rate_per_min: float, grader: RememberingGrader) -> Run:
@@ -249,14 +245,3 @@ def _actions(scenario: Scenario) -> ActionSpace:
 def _no_urls(scenario: Scenario) -> Mapping[str, str]:
     """Addresses for endpoints that nobody is going to call."""
     return {spec.name: "http://nowhere.invalid/v1" for spec in scenario.specs()}
-
-
-@contextmanager
-def fewer_collections() -> Iterator[None]:
-    """Collect garbage less often: a run makes millions of short-lived objects, hardly any of them in cycles."""
-    before = gc.get_threshold()
-    gc.set_threshold(*_FEWER_COLLECTIONS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from _common import Bench, arguments
 
-from inframind.arena.evaluation import fewer_collections
 from inframind.arena.grading import RememberingGrader
 from inframind.arena.scenario import RATES_PER_MIN, Scenario
 from inframind.arena.virtual_run import VirtualRun, run_virtually
@@ -67,8 +66,7 @@ def measure_engine(bench: Bench, n_calls: int, seed: int) -> None:
 
 def measure_epochs(bench: Bench, questions: int, epochs: int, seed: int) -> None:
     """Epochs of seven arrival rates each: wall time, and what the process holds after each."""
-    with fewer_collections():
-        ran = list(run_epochs(questions, epochs, seed))
+    ran = list(run_epochs(questions, epochs, seed))
     walls_s = [wall_s for wall_s, _, _, _ in ran]
     workflows = questions * len(RATES_PER_MIN)
     best_s, median_s = min(walls_s), float(np.median(walls_s))

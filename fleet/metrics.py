@@ -121,7 +121,10 @@ class MetricsScraper:
     def _begin_polls(self, group: asyncio.TaskGroup) -> None:
         now_s = self._clock.now_s()
         for target in self._targets:
-            if not target.in_flight and now_s >= target.not_before_s:
+            metrics = target.source.at_hand()
+            if metrics is not None:
+                self._note_reading(target, Reading(metrics=metrics, at_s=now_s))
+            elif not target.in_flight and now_s >= target.not_before_s:
                 target.in_flight = True
                 group.create_task(self._poll(target))
 

@@ -20,6 +20,10 @@ METRICS_TIMEOUT_S = 2.0
 class MetricsSource(Protocol):
     """Where the load figures of one endpoint come from; read by one reader at a time."""
 
+    def at_hand(self) -> EngineMetrics | None:
+        """The figures now, where nothing has to be waited for; else None."""
+        ...
+
     async def read(self) -> EngineMetrics:
         """The figures now. Raises EndpointError."""
         ...
@@ -75,6 +79,10 @@ class HttpMetricsPage:
         self._endpoint = endpoint
         self._path = parsed.raw_path.decode()
         self._connection = KeptAlive(endpoint, parsed, clock=clock, timeout_s=timeout_s)
+
+    def at_hand(self) -> EngineMetrics | None:
+        """None: a page has to be fetched."""
+        return None
 
     async def read(self) -> EngineMetrics:
         """The page's figures. Raises EndpointError."""

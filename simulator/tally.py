@@ -12,25 +12,23 @@ class Tally:
     Attributes:
         bounds: upper bounds in ascending order; an infinite one is implied.
         counts: observations per bucket, the overflow bucket last; not cumulative.
+        count: number of observations.
         total: sum of all observed values.
     """
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("bounds", "count", "counts", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = tuple(bounds)
         self.counts = [0] * (len(self.bounds) + 1)
+        self.count = 0
         self.total = 0.0
 
     def observe(self, value: float, times: int = 1) -> None:
         """Count ``value`` as often as ``times`` says."""
         self.counts[bisect_left(self.bounds, value)] += times
+        self.count += times
         self.total += value * times
-
-    @property
-    def count(self) -> int:
-        """Number of observations."""
-        return sum(self.counts)
 
     def cumulative(self) -> Iterator[tuple[str, int]]:
         """Pairs of upper bound (as Prometheus prints it) and observations up to it."""

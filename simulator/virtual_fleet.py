@@ -105,8 +105,11 @@ class _Gauges:
     def __init__(self, server: SimulatedServer) -> None:
         self._server = server
 
-    async def read(self) -> EngineMetrics:
+    def at_hand(self) -> EngineMetrics:
         return self._server.load_figures()
+
+    async def read(self) -> EngineMetrics:
+        return self.at_hand()
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -140,6 +140,8 @@ class _Session:
         virtual_s = self._clock.now_s()
         await self._services.fleet.aclose()
         trajectories = await self._trajectories(len(episodes))
+        await self._store.aclose()
+        self._fleet.close()
         return VirtualRun(
             episodes=tuple(_with_calls(episode, trajectories.get(episode.trace_id)) for episode in episodes),
             trajectories=trajectories,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -72,6 +73,13 @@ class _Guarded(RunnableLambda[RoutedState, Any]):
     It opens no callback run and inspects no signature of its own: the node around it and the graph within do both.
     """
 
+    topology: Topology
+
+    @cached_property
+    def deps(self) -> list[Runnable[Any, Any]]:
+        """The subgraph. LangChain would look for it in the functions, and keep them in a cache of the process."""
+        return [self.topology]
+
     async def ainvoke(self, input: RoutedState, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Run the topology on the running loop."""
         return await cast(_RunAsync, self.afunc)(input, config or {})
@@ -105,7 +113,9 @@ def _guarded(topology: Topology, name: str, services: Services, portal: Portal) 
             portal.run(services.close_run(state["run"]["trace_id"], "failed", error=error))
             raise
 
-    return _Guarded(run_sync, afunc=run_async, name=name)
+    guarded = _Guarded(run_sync, afunc=run_async, name=name)
+    guarded.topology = topology
+    return guarded
 
 
 class _Nodes:

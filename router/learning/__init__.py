@@ -1,0 +1,1 @@
+"""How policies learn: samples from traces, critics, quality, calibration, checkpoints."""

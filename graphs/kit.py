@@ -156,6 +156,7 @@ class TopologyKit:
             snapshot=self._services.fleet.snapshot(),
             deadline=recorder.deadline,
             decision_id=recorder.new_decision_id(),
+            team_size=team_size(state),
         )
         recorder.decisions.append(decision)
         announce("pace", trace_id=recorder.trace_id, choice=decision.action, reason=decision.reason)

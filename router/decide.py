@@ -175,6 +175,7 @@ class Decider:
         snapshot: FleetSnapshot,
         deadline: Deadline,
         decision_id: str,
+        team_size: int | None = None,
     ) -> tuple[bool, Decision]:
         """Another round (True, STAY) or on to the judge (False, ADVANCE)."""
         remaining_s = deadline.remaining_s(self._clock)
@@ -191,6 +192,7 @@ class Decider:
             remaining_s=remaining_s,
             round_q90_s=round_q90_s,
             allowed=mask.allowed,
+            team_size=team_size,
         )
         proposal = self.policy.pace(view)
         probabilities = self._behaviour(proposal, mask.allowed)
@@ -201,6 +203,8 @@ class Decider:
             choice={"pace": (STAY, ADVANCE)[chosen], "round": round_number},
             seen={
                 "remaining_s": remaining_s,
+                "rounds_left": view.rounds_left,
+                "team_size": team_size,
                 "agreement": agreement,
                 "stagnation": stagnation,
                 "round_q90_s": round_q90_s if np.isfinite(round_q90_s) else None,

@@ -167,6 +167,7 @@ class PaceView:
         remaining_s: what is left of it.
         round_q90_s: predicted 90 % quantile of one more round and a judge, each on the fastest choice.
         allowed: whether STAY and ADVANCE are allowed (2).
+        team_size: number of agents, or None where the graph does not say.
     """
 
     query: Query
@@ -179,3 +180,4 @@ class PaceView:
     remaining_s: float
     round_q90_s: float
     allowed: Mask
+    team_size: int | None = None

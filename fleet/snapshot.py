@@ -55,34 +55,36 @@ class EndpointLoad:
         Never fewer than our own calls in flight, which are all that is known where there is no reading.
         """
         read = (self.running or 0.0) + (self.waiting or 0.0)
-        return max(read + self._net_sent, float(self.in_flight))
+        net_sent = 0 if self.age_s is None else self.sent_since - self.ended_since
+        return max(read + net_sent, float(self.in_flight))
 
     @property
-    def running_now(self) -> float:
-        """Requests in the engine's batch now, dead-reckoned.
+    def engine_now(self) -> tuple[float, float]:
+        """Requests in the engine's batch and in its queue now, dead-reckoned.
 
         An engine with a queue is full: the batch keeps its size while the queue lasts, and what we send joins
         the queue. An engine without one takes what we send into its batch.
         """
-        return min(self.running or 0.0, self.requests_now) if self._has_queue else self.requests_now
+        requests = self.requests_now
+        if not self.waiting:
+            return requests, 0.0
+        running = min(self.running or 0.0, requests)
+        return running, requests - running
+
+    @property
+    def running_now(self) -> float:
+        """Requests in the engine's batch now, see `engine_now`."""
+        return self.engine_now[0]
 
     @property
     def waiting_now(self) -> float:
-        """Requests in the engine's queue now, dead-reckoned."""
-        return self.requests_now - self.running_now
+        """Requests in the engine's queue now, see `engine_now`."""
+        return self.engine_now[1]
 
     @property
     def occupancy(self) -> float:
         """Requests known to be there (running, queued, or ours on the way) per slot of ours."""
         return (self.requests_now + self.waiting_here) / self.max_concurrency
-
-    @property
-    def _has_queue(self) -> bool:
-        return bool(self.waiting)
-
-    @property
-    def _net_sent(self) -> int:
-        return 0 if self.age_s is None else self.sent_since - self.ended_since
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for a decision's ``seen``."""

@@ -1,4 +1,4 @@
-"""Everything that a latency prediction needs, at one instant, and the arithmetic that makes quantiles of it."""
+"""Everything that a latency prediction needs, at one instant, and the arithmetic that learning shares with it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inframind.router.latency import Array, LatencyMap
+from inframind.router.latency import Array
 from inframind.router.latency_columns import LoadColumns
 from inframind.router.latency_parts import Design, PartModels, Parts, Rows
 
-_LEAST_VARIANCE = 1e-4
+LEAST_VARIANCE = 1e-4
+"""Of log latency: no prediction is surer than 1 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +94,11 @@ class Beliefs:
         decode_s = parts.output_tokens * parts.tpot_s[:, None]
         ttft_sd_s = self.ttft_sigma[rows, None] * (ttft_s + self.soft_s[rows, None])
         shown = log_variance(ttft_s, decode_s, ttft_sd_s, self.decode_variance[rows])
-        variance = np.maximum(self.parts_share[rows] * shown + self.level_variance[rows], _LEAST_VARIANCE)
+        variance = np.maximum(self.parts_share[rows] * shown + self.level_variance[rows], LEAST_VARIANCE)
         if loads.is_blind is not None:
             variance = variance + (loads.is_blind * self.blind_variance[rows])[:, None]
         sigma: Array = np.sqrt(variance)
         return sigma
-
-    def map(self, loads: LoadColumns, prompt_tokens: float) -> LatencyMap:
-        """Quantiles for every model and strategy."""
-        everything = slice(None)
-        parts = self.step_parts(everything, loads, prompt_tokens)
-        sigma = self.sigma(everything, parts, loads)
-        middle_s = parts.total_s * self.level_factor
-        q50_s, q90_s = middle_s * np.exp(self.quantiles.T[:, :, None] * sigma)
-        return LatencyMap(q50_s=q50_s, q90_s=q90_s)
 
 
 def log_variance(ttft_s: Array, decode_s: Array, ttft_sd_s: Array, decode_variance: Array) -> Array:

@@ -5,6 +5,7 @@ K = load columns, Z = length columns. Every column is of order one, so that one 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,11 @@ from inframind.router.latency import Array
 LENGTH_COLUMNS = ("one", "log_prompt", "log_prompt_over_7")
 """Columns for the length of the answer."""
 
+PROMPT_COLUMNS = (*LENGTH_COLUMNS, "prompt")
+"""Columns that the prompt alone decides."""
+
 LOAD_COLUMNS = (
-    *LENGTH_COLUMNS,
-    "prompt",
+    *PROMPT_COLUMNS,
     "kv",
     "kv_over_60",
     "kv_over_80",
@@ -36,7 +39,9 @@ LOAD_COLUMNS = (
 )
 """Columns for time to first token and time per output token."""
 
-_KV_KNOTS = np.array([0.0, 0.6, 0.8, 0.9])
+Row = tuple[float, ...]
+Known = tuple[float, float, float]
+"""Requests in the batch, requests in the queue, and share of the KV cache in use."""
 _KV_FLOOR = 0.005
 _LONG_PROMPT = 7.0  # log tokens, about 1,100: chat below, documents above
 
@@ -53,11 +58,6 @@ class LoadColumns:
 
     known: Array
     is_blind: NDArray[np.bool_] | None = None
-
-    @property
-    def requests(self) -> Array:
-        """Running and waiting (rows, 2)."""
-        return self.known[:, :2]
 
     @property
     def running(self) -> Array:
@@ -80,51 +80,69 @@ class LoadColumns:
 
         Columns of ``typical`` are running, waiting and KV use. An endpoint that cannot be called is blind too.
         """
-        rows = [_known(load, stale_after_s) for load in loads]
+        rows = [known_load(load, stale_after_s) for load in loads]
         if None not in rows:
             return cls(np.array(rows, dtype=np.float64))
         is_blind = np.array([row is None for row in rows])
-        filled = [(*_ours(load), 0.0) if row is None else row for load, row in zip(loads, rows, strict=True)]
-        known = np.array(filled, dtype=np.float64)
-        known[is_blind] = np.maximum(known[is_blind], typical[is_blind])
-        return cls(known, is_blind)
+        filled = [
+            supposed_load(load, usual) if row is None else row
+            for row, load, usual in zip(rows, loads, typical.tolist(), strict=True)
+        ]
+        return cls(np.array(filled, dtype=np.float64), is_blind)
 
 
-def _known(load: EndpointLoad | None, stale_after_s: float) -> tuple[float, float, float] | None:
+def known_load(load: EndpointLoad | None, stale_after_s: float) -> Known | None:
+    """The load now, ours that wait on our side included; None where it is not known or was read too long ago."""
     if load is None or load.running is None or load.age_s is None or load.age_s > stale_after_s:
         return None
-    running, waiting = load.running_now, load.waiting_now + load.waiting_here
-    return running, waiting, load.kv_cache_usage or 0.0
+    running, waiting = load.engine_now
+    return running, waiting + load.waiting_here, load.kv_cache_usage or 0.0
 
 
-def _ours(load: EndpointLoad | None) -> tuple[float, float]:
-    return (float(load.in_flight), float(load.waiting_here)) if load else (0.0, 0.0)
+def supposed_load(load: EndpointLoad | None, usual: Sequence[float]) -> Known:
+    """What stands for a load that is not known: our own calls, and what is usual there, if more."""
+    running, waiting, kv = usual
+    if load is None:
+        return running, waiting, kv
+    return max(float(load.in_flight), running), max(float(load.waiting_here), waiting), kv
 
 
-def length_columns(prompt_tokens: Array | float) -> Array:
-    """One row per prompt (rows, Z), `LENGTH_COLUMNS`; a single prompt gives (Z)."""
-    log_prompt = np.log1p(prompt_tokens)
-    columns = np.ones((*np.shape(prompt_tokens), len(LENGTH_COLUMNS)))
-    columns[..., 1] = log_prompt / 5
-    columns[..., 2] = np.maximum(log_prompt - _LONG_PROMPT, 0.0) / 3
-    return columns
+def prompt_row(prompt_tokens: float) -> Row:
+    """`PROMPT_COLUMNS` of one prompt."""
+    log_prompt = math.log1p(prompt_tokens)
+    return 1.0, log_prompt / 5, max(log_prompt - _LONG_PROMPT, 0.0) / 3, prompt_tokens / 1e4
 
 
-def load_columns(loads: LoadColumns, prompt_tokens: Array | float, lengths: Array) -> Array:
-    """One row per load (rows, K), `LOAD_COLUMNS`; ``lengths`` are the prompts' length columns."""
-    requests, kv = loads.requests, loads.kv
-    logs = np.log1p(requests)
-    has_queue = requests[:, 1] > 0
-    log_kv_per_request = np.log(kv / np.maximum(requests[:, 0], 1.0) + _KV_FLOOR)
-    columns = np.empty((len(kv), len(LOAD_COLUMNS)))
-    columns[:, :3] = lengths
-    columns[:, 3] = np.divide(prompt_tokens, 1e4)
-    columns[:, 4:8] = np.maximum(kv[:, None] - _KV_KNOTS, 0.0)
-    columns[:, 8:10] = logs
-    columns[:, 10:12] = requests / 20
-    columns[:, 12] = has_queue
-    columns[:, 13] = has_queue * kv
-    columns[:, 14] = has_queue * log_kv_per_request
-    columns[:, 15] = logs[:, 1] * kv
-    columns[:, 16] = logs[:, 1] * logs[:, 0] / 3
-    return columns
+def load_row(known: Known) -> Row:
+    """The rest of `LOAD_COLUMNS` for one load.
+
+    In plain floats: a prediction needs a handful of rows, which numpy takes several times as long to make.
+    """
+    running, waiting, kv = known
+    log_running, log_waiting = math.log1p(running), math.log1p(waiting)
+    has_queue = 1.0 if waiting > 0 else 0.0
+    return (
+        kv,
+        max(kv - 0.6, 0.0),
+        max(kv - 0.8, 0.0),
+        max(kv - 0.9, 0.0),
+        log_running,
+        log_waiting,
+        running / 20,
+        waiting / 20,
+        has_queue,
+        has_queue * kv,
+        has_queue * math.log(kv / max(running, 1.0) + _KV_FLOOR),
+        log_waiting * kv,
+        log_waiting * log_running / 3,
+    )
+
+
+def load_columns(loads: LoadColumns, prompt_tokens: Array | float) -> Array:
+    """One row per load (rows, K), `LOAD_COLUMNS`; one prompt for all of them, or one each."""
+    prompts = np.broadcast_to(prompt_tokens, len(loads.known)).tolist()
+    rows = [
+        prompt_row(prompt) + load_row((running, waiting, kv))
+        for prompt, (running, waiting, kv) in zip(prompts, loads.known.tolist(), strict=True)
+    ]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(LOAD_COLUMNS))

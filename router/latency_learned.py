@@ -20,10 +20,11 @@ from collections.abc import Mapping
 from inframind.fleet.endpoints import ModelFacts
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import StrategySpec
-from inframind.router.latency import Array, LatencyMap
+from inframind.router.latency import LatencyMap
 from inframind.router.latency_beliefs import StepParts
 from inframind.router.latency_columns import LoadColumns
 from inframind.router.latency_learners import Call, LatencyConfig, Learners
+from inframind.router.latency_serving import LatencyTables
 from inframind.router.latency_state import LatencyState
 
 
@@ -54,16 +55,21 @@ class LearnedLatencyModel:
         if state is not None:
             self._restore(state)
         self._beliefs = self._learners.beliefs()
+        self._tables = LatencyTables(self._beliefs, self._config.stale_after_s)
 
     def predict(self, snapshot: FleetSnapshot, prompt_tokens: int) -> LatencyMap:
         """Quantiles for every model and strategy, each model on its least loaded replica."""
-        beliefs = self._beliefs
-        return beliefs.map(self._loads(snapshot, beliefs.typical), prompt_tokens)
+        tables, beliefs = self._tables, self._beliefs
+        if tables.beliefs is not beliefs:
+            tables = self._tables = LatencyTables(beliefs, self._config.stale_after_s)
+        return tables.map([snapshot.least_loaded(model) for model in self._models], prompt_tokens)
 
     def predict_parts(self, snapshot: FleetSnapshot, prompt_tokens: int) -> StepParts:
         """What the predictions are made of, before level and quantiles."""
         beliefs = self._beliefs
-        return beliefs.step_parts(slice(None), self._loads(snapshot, beliefs.typical), prompt_tokens)
+        loads = [snapshot.least_loaded(model) for model in self._models]
+        columns = LoadColumns.of(loads, beliefs.typical, self._config.stale_after_s)
+        return beliefs.step_parts(slice(None), columns, prompt_tokens)
 
     def observe(
         self,
@@ -104,10 +110,6 @@ class LearnedLatencyModel:
         self._learners.learn(self._pending, self._beliefs)
         self._pending = []
         self._beliefs = self._learners.beliefs()
-
-    def _loads(self, snapshot: FleetSnapshot, typical: Array) -> LoadColumns:
-        loads = [snapshot.least_loaded(model) for model in self._models]
-        return LoadColumns.of(loads, typical, self._config.stale_after_s)
 
     def _restore(self, state: LatencyState) -> None:
         models = {

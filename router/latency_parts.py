@@ -23,14 +23,13 @@ from inframind.router.latency_columns import (
     LENGTH_COLUMNS,
     LOAD_COLUMNS,
     LoadColumns,
-    length_columns,
     load_columns,
 )
 from inframind.router.latency_prior import PhysicalPrior
 from inframind.router.latency_ridge import ForgettingRidge, Places, RidgeConfig
 
 Rows = slice | Places
-_LONGEST_LOG = 3.0
+LONGEST_LOG = 3.0
 """A learned factor stays within e^3 = 20 of the prior: beyond that it is extrapolation."""
 
 
@@ -68,7 +67,7 @@ class Design:
     Attributes:
         rows: models, one per row.
         x: load columns (rows, K).
-        z: length columns, (Z) of one prompt or (rows, Z).
+        z: length columns (rows, Z), the first of the load columns.
         prefill_s: prior seconds to the first token without a queue (rows).
         ttft_s: prior seconds to the first token (rows).
         tpot_s: prior seconds per output token (rows).
@@ -94,10 +93,10 @@ class PartModels:
     def __init__(
         self, models: Mapping[str, ModelFacts], strategies: Mapping[str, StrategySpec], config: PartsConfig
     ) -> None:
-        self._prior = config.prior
-        self._size_b = np.array([facts.size_b for facts in models.values()])
-        self._expected = np.array([float(s.expected_output_tokens) for s in strategies.values()])
-        self.service_s: Array = self._prior.idle_tpot_s(self._size_b) * float(self._expected.mean())
+        self.prior = config.prior
+        self.size_b = np.array([facts.size_b for facts in models.values()])
+        self.expected = np.array([float(s.expected_output_tokens) for s in strategies.values()])
+        self.service_s: Array = self.prior.idle_tpot_s(self.size_b) * float(self.expected.mean())
         self.shape = (len(models), len(strategies))
         self.ttft = ForgettingRidge(len(models), len(LOAD_COLUMNS), config.load)
         self.tpot = ForgettingRidge(len(models), len(LOAD_COLUMNS), config.load)
@@ -109,29 +108,29 @@ class PartModels:
 
     def design(self, rows: Rows, loads: LoadColumns, prompt_tokens: Array | float) -> Design:
         """What the parts of the models ``rows`` are predicted from, one load each."""
-        size_b = self._size_b[rows]
-        prefill_s = self._prior.prefill_s(size_b, prompt_tokens)
-        z = length_columns(prompt_tokens)
+        size_b = self.size_b[rows]
+        prefill_s = self.prior.prefill_s(size_b, prompt_tokens)
+        x = load_columns(loads, prompt_tokens)
         return Design(
             rows=rows,
-            x=load_columns(loads, prompt_tokens, z),
-            z=z,
+            x=x,
+            z=x[:, : len(LENGTH_COLUMNS)],
             prefill_s=prefill_s,
-            ttft_s=prefill_s + self._prior.wait_s(self.service_s[rows], loads.running, loads.waiting),
-            tpot_s=self._prior.tpot_s(size_b, loads.running),
+            ttft_s=prefill_s + self.prior.wait_s(self.service_s[rows], loads.running, loads.waiting),
+            tpot_s=self.prior.tpot_s(size_b, loads.running),
         )
 
     def ttft_tpot_s(self, parts: Parts, design: Design) -> tuple[Array, Array]:
         """Seconds to first token and per output token."""
         rows, x = design.rows, design.x
         learned_s = self.service_s[rows] * (x * parts.ttft[rows]).sum(axis=1)
-        factor = np.exp(_within_reach((x * parts.tpot[rows]).sum(axis=1)))
+        factor = np.exp(within_reach((x * parts.tpot[rows]).sum(axis=1)))
         return np.maximum(design.ttft_s + learned_s, design.prefill_s / 2), design.tpot_s * factor
 
     def output_tokens(self, parts: Parts, design: Design) -> Array:
         """Median length with every strategy (rows, S)."""
-        log_factor = (parts.length[design.rows] * design.z[..., None, :]).sum(axis=-1)
-        tokens: Array = self._expected * np.exp(_within_reach(log_factor))
+        log_factor = (parts.length[design.rows] * design.z[:, None, :]).sum(axis=-1)
+        tokens: Array = self.expected * np.exp(within_reach(log_factor))
         return tokens
 
     def observe(self, cells: Places, design: Design, ttft_s: Array, tpot_s: Array, tokens: Array) -> None:
@@ -165,11 +164,12 @@ class PartModels:
         models, strategies = np.divmod(cells, self.shape[1])
         return (models, models, cells), (
             (ttft_s - design.ttft_s) / self.service_s[models],
-            _within_reach(np.log(tpot_s / design.tpot_s)),
-            np.log(tokens / self._expected[strategies]),
+            within_reach(np.log(tpot_s / design.tpot_s)),
+            np.log(tokens / self.expected[strategies]),
         )
 
 
-def _within_reach(log_factor: Array) -> Array:
-    reached: Array = np.minimum(np.maximum(log_factor, -_LONGEST_LOG), _LONGEST_LOG)
+def within_reach(log_factor: Array) -> Array:
+    """A learned log factor, cut at `LONGEST_LOG` on either side."""
+    reached: Array = np.minimum(np.maximum(log_factor, -LONGEST_LOG), LONGEST_LOG)
     return reached

@@ -11,6 +11,7 @@
     │   ├── InvalidBudget           a budget must be a positive, finite number of seconds
     │   ├── InvalidItems            a file of questions cannot be read
     │   ├── UnknownTrace            the store holds no trace under that id
+    │   ├── CheckpointError         a file of learned weights is damaged, or does not fit
     │   └── StoreClosed             the store was used after it was closed
     └── RunError                    the call was right, the run went wrong
         ├── DeadlineExceeded        the budget ran out before there was any answer
@@ -126,6 +127,20 @@ class UnknownTrace(CallerError):
     def __init__(self, trace_id: str) -> None:
         self.trace_id = trace_id
         super().__init__(f"no trace {trace_id!r} in the store; `inframind traces list` shows what there is")
+
+
+class CheckpointError(CallerError):
+    """A file of learned weights is damaged, or does not fit what is to use it.
+
+    Attributes:
+        path: the file.
+        what: what is wrong with it.
+        fix: what to do about it.
+    """
+
+    def __init__(self, path: str, what: str, fix: str) -> None:
+        self.path, self.what, self.fix = path, what, fix
+        super().__init__(f"checkpoint {path}: {what}; {fix}")
 
 
 class StoreClosed(CallerError):

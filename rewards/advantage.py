@@ -126,7 +126,8 @@ def shrinkage_advantage(return_B: Array, group_B: Ints, value_B: Array) -> Array
     drawn_B = (size_B - 1) * between
     weight_B = np.divide(within, within + drawn_B, out=np.ones_like(drawn_B), where=drawn_B > 0)
     mean_batch_B = (float(residual_B.sum()) - residual_B) / (len(residual_B) - 1)
-    return residual_B - (1 - weight_B) * mean_others_B - weight_B * mean_batch_B
+    baseline_B: Array = (1 - weight_B) * mean_others_B + weight_B * mean_batch_B
+    return residual_B - baseline_B
 
 
 def standardised(advantage_B: Array, how: Standardisation) -> Array:

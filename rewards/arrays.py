@@ -63,11 +63,27 @@ def require_same_shape(arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def require_between(field: str, value: float, low: float, high: float = math.inf) -> None:
-    """Check that ``low <= value <= high`` and that ``value`` is finite.
+    """Check that ``low <= value <= high`` and that ``value`` is finite; a bound may be infinite.
 
     Raises:
         ConfigError: it is not.
     """
     if not (math.isfinite(value) and low <= value <= high):
-        wanted = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-        raise ConfigError(field, value, f"give a finite number {wanted}")
+        raise ConfigError(field, value, f"give a finite number {_interval(low, high)}")
+
+
+def require_all_between(field: str, values: Array, low: float, high: float = math.inf) -> None:
+    """Check every one of ``values`` as `require_between` does; the first one outside is named.
+
+    Raises:
+        ConfigError: one is outside, or not finite.
+    """
+    is_outside = ~((values >= low) & (values <= high) & np.isfinite(values))
+    if is_outside.any():
+        require_between(field, float(values[is_outside][0]), low, high)
+
+
+def _interval(low: float, high: float) -> str:
+    if math.isinf(high):
+        return f"of at least {low:g}"
+    return f"of at most {high:g}" if math.isinf(low) else f"from {low:g} to {high:g}"

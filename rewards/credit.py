@@ -176,8 +176,8 @@ def priced(return_B: Array, work_s_B: Array, price_per_s_B: Array) -> Array:
 
     Source: congestion pricing (Pigou), as in the dual prices of budgeted routers.
 
-    Known failure: a price that is always on collapses the policy to cheap, fast and wrong, measured with 0.3 per
-    share of the budget; let `next_price` take it to 0 where nothing queues.
+    Known failure: a price that is always on can collapse the policy to cheap, fast and wrong, as one on GPU time
+    did in our study; let `next_price` take it to 0 where nothing queues.
 
     Args:
         return_B: returns.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inframind.errors import ConfigError
-from inframind.rewards.arrays import Array, Flags, flags, floats, require_between, require_same_shape
+from inframind.rewards.arrays import Array, Flags, flags, floats, require_all_between, require_same_shape
 from inframind.rewards.breakdown import RewardBreakdown
 
 
@@ -65,9 +65,9 @@ class ProcessOutcomes:
         numbers = {name: floats(name, getattr(self, name)) for name in names}
         applied_B = flags("config_applied_B", self.config_applied_B)
         require_same_shape({**numbers, "config_applied_B": applied_B})
-        for name, low, high in zip(names, (0.0, 0.0, -1.0), (np.inf, np.inf, 1.0), strict=True):
-            for extreme in (numbers[name].min(initial=0.0), numbers[name].max(initial=0.0)):
-                require_between(name, float(extreme), low, high)
+        require_all_between("tool_timeouts_B", numbers["tool_timeouts_B"], 0)
+        require_all_between("tool_successes_B", numbers["tool_successes_B"], 0)
+        require_all_between("reliability_delta_B", numbers["reliability_delta_B"], -1, 1)
         for name, array in {**numbers, "config_applied_B": applied_B}.items():
             object.__setattr__(self, name, array)
 

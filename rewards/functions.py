@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from inframind.errors import ConfigError
-from inframind.rewards.arrays import Array, require_between, require_same_shape
+from inframind.rewards.arrays import Array, require_all_between, require_between, require_same_shape
 from inframind.rewards.breakdown import RewardBreakdown
 from inframind.rewards.outcomes import MAX_JUDGE_SCORE, RunOutcomes
 
@@ -95,11 +95,11 @@ def effort(
     *,
     rate: float = 0.3,
     cap: float = 0.5,
-    effort: float = 0.3,
+    bonus: float = 0.3,
 ) -> RewardBreakdown:
-    """`signed` for a planner, and when wrong a bonus for the time spent: ``-1 + effort min(1, L/B)``.
+    """`signed` for a planner, and when wrong a bonus for the time spent: ``-1 + bonus min(1, L/B)``.
 
-    Range: 1 - cap to 1 when right, -1 to effort - 1 when wrong. The multiplier is not used.
+    Range: 1 - cap to 1 when right, -1 to bonus - 1 when wrong. The multiplier is not used.
 
     Source: the reference system's third reward (R2), planner.
 
@@ -107,12 +107,12 @@ def effort(
     hacking); the bonus is no difference of potentials, so it moves the optimum.
 
     Raises:
-        ConfigError: a parameter is negative, or ``cap + effort`` exceeds 2, where wrong may outrank right.
+        ConfigError: a parameter is negative, or ``cap + bonus`` exceeds 2, where wrong may outrank right.
     """
     terms = _signed_terms(outcomes, rate=rate, cap=cap)
-    require_between("effort", effort, 0, 2 - cap)
+    require_between("bonus", bonus, 0, 2 - cap)
     spent_B = np.minimum(1.0, outcomes.latency_s_B / outcomes.budget_s_B)
-    return RewardBreakdown({**terms, "effort": np.where(outcomes.solved_B, 0.0, effort * spent_B)})
+    return RewardBreakdown({**terms, "effort": np.where(outcomes.solved_B, 0.0, bonus * spent_B)})
 
 
 def effort_step(
@@ -245,10 +245,4 @@ def _check_lateness(rate: float, cap: float) -> None:
 
 def _check_multiplier(outcomes: RunOutcomes, multiplier_B: Array, lowest: float, highest: float) -> None:
     require_same_shape({"solved_B": outcomes.solved_B, "multiplier_B": multiplier_B})
-    outside_B = ~((multiplier_B >= lowest) & (multiplier_B <= highest))
-    if outside_B.any():
-        raise ConfigError(
-            "multiplier_B",
-            float(multiplier_B[outside_B][0]),
-            f"keep every multiplier from {lowest:g} to {highest:g}",
-        )
+    require_all_between("multiplier_B", multiplier_B, lowest, highest)

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from inframind.errors import ConfigError
-from inframind.rewards.arrays import Array, Ints, floats, require_between
+from inframind.rewards.arrays import Array, Ints, floats, require_all_between, require_between
 from inframind.rewards.functions import HIGHEST_MULTIPLIER, LOWEST_MULTIPLIER
 from inframind.rewards.outcomes import RunOutcomes
 
@@ -283,8 +283,7 @@ def _within(
     state: Mapping[str, Sequence[float]], field: str, length: int, lowest: float, highest: float
 ) -> Array:
     values = _stored(state, field, length)
-    if ((values < lowest) | (values > highest)).any():
-        raise ConfigError(f"state.{field}", values.tolist(), f"it must lie from {lowest:g} to {highest:g}")
+    require_all_between(f"state.{field}", values, lowest, highest)
     return values
 
 

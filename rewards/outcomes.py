@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from inframind.errors import ConfigError
-from inframind.rewards.arrays import Array, Flags, flags, floats, require_same_shape
+from inframind.rewards.arrays import Array, Flags, flags, floats, require_all_between, require_same_shape
 
-_NON_NEGATIVE = ("latency_s_B", "step_latency_s_B", "cost_usd_B")
 _FLOATS = ("latency_s_B", "budget_s_B", "step_latency_s_B", "remaining_s_B", "judge_score_B", "cost_usd_B")
 MAX_JUDGE_SCORE = 10.0
+_HIGHEST = {
+    "latency_s_B": math.inf,
+    "step_latency_s_B": math.inf,
+    "judge_score_B": MAX_JUDGE_SCORE,
+    "cost_usd_B": math.inf,
+}
+"""The upper bound of each number that must not be negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,15 +62,10 @@ class RunOutcomes:
     def _check_ranges(self) -> None:
         if (self.budget_s_B <= 0).any():
             raise ConfigError("budget_s_B", float(self.budget_s_B.min()), "give positive budgets in seconds")
-        for name in _NON_NEGATIVE:
+        for name, highest in _HIGHEST.items():
             array: Array | None = getattr(self, name)
-            if array is not None and (array < 0).any():
-                raise ConfigError(name, float(array.min()), "give numbers of at least 0")
-        score_B = self.judge_score_B
-        if score_B is not None and ((score_B < 0) | (score_B > MAX_JUDGE_SCORE)).any():
-            raise ConfigError(
-                "judge_score_B", f"{score_B.min():g} to {score_B.max():g}", "give scores 0 to 10"
-            )
+            if array is not None:
+                require_all_between(name, array, 0, highest)
 
     def __len__(self) -> int:
         return len(self.solved_B)

@@ -6,8 +6,9 @@ terms, ``R = R_improvement + R_action``: what the round brought, and whether lea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from inframind.errors import ConfigError
@@ -38,7 +39,7 @@ class PacingRewardConfig:
     def __post_init__(self) -> None:
         require_between("stay_cost", self.stay_cost, 0)
         require_between("advance_bonus", self.advance_bonus, 0)
-        require_between("-advance_penalty", -self.advance_penalty, 0)
+        require_between("advance_penalty", self.advance_penalty, -math.inf, 0)
         require_between("stagnation_threshold", self.stagnation_threshold, 0, 1)
         _check_range("improvement_range", self.improvement_range)
 
@@ -107,7 +108,7 @@ class RewardComputer:
         config: the constants.
     """
 
-    config: PacingRewardConfig = PacingRewardConfig()
+    config: PacingRewardConfig = field(default_factory=PacingRewardConfig)
 
     def improvement(self, previous_best: float, current_best: float) -> float:
         """What a round brought, as a share of the configured range of the fitness (to minimise)."""
@@ -139,5 +140,5 @@ class RewardComputer:
 
 
 def _check_range(field: str, value: float) -> None:
-    if not 0 < value < float("inf"):
+    if not 0 < value < math.inf:
         raise ConfigError(field, value, "give the positive distance from the worst to the best fitness")

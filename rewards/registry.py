@@ -165,4 +165,4 @@ def _trial() -> tuple[RunOutcomes, Array]:
 
 
 def _first_line(function: RewardFunction) -> str:
-    return (function.__doc__ or "").strip().partition("\n")[0].replace("``", "")
+    return (function.__doc__ or "").strip().partition("\n")[0].replace("`", "")

@@ -61,9 +61,9 @@ class PidConfig:
     kd: float = 0.0
     """Gain on the change of the error."""
     lowest: float = LOWEST_MULTIPLIER
-    """Lower bound of the integral and of the multiplier."""
+    """Lower bound of the integral and of the multiplier; `on_time` accepts no lower one than the default."""
     highest: float = HIGHEST_MULTIPLIER
-    """Upper bound of both."""
+    """Upper bound of both; `on_time` accepts no higher one than the default."""
     start: float = 0.5
     """The multiplier before the first update."""
 

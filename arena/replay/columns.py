@@ -30,6 +30,7 @@ KNOWN_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "completion_tokens": ("completion_tokens", "output_tokens"),
         "seconds": ("latency_s", "seconds", "e2e_s"),
         "cost": ("cost_usd", "cost", "price"),
+        "answer": ("answer", "extracted_answer", "prediction"),
     }
 )
 """Names that are recognised without options, most telling first."""
@@ -61,6 +62,8 @@ class ColumnMap:
     """Seconds from the request to the answer."""
     cost: str | None = None
     """What the answer cost, in any unit."""
+    answer: str | None = None
+    """The answer that was read from the reply; the same text counts as the same answer. Empty: unreadable."""
     context: tuple[str, ...] = ()
     """Numbers that were known when the request was sent, such as the load of the server."""
 
@@ -84,6 +87,7 @@ class Rows:
         quality: 0 to 1 (N), NaN where not recorded.
         questions: text, per row.
         strata: per row.
+        answers: read from the replies, per row.
         amounts: by meaning (`AMOUNTS`), each (N), not negative, NaN where not recorded.
         context: by column name, each (N).
     """
@@ -94,6 +98,7 @@ class Rows:
     quality: Floats
     questions: Labels | None
     strata: Labels | None
+    answers: Labels | None
     amounts: Mapping[str, Floats]
     context: Mapping[str, Floats]
 
@@ -151,6 +156,7 @@ def read_rows(path: Path, columns: ColumnMap) -> Rows:
         quality=source.quality(str(named["quality"])),
         questions=source.labels(named["question"]) if named["question"] else None,
         strata=source.complete_labels(named["stratum"]) if named["stratum"] else None,
+        answers=source.labels(named["answer"]) if named["answer"] else None,
         amounts={meaning: values for meaning, values in amounts.items() if not np.isnan(values).all()},
         context={name: source.numbers(name) for name in source.context_columns(columns)},
     )

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inframind.arena.replay.desk import Desk
 from inframind.arena.replay.front import upper_front
 from inframind.router.policy_parts import best_of_rows
+from inframind.router.replies import Replies
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,6 +27,8 @@ ABSTAIN = -1
 LAMBDAS = (0.0, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 10.0, 100.0)
 """Prices of cost, in value per mean cost of a choice, that a sweep goes through."""
 MIXTURE_KNOBS = tuple(step / 24 for step in range(25))
+NO_REPLIES = Replies(amounts={})
+"""Nothing can be seen of replies."""
 PRIOR_QUESTIONS = 4.0
 """Weight of what is known in general against what was recorded, in questions."""
 _TIE = 1e-9
@@ -65,12 +69,14 @@ class Answered:
         quality: 0 to 1 (Q, A).
         cost: (Q, A); None when nothing has a cost.
         seconds: (Q, A); None when time does not count.
+        replies: what can be seen of every arm's reply.
     """
 
     asked: Asked
     quality: Floats
     cost: Floats | None
     seconds: Floats | None
+    replies: Replies = NO_REPLIES
 
     @property
     def value(self) -> Floats:
@@ -97,6 +103,7 @@ class Answered:
             quality=self.quality[rows],
             cost=None if self.cost is None else self.cost[rows],
             seconds=None if self.seconds is None else self.seconds[rows],
+            replies=self.replies.take(rows),
         )
 
 
@@ -120,6 +127,32 @@ class ReplayContender(Protocol):
     def fit(self, train: Answered, rng: np.random.Generator) -> Choose:
         """Learn from the training questions; they are all that may be learned from."""
         ...
+
+
+Consult = Callable[[Asked, Desk, np.random.Generator], Ints]
+"""One arm per knob setting and question (K, Q), one of those bought at the desk for that knob and question."""
+
+
+@runtime_checkable
+class SequentialContender(Protocol):
+    """One that may look at an arm's reply before it asks another, and pays for all that it asks."""
+
+    @property
+    def name(self) -> str:
+        """Unique, lower case."""
+        ...
+
+    @property
+    def knobs(self) -> tuple[float, ...]:
+        """Settings (K) between quality and thrift; the first is the contender's headline."""
+        ...
+
+    def learn(self, train: Answered, rng: np.random.Generator) -> Consult:
+        """Learn from the training questions; they are all that may be learned from."""
+        ...
+
+
+AnyContender = ReplayContender | SequentialContender
 
 
 def best_arms(scores: Floats, allowed: Bools) -> Ints:

@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import cast
 
-from inframind.arena.replay.contenders import ReplayContender
+from inframind.arena.replay.contenders import AnyContender
 from inframind.errors import ConfigError
 
 ALWAYS_THERE = ("best_constant", "oracle")
 """Played in every replay, whether they are named or not."""
-_PARTS = ("name", "knobs", "fit")
+_PARTS = ("name", "knobs")
+_LEARNS = ("fit", "learn")
 
 
-def contenders_named(
-    names: Sequence[str], standard: Sequence[ReplayContender]
-) -> tuple[ReplayContender, ...]:
+def contenders_named(names: Sequence[str], standard: Sequence[AnyContender]) -> tuple[AnyContender, ...]:
     """The contenders of these names, in their order, each once.
 
     Args:
@@ -34,14 +33,14 @@ def contenders_named(
     return tuple(_contender(name, known) for name in wanted)
 
 
-def _split(text: str, known: Mapping[str, ReplayContender]) -> list[str]:
+def _split(text: str, known: Mapping[str, AnyContender]) -> list[str]:
     """Arms may have commas in their names, and so the contenders that always take them."""
     if text in known:
         return [text]
     return [name for cell in text.split(",") if (name := cell.strip())]
 
 
-def _contender(name: str, known: Mapping[str, ReplayContender]) -> ReplayContender:
+def _contender(name: str, known: Mapping[str, AnyContender]) -> AnyContender:
     if name in known:
         return known[name]
     module, colon, attribute = name.partition(":")
@@ -50,9 +49,7 @@ def _contender(name: str, known: Mapping[str, ReplayContender]) -> ReplayContend
     return _imported(name, module, attribute, known)
 
 
-def _imported(
-    name: str, module_name: str, attribute: str, known: Mapping[str, ReplayContender]
-) -> ReplayContender:
+def _imported(name: str, module_name: str, attribute: str, known: Mapping[str, AnyContender]) -> AnyContender:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -60,12 +57,14 @@ def _imported(
     found = getattr(module, attribute, None)
     made = found() if isinstance(found, type) else found
     missing = [part for part in _PARTS if not hasattr(made, part)]
+    if not any(hasattr(made, part) for part in _LEARNS):
+        missing.append(_LEARNS[0])
     if missing:
         raise ConfigError(
             "contender", name, f"name a ReplayContender, or a class of them: there is no {', '.join(missing)}"
         )
-    return cast(ReplayContender, made)
+    return cast(AnyContender, made)
 
 
-def _list(known: Mapping[str, ReplayContender]) -> str:
+def _list(known: Mapping[str, AnyContender]) -> str:
     return ", ".join([*ALWAYS_THERE, *known, "<module>:<name>"])

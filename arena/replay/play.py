@@ -9,7 +9,6 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,68 +20,35 @@ from inframind.arena.replay.contenders import (
     LAMBDAS,
     Always,
     Answered,
-    Asked,
+    AnyContender,
     BestConstant,
     BestPerStratum,
     Cheapest,
     Mixture,
     ReplayContender,
+    SequentialContender,
     Uniform,
     best_arms,
     cost_unit,
     net_value,
 )
+from inframind.arena.replay.desk import Desk
+from inframind.arena.replay.environment import Environment, ReplayOptions, Round
 from inframind.arena.replay.knn import JustEnough, Knn
 from inframind.arena.replay.named import contenders_named
 from inframind.arena.replay.results import ReplayResult
 from inframind.arena.replay.scores import Play, World, standings
 from inframind.arena.replay.table import ReplayTable
-from inframind.arena.replay.text_features import context_vectors, text_vectors
-from inframind.arena.workload import Budgets, LogUniform
 from inframind.errors import ConfigError
+
+__all__ = ["ReplayOptions", "replay", "replay_file", "standard_contenders"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-DEFAULT_BUDGETS = LogUniform(5, 300)
-_SPLIT, _BUDGETS = 1, 2
-"""Streams of chance of a seed; those of contenders are named by their checksums."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayOptions:
-    """How a table is replayed.
-
-    Raises:
-        ConfigError: an option is out of range.
-    """
-
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """One split into training and test questions, and one draw of budgets, each."""
-    train_share: float = 0.5
-    """Share of the questions of each stratum to learn from."""
-    cost: str | None = None
-    """``cost``, ``seconds``, ``tokens`` or ``none``; None takes what most outcomes come with."""
-    budgets: Budgets | None = DEFAULT_BUDGETS
-    """Of the questions, where the table records seconds; None lets time not count."""
-    targets: tuple[float, ...] = (0.02, 0.05)
-    """How far below the best constant arm, in the goal, to ask for the least cost."""
-    resamples: int = 400
-    """Bootstrap resamples per interval."""
-
-    def __post_init__(self) -> None:
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise ConfigError("seeds", self.seeds, "give one or more different whole numbers from 0 on")
-        if not 0 < self.train_share < 1:
-            raise ConfigError("train_share", self.train_share, "give a share between 0 and 1, such as 0.5")
-        if not all(0 <= target < 1 for target in self.targets):
-            raise ConfigError("targets", self.targets, "give shares from 0 up to 1, such as 0.02")
-        if self.resamples < 1:
-            raise ConfigError("resamples", self.resamples, "give at least 1; 400 are a good start")
-
-
-def standard_contenders(table: ReplayTable, options: ReplayOptions) -> tuple[ReplayContender, ...]:
+def standard_contenders(table: ReplayTable, options: ReplayOptions) -> tuple[AnyContender, ...]:
     """Everyone that the table allows: those that weigh cost need a cost, those that compare questions a vector.
 
     Every constant arm is one of them; the best constant arm and the oracle are always played and not listed here.
@@ -90,12 +56,12 @@ def standard_contenders(table: ReplayTable, options: ReplayOptions) -> tuple[Rep
     Raises:
         ConfigError: the cost is not recorded, or the table leaves nothing to choose.
     """
-    return _standard(_Environment.of(table, options))
+    return _standard(Environment.of(table, options))
 
 
 def replay(
     table: ReplayTable,
-    contenders: Sequence[ReplayContender] | None = None,
+    contenders: Sequence[AnyContender] | None = None,
     options: ReplayOptions | None = None,
 ) -> ReplayResult:
     """Let contenders choose among recorded answers, and say what came of it.
@@ -112,7 +78,7 @@ def replay(
         ConfigError: two contenders share a name, the cost is not recorded, or the table leaves nothing to choose.
     """
     options = options or ReplayOptions()
-    environment = _Environment.of(table, options)
+    environment = Environment.of(table, options)
     chosen = _standard(environment) if contenders is None else contenders
     players: list[_Player] = [BestConstant(), *chosen, _Oracle()]
     _refuse_namesakes(players)
@@ -165,132 +131,7 @@ def replay_file(
     return replay(table, contenders_named(contenders, standard), options)
 
 
-@dataclass(frozen=True, slots=True)
-class _Round:
-    """One seed: who is asked what.
-
-    Attributes:
-        seed: of the split and the budgets.
-        train: the questions to learn from.
-        test: the others.
-        test_rows: their indices in the table.
-        budgets_s: of all questions (Q); None when time does not count.
-    """
-
-    seed: int
-    train: Answered
-    test: Answered
-    test_rows: Ints
-    budgets_s: Floats | None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Environment:
-    """The part of a table that can be played.
-
-    Attributes:
-        table: without the questions and arms that have nothing to choose.
-        allowed: what may be chosen (Q, A).
-        cost_kind: kind of cost.
-        cost: (Q, A); None when nothing has a cost.
-        seconds: (Q, A); None when time does not count.
-    """
-
-    table: ReplayTable
-    allowed: Bools
-    cost_kind: str
-    cost: Floats | None
-    seconds: Floats | None
-
-    @classmethod
-    def of(cls, table: ReplayTable, options: ReplayOptions) -> _Environment:
-        """What may be chosen, by the options.
-
-        Raises:
-            ConfigError: the cost is not recorded, or there is nothing left to choose or to split.
-        """
-        kind = options.cost or table.best_cost()
-        cost = table.costs(kind)
-        seconds = table.seconds if options.budgets is not None else None
-        allowed = table.recorded
-        for needed in (cost, seconds):
-            if needed is not None:
-                allowed = allowed & ~np.isnan(needed)
-        questions, arms = np.flatnonzero(allowed.any(axis=1)), np.flatnonzero(allowed.any(axis=0))
-        if len(questions) < 2 or len(arms) < 2:
-            raise ConfigError(
-                "table",
-                table.name,
-                f"record at least 2 questions and 2 arms with their {kind}, or choose another cost",
-            )
-        cells = np.ix_(questions, arms)
-        return cls(
-            table=table.take(questions, arms),
-            allowed=allowed[cells],
-            cost_kind=kind,
-            cost=None if cost is None else cost[cells],
-            seconds=None if seconds is None else seconds[cells],
-        )
-
-    @cached_property
-    def _text_vectors(self) -> NDArray[np.float32] | None:
-        """The questions' texts as numbers (Q, D); None without texts."""
-        return text_vectors(self.table)
-
-    @property
-    def has_vectors(self) -> bool:
-        """Whether questions can be compared."""
-        return bool(self.vectors(np.arange(len(self.table.question_ids))).shape[1] > 0)
-
-    def vectors(self, train: Ints) -> NDArray[np.float32]:
-        """The questions as numbers (Q, D), on scales that the training questions set."""
-        return context_vectors(self.table, train) if self._text_vectors is None else self._text_vectors
-
-    def draw(self, seed: int, options: ReplayOptions) -> _Round:
-        """Split the questions, stratum by stratum, and draw their budgets."""
-        n = len(self.table.question_ids)
-        train = _stratified(self.table.strata, options.train_share, np.random.default_rng([seed, _SPLIT]))
-        budgets_s = None
-        if self.seconds is not None and options.budgets is not None:
-            budgets_s = options.budgets.draw(n, np.random.default_rng([seed, _BUDGETS]))
-        test = np.setdiff1d(np.arange(n), train)
-        answered = self._answered(budgets_s, self.vectors(train))
-        return _Round(seed, answered.take(train), answered.take(test), test, budgets_s)
-
-    def _answered(self, budgets_s: Floats | None, vectors: NDArray[np.float32]) -> Answered:
-        """All questions with what came of them; nothing shows where a choice is not allowed."""
-
-        def shown(matrix: Floats) -> Floats:
-            return np.where(self.allowed, matrix, np.nan)
-
-        return Answered(
-            asked=Asked(
-                question_ids=self.table.question_ids,
-                questions=self.table.questions,
-                strata=self.table.strata,
-                arms=self.table.arms,
-                vectors=vectors,
-                context=self.table.context,
-                allowed=self.allowed,
-                budgets_s=budgets_s,
-            ),
-            quality=shown(self.table.quality),
-            cost=None if self.cost is None else shown(self.cost),
-            seconds=None if self.seconds is None else shown(self.seconds),
-        )
-
-
-def _stratified(strata: Sequence[str], share: float, rng: np.random.Generator) -> Ints:
-    """Indices of that share of each stratum, as near as whole questions come; neither none nor all of them."""
-    labels = np.array(strata)
-    parts = [rng.permutation(np.flatnonzero(labels == stratum)) for stratum in sorted(set(strata))]
-    ends = np.rint(np.cumsum([len(part) for part in parts]) * share).astype(np.int64)
-    ends[-1] = np.clip(ends[-1], 1, len(labels) - 1)
-    sizes = np.diff(ends, prepend=0)
-    return np.sort(np.concatenate([part[:size] for part, size in zip(parts, sizes, strict=True)]))
-
-
-def _standard(environment: _Environment) -> tuple[ReplayContender, ...]:
+def _standard(environment: Environment) -> tuple[AnyContender, ...]:
     has_cost = environment.cost is not None
     thrifty: tuple[ReplayContender, ...] = (Cheapest(), Mixture()) if has_cost else ()
     readers: tuple[ReplayContender, ...] = ()
@@ -317,7 +158,7 @@ class _Oracle:
         )
 
 
-_Player = ReplayContender | _Oracle
+_Player = AnyContender | _Oracle
 
 
 def _refuse_namesakes(players: Sequence[_Player]) -> None:
@@ -326,23 +167,68 @@ def _refuse_namesakes(players: Sequence[_Player]) -> None:
             raise ConfigError("contenders", name, "give each contender a name of its own")
 
 
-def _play(player: _Player, environment: _Environment, rounds: Sequence[_Round]) -> Play:
-    chosen = np.full((len(player.knobs), len(rounds), len(environment.allowed)), ABSTAIN)
+def _play(player: _Player, environment: Environment, rounds: Sequence[Round]) -> Play:
+    shape = len(player.knobs), len(rounds), len(environment.allowed)
+    if isinstance(player, SequentialContender):
+        return _play_in_turn(player, environment, rounds, shape)
+    chosen = np.full(shape, ABSTAIN)
     for index, one in enumerate(rounds):
         chosen[:, index, one.test_rows] = _choices(player, one)
     return Play(name=player.name, knobs=player.knobs, chosen=chosen)
 
 
-def _choices(player: _Player, one: _Round) -> Ints:
+def _play_in_turn(
+    player: SequentialContender,
+    environment: Environment,
+    rounds: Sequence[Round],
+    shape: tuple[int, ...],
+) -> Play:
+    chosen, cost, seconds = np.full(shape, ABSTAIN), np.zeros(shape), np.zeros(shape)
+    for index, one in enumerate(rounds):
+        rng, rows = _stream(player, one), one.test_rows
+        desk = Desk(len(player.knobs), one.test.replies, one.test.asked.allowed)
+        chosen[:, index, rows] = player.learn(one.train, rng)(one.test.asked, desk, rng)
+        _check(player, chosen[:, index, rows], one.test.asked.allowed)
+        _check_paid(player, chosen[:, index, rows], desk)
+        cost[:, index, rows] = _total(one.test.cost, desk)
+        seconds[:, index, rows] = _total(one.test.seconds, desk)
+    return Play(
+        name=player.name,
+        knobs=player.knobs,
+        chosen=chosen,
+        cost=None if environment.cost is None else cost,
+        seconds=None if environment.seconds is None else seconds,
+    )
+
+
+def _total(amounts: Floats | None, desk: Desk) -> Floats:
+    """Of all that was bought (K, Q); 0 when the amount does not count."""
+    if amounts is None:
+        return np.zeros(desk.bought.shape[:2])
+    total: Floats = np.einsum("kqa,qa->kq", desk.bought.astype(np.float64), np.nan_to_num(amounts))
+    return total
+
+
+def _choices(player: _Player, one: Round) -> Ints:
     if isinstance(player, _Oracle):
         return player.choose(one.test)
-    rng = np.random.default_rng([one.seed, zlib.crc32(player.name.encode())])
+    rng = _stream(player, one)
     chosen = player.fit(one.train, rng)(one.test.asked, rng)
     _check(player, chosen, one.test.asked.allowed)
     return chosen
 
 
-def _check(player: ReplayContender, chosen: Ints, allowed: Bools) -> None:
+def _stream(player: AnyContender, one: Round) -> np.random.Generator:
+    return np.random.default_rng([one.seed, zlib.crc32(player.name.encode())])
+
+
+def _check_paid(player: SequentialContender, chosen: Ints, desk: Desk) -> None:
+    knobs, questions = np.nonzero(chosen != ABSTAIN)
+    if not desk.bought[knobs, questions, chosen[knobs, questions]].all():
+        raise ValueError(f"{player.name} answered with a reply that it did not buy: buy it at the desk")
+
+
+def _check(player: AnyContender, chosen: Ints, allowed: Bools) -> None:
     wanted = len(player.knobs), len(allowed)
     if chosen.shape != wanted:
         raise ValueError(
@@ -359,7 +245,7 @@ def _check(player: ReplayContender, chosen: Ints, allowed: Bools) -> None:
         )
 
 
-def _world(environment: _Environment, rounds: Sequence[_Round]) -> World:
+def _world(environment: Environment, rounds: Sequence[Round]) -> World:
     asked = np.zeros((len(rounds), len(environment.allowed)), dtype=bool)
     for index, one in enumerate(rounds):
         asked[index, one.test_rows] = True

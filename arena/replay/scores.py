@@ -53,11 +53,33 @@ class World:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Play:
-    """What a contender chose: arms (K, S, Q), -1 where it did not choose or was not asked."""
+    """What a contender chose.
+
+    Attributes:
+        name: whose.
+        knobs: settings (K).
+        chosen: arms whose answers count (K, S, Q), -1 where it did not choose or was not asked.
+        cost: of all that was asked (K, S, Q); None when nothing but the chosen arms was.
+        seconds: of all that was asked, one after the other (K, S, Q); None likewise, or when time does not count.
+    """
 
     name: str
     knobs: tuple[float, ...]
     chosen: Ints
+    cost: Floats | None = None
+    seconds: Floats | None = None
+
+    def paid(self, world: World) -> Floats | None:
+        """Cost of each choice (K, S, Q); None when nothing has a cost."""
+        if world.cost is None or self.cost is not None:
+            return self.cost
+        return _pick(world.cost, self.chosen)
+
+    def took(self, world: World) -> Floats | None:
+        """Seconds of each choice (K, S, Q); None when time does not count."""
+        if world.seconds is None or self.seconds is not None:
+            return self.seconds
+        return _pick(world.seconds, self.chosen)
 
 
 def standings(
@@ -67,7 +89,7 @@ def standings(
     judge = _Judge(
         world=world,
         resampler=_Resampler.draw(world.asked.shape, resamples),
-        best=_Outcome.of(world, plays[0].chosen),
+        best=_Outcome.of(world, plays[0]),
         most=_best_possible(world),
     )
     scores = [judge.scores(play) for play in plays]
@@ -92,12 +114,13 @@ class _Outcome:
     goal: Floats
 
     @classmethod
-    def of(cls, world: World, chosen: Ints) -> _Outcome:
+    def of(cls, world: World, play: Play) -> _Outcome:
+        chosen, took = play.chosen, play.took(world)
         chose = chosen >= 0
         quality = np.where(chose, _pick(world.quality, chosen), 0.0)
         on_time = chose.copy()
-        if world.seconds is not None and world.budgets_s is not None:
-            on_time &= _pick(world.seconds, chosen) <= world.budgets_s
+        if took is not None and world.budgets_s is not None:
+            on_time &= took <= world.budgets_s
         return cls(chose, quality, on_time, np.where(on_time, quality, 0.0))
 
 
@@ -124,17 +147,18 @@ class _Judge:
     most: Floats
 
     def scores(self, play: Play) -> tuple[Score, ...]:
-        outcome = _Outcome.of(self.world, play.chosen)
+        outcome = _Outcome.of(self.world, play)
+        paid, took = play.paid(self.world), play.took(self.world)
         chose, timed = outcome.chose, self.world.budgets_s is not None
         mean = self.resampler.means
         none: list[Estimate | None] = [None] * len(play.knobs)
         quality = mean(outcome.quality, chose)
         on_time_success = mean(outcome.goal, chose) if timed else none
         slo_attainment = mean(outcome.on_time, chose) if timed else none
-        cost = none if self.world.cost is None else mean(_pick(self.world.cost, play.chosen), chose)
+        cost = none if paid is None else mean(paid, chose)
         regret = mean(self.most - outcome.goal, chose)
         versus_best = mean(outcome.goal - self.best.goal, chose & self.best.chose)
-        seconds = [self._seconds(chosen) for chosen in play.chosen]
+        seconds = [np.empty(0) if took is None else took[index][chose[index]] for index in range(len(chose))]
         return tuple(
             Score(
                 knob=knob,
@@ -152,12 +176,6 @@ class _Judge:
             )
             for index, knob in enumerate(play.knobs)
         )
-
-    def _seconds(self, chosen: Ints) -> Floats:
-        """Of everything that was chosen; none when seconds do not count."""
-        if self.world.seconds is None:
-            return np.empty(0)
-        return _pick(self.world.seconds, chosen)[chosen >= 0]
 
     def _by_stratum(self, goal: Floats, chose: Bools) -> Mapping[str, float]:
         strata = np.array(self.world.strata)

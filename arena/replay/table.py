@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from inframind.arena.replay.columns import ColumnMap, Labels, Rows, read_rows
 from inframind.errors import ConfigError, InvalidItems
+from inframind.router.replies import NOT_SEEN
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -25,7 +26,7 @@ COSTS = ("cost", "seconds", "tokens")
 """What can serve as the cost of a choice, most telling first."""
 NO_COST = "none"
 ONLY_STRATUM = ""
-_MATRICES = ("quality", "prompt_tokens", "completion_tokens", "seconds", "cost", "context")
+_MATRICES = ("quality", "prompt_tokens", "completion_tokens", "seconds", "cost", "answers", "context")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,6 +44,7 @@ class ReplayTable:
         completion_tokens: (Q, A).
         seconds: (Q, A).
         cost: (Q, A), in the unit of the file.
+        answers: a number per distinct answer (Q, A), `UNREADABLE` or `NOT_SEEN`; None when not recorded at all.
         context_names: (F).
         context: what was known when the request was sent (Q, A, F), NaN where not recorded.
     """
@@ -57,6 +59,7 @@ class ReplayTable:
     completion_tokens: Floats | None = None
     seconds: Floats | None = None
     cost: Floats | None = None
+    answers: Ints | None = None
     context_names: tuple[str, ...] = ()
     context: Floats
 
@@ -181,6 +184,11 @@ def _assemble(rows: Rows) -> ReplayTable:
         dense[cells] = values
         return dense.reshape(shape)
 
+    answers = None
+    if rows.answers is not None:
+        answers = np.full(shape[0] * shape[1], NOT_SEEN)
+        answers[cells] = rows.answers.codes
+        answers = answers.reshape(shape)
     context = [matrix(values) for values in rows.context.values()]
     return ReplayTable(
         name=rows.path,
@@ -189,6 +197,7 @@ def _assemble(rows: Rows) -> ReplayTable:
         strata=tuple(stratum or ONLY_STRATUM for stratum in _per_question(rows, rows.strata, "benchmark")),
         arms=arms,
         quality=matrix(rows.quality),
+        answers=answers,
         context_names=tuple(rows.context),
         context=np.stack(context, axis=2) if context else np.empty((*shape, 0)),
         **{name: matrix(values) for name, values in rows.amounts.items()},

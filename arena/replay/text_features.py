@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inframind.arena.replay.table import ReplayTable
-from inframind.router.features import Encoder, HashingEncoder
+from inframind.router.encoder import Encoder, HashingEncoder
 
 Ints = NDArray[np.int64]
 Vectors = NDArray[np.float32]

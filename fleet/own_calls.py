@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from bisect import bisect_left, bisect_right
 
 _HORIZON_S = 30.0
 """Older events are dropped: a reading of that age says nothing about the load now."""
@@ -13,8 +13,8 @@ class OwnCalls:
     """Counts calls sent and ended since an instant. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._sent_s: deque[float] = deque()
-        self._ended_s: deque[float] = deque()
+        self._sent_s: list[float] = []
+        self._ended_s: list[float] = []
         self._lock = threading.Lock()
 
     def note_sent(self, now_s: float) -> None:
@@ -27,26 +27,21 @@ class OwnCalls:
 
     def since(self, at_s: float, now_s: float) -> tuple[int, int]:
         """Calls sent and calls ended after ``at_s``, both at most for the 30 s before ``now_s``."""
+        until_s = now_s - _HORIZON_S
         with self._lock:
-            _forget_until(now_s - _HORIZON_S, self._sent_s, self._ended_s)
-            return _later_than(self._sent_s, at_s), _later_than(self._ended_s, at_s)
+            return _later_than(self._sent_s, at_s, until_s), _later_than(self._ended_s, at_s, until_s)
 
-    def _note(self, events_s: deque[float], now_s: float) -> None:
+    def _note(self, events_s: list[float], now_s: float) -> None:
         with self._lock:
             _forget_until(now_s - _HORIZON_S, events_s)
             events_s.append(now_s)
 
 
-def _forget_until(until_s: float, *kinds: deque[float]) -> None:
-    for events_s in kinds:
-        while events_s and events_s[0] < until_s:
-            events_s.popleft()
+def _forget_until(until_s: float, events_s: list[float]) -> None:
+    if events_s and events_s[0] < until_s:
+        del events_s[: bisect_left(events_s, until_s)]
 
 
-def _later_than(events_s: deque[float], at_s: float) -> int:
-    count = 0
-    for event_s in reversed(events_s):
-        if event_s <= at_s:
-            break
-        count += 1
-    return count
+def _later_than(events_s: list[float], at_s: float, until_s: float) -> int:
+    _forget_until(until_s, events_s)
+    return len(events_s) - bisect_right(events_s, at_s)

@@ -290,23 +290,27 @@ class Fleet:
                 raise UnknownModel(model, tuple(self.models))
 
     def _load(self, endpoint: _Endpoint, now_s: float) -> EndpointLoad:
-        reading = self._scraper.readings.get(endpoint.spec.name)
+        spec, limit, breaker = endpoint.spec, endpoint.limit, endpoint.breaker
+        age_s = running = waiting = kv_cache_usage = None
+        sent_since = ended_since = 0
+        reading = self._scraper.readings.get(spec.name)
         if reading is not None:
-            endpoint.breaker.record_seen(reading.at_s)
-        metrics = reading.metrics if reading else None
-        sent_since, ended_since = endpoint.own_calls.since(reading.at_s, now_s) if reading else (0, 0)
+            breaker.record_seen(reading.at_s)
+            age_s, metrics = now_s - reading.at_s, reading.metrics
+            running, waiting, kv_cache_usage = metrics.running, metrics.waiting, metrics.kv_cache_usage
+            sent_since, ended_since = endpoint.own_calls.since(reading.at_s, now_s)
         return EndpointLoad(
-            endpoint=endpoint.spec.name,
-            model=endpoint.spec.model,
-            breaker=endpoint.breaker.state(now_s),
-            in_flight=endpoint.limit.held,
+            endpoint=spec.name,
+            model=spec.model,
+            breaker=breaker.state(now_s),
+            in_flight=limit.held,
             in_flight_tokens=endpoint.in_flight_tokens,
-            waiting_here=endpoint.limit.waiting,
-            max_concurrency=endpoint.spec.max_concurrency,
-            age_s=now_s - reading.at_s if reading else None,
-            running=metrics.running if metrics else None,
-            waiting=metrics.waiting if metrics else None,
-            kv_cache_usage=metrics.kv_cache_usage if metrics else None,
+            waiting_here=limit.waiting,
+            max_concurrency=spec.max_concurrency,
+            age_s=age_s,
+            running=running,
+            waiting=waiting,
+            kv_cache_usage=kv_cache_usage,
             sent_since=sent_since,
             ended_since=ended_since,
         )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from inframind.fleet.breaker import BreakerState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class EndpointLoad:
     """Load of one endpoint. What is not known is None with no age, never a zero.
+
+    Made for every endpoint at every decision, so its fields are read-only to the type checker alone: a frozen
+    dataclass takes three times as long to make.
 
     Attributes:
         endpoint: name.
@@ -29,19 +32,19 @@ class EndpointLoad:
         ended_since: our own calls that ended after the reading.
     """
 
-    endpoint: str
-    model: str
-    breaker: BreakerState = "closed"
-    in_flight: int = 0
-    in_flight_tokens: int = 0
-    waiting_here: int = 0
-    max_concurrency: int = 64
-    age_s: float | None = None
-    running: float | None = None
-    waiting: float | None = None
-    kv_cache_usage: float | None = None
-    sent_since: int = 0
-    ended_since: int = 0
+    endpoint: Final[str]
+    model: Final[str]
+    breaker: Final[BreakerState] = "closed"
+    in_flight: Final[int] = 0
+    in_flight_tokens: Final[int] = 0
+    waiting_here: Final[int] = 0
+    max_concurrency: Final[int] = 64
+    age_s: Final[float | None] = None
+    running: Final[float | None] = None
+    waiting: Final[float | None] = None
+    kv_cache_usage: Final[float | None] = None
+    sent_since: Final[int] = 0
+    ended_since: Final[int] = 0
 
     @property
     def is_available(self) -> bool:
@@ -88,20 +91,17 @@ class EndpointLoad:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for a decision's ``seen``."""
-        return {name: getattr(self, name) for name in _SEEN_FIELDS}
-
-
-_SEEN_FIELDS = (
-    "breaker",
-    "in_flight",
-    "waiting_here",
-    "age_s",
-    "running",
-    "waiting",
-    "kv_cache_usage",
-    "sent_since",
-    "ended_since",
-)
+        return {
+            "breaker": self.breaker,
+            "in_flight": self.in_flight,
+            "waiting_here": self.waiting_here,
+            "age_s": self.age_s,
+            "running": self.running,
+            "waiting": self.waiting,
+            "kv_cache_usage": self.kv_cache_usage,
+            "sent_since": self.sent_since,
+            "ended_since": self.ended_since,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +120,10 @@ class FleetSnapshot:
     def __post_init__(self) -> None:
         best: dict[str, EndpointLoad] = {}
         for load in self.loads.values():
-            rival = best.get(load.model)
-            if load.is_available and (rival is None or load.occupancy < rival.occupancy):
-                best[load.model] = load
+            if load.breaker != "open":
+                rival = best.setdefault(load.model, load)
+                if rival is not load and load.occupancy < rival.occupancy:
+                    best[load.model] = load
         object.__setattr__(self, "_best", best)
 
     def least_loaded(self, model: str) -> EndpointLoad | None:

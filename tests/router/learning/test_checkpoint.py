@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,29 @@ def test_a_new_checkpoint_replaces_the_old_one_and_leaves_nothing_else(tmp_path:
     save_checkpoint(tmp_path, weights(), META)
     save_checkpoint(tmp_path, {"scale": np.array(3.0)}, META)
     assert load(tmp_path).arrays["scale"] == 3.0
+    assert [path.name for path in tmp_path.iterdir()] == ["policy.safetensors"]
+
+
+def test_a_reader_sees_one_whole_checkpoint_while_another_is_written(tmp_path: Path) -> None:
+    versions = [{"weight": np.full(20_000, value)} for value in (1.0, 2.0)]
+    save_checkpoint(tmp_path, versions[0], META)
+
+    def write() -> None:
+        for number in range(20):
+            save_checkpoint(tmp_path, versions[number % 2], META)
+
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(write) for _ in range(2)]
+        while not all(writer.done() for writer in writers):
+            assert np.unique(load(tmp_path).arrays["weight"]) in (1.0, 2.0)
+    assert [writer.result() for writer in writers] == [None, None]
+    assert [path.name for path in tmp_path.iterdir()] == ["policy.safetensors"]
+
+
+def test_a_write_that_fails_leaves_no_draft_behind(tmp_path: Path) -> None:
+    (tmp_path / "policy.safetensors").mkdir()
+    with pytest.raises(IsADirectoryError):
+        save_checkpoint(tmp_path, weights(), META)
     assert [path.name for path in tmp_path.iterdir()] == ["policy.safetensors"]
 
 

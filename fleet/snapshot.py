@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import KeysView, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -125,6 +125,11 @@ class FleetSnapshot:
                 if rival is not load and load.occupancy < rival.occupancy:
                     best[load.model] = load
         object.__setattr__(self, "_best", best)
+
+    @property
+    def callable_models(self) -> KeysView[str]:
+        """Models with a replica whose breaker lets calls through."""
+        return self._best.keys()
 
     def least_loaded(self, model: str) -> EndpointLoad | None:
         """The available replica with the lowest occupancy, or None when every breaker is open."""

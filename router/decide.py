@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,12 +16,13 @@ from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import ADVANCE, STAY, ActionSpace, PlannerAction
+from inframind.router.choosing import behaviour, draw, failover_order
 from inframind.router.features import FEATURES_VERSION
 from inframind.router.latency import LatencyModel
-from inframind.router.masks import TOO_SLOW, PaceMask, plan_masks, step_masks
+from inframind.router.masks import PaceMask, StepMasks, plan_masks
 from inframind.router.policy import Policy, Proposal
 from inframind.router.topology import TopologySpec
-from inframind.router.views import Array, PaceView, PlanView, Query, RoleView, Slot, StepView
+from inframind.router.views import Array, Mask, PaceView, PlanView, Query, RoleView, Slot, StepView
 from inframind.traces.records import Decision, DecisionKind
 
 
@@ -74,6 +76,18 @@ class StepChoice:
     q90_s: float
 
 
+class _Planned(NamedTuple):
+    """Planner actions that are asked for together (P), with their labels, calls and depths."""
+
+    actions: tuple[PlannerAction, ...]
+    labels: tuple[str, ...]
+    calls: Array
+    depth: Array
+
+
+_PLANNED_KEPT = 256
+
+
 class Decider:
     """Asks one policy, and turns its proposals into recorded decisions.
 
@@ -99,6 +113,8 @@ class Decider:
         self.actions, self.policy, self.latency = actions, policy, latency
         self._clock, self._rng, self._config = clock, rng, config or DecideConfig()
         self._quality, self._cost = _static_columns(actions)
+        self._masks = StepMasks(actions)
+        self._planned = lru_cache(maxsize=_PLANNED_KEPT)(self._narrowed)
 
     def plan(
         self,
@@ -116,16 +132,16 @@ class Decider:
             UnknownTopology: no topology of that name.
             ConfigError: nothing fits the fixed values.
         """
-        actions = self._narrowed(topology, team_size)
-        view, reasons = self._plan_view(query, snapshot, deadline, actions)
+        planned = self._planned(topology, team_size)
+        view, reasons = self._plan_view(query, snapshot, deadline, planned)
         proposal = self.policy.plan(view)
-        probabilities = self._behaviour(proposal, view.allowed)
-        chosen = self._draw(probabilities)
-        action = actions[chosen]
+        probabilities = self._behaviour(proposal.weights.tolist(), view.allowed)
+        chosen = draw(probabilities, self._rng)
+        action = planned.actions[chosen]
         team, team_probability = self._seat_roles(query, action)
         decision = self._record(
-            "plan", decision_id, deadline, proposal, [a.label for a in actions], probabilities, reasons, chosen,
-            probability=float(probabilities[chosen]) * team_probability,
+            "plan", decision_id, deadline, proposal, planned.labels, probabilities, reasons, chosen,
+            probability=probabilities[chosen] * team_probability,
             choice={"topology": action.topology, "team_size": action.team_size, "team": list(team)},
             quantiles=(view.q50_s, view.q90_s),
             seen={
@@ -143,12 +159,13 @@ class Decider:
         """Choose model and strategy for one step."""
         view, reasons = self._step_view(query, slot, snapshot, deadline)
         proposal = self.policy.step(view)
-        probabilities = self._behaviour(proposal, view.allowed)
-        chosen = self._draw(probabilities)
+        weights = proposal.weights.tolist()
+        probabilities = self._behaviour(weights, view.allowed)
+        chosen = draw(probabilities, self._rng)
         action = view.actions[chosen]
         decision = self._record(
             "step", decision_id, deadline, proposal, self.actions.executor_labels, probabilities, reasons, chosen,
-            probability=float(probabilities[chosen]),
+            probability=probabilities[chosen],
             choice={"model": action.model, "strategy": action.strategy},
             quantiles=(view.q50_s, view.q90_s),
             seen={
@@ -162,7 +179,7 @@ class Decider:
                 "loads": _loads(snapshot),
             },
         )  # fmt: skip
-        return self._choice(view, reasons, chosen, proposal), decision
+        return self._choice(decision, weights), decision
 
     def pace(
         self,
@@ -195,11 +212,11 @@ class Decider:
             team_size=team_size,
         )
         proposal = self.policy.pace(view)
-        probabilities = self._behaviour(proposal, mask.allowed)
-        chosen = self._draw(probabilities)
+        probabilities = self._behaviour(proposal.weights.tolist(), mask.allowed)
+        chosen = draw(probabilities, self._rng)
         decision = self._record(
             "pace", decision_id, deadline, proposal, (STAY, ADVANCE), probabilities, mask.reasons, chosen,
-            probability=float(probabilities[chosen]),
+            probability=probabilities[chosen],
             choice={"pace": (STAY, ADVANCE)[chosen], "round": round_number},
             seen={
                 "remaining_s": remaining_s,
@@ -214,10 +231,10 @@ class Decider:
 
     # Views ---------------------------------------------------------------------------------------------
 
-    def _narrowed(self, topology: str | None, team_size: int | None) -> tuple[PlannerAction, ...]:
+    def _narrowed(self, topology: str | None, team_size: int | None) -> _Planned:
         if topology is not None and team_size is not None:
             self.actions.topology(topology).graph(team_size)
-            return (PlannerAction(topology, team_size),)
+            return self._of_actions((PlannerAction(topology, team_size),))
         wanted = self.actions.planner_actions
         if topology is not None:
             name = self.actions.topology(topology).name
@@ -226,25 +243,33 @@ class Decider:
             wanted = tuple(action for action in wanted if action.team_size == team_size)
         if not wanted:
             raise ConfigError("team_size", team_size, "no topology is planned with a team of that size")
-        return wanted
+        return self._of_actions(wanted)
+
+    def _of_actions(self, actions: tuple[PlannerAction, ...]) -> _Planned:
+        graphs = [self.actions.topologies[a.topology].graph(a.team_size) for a in actions]
+        return _Planned(
+            actions,
+            tuple(action.label for action in actions),
+            calls=_read_only([float(graph.calls) for graph in graphs]),
+            depth=_read_only([float(graph.depth) for graph in graphs]),
+        )
 
     def _plan_view(
-        self, query: Query, snapshot: FleetSnapshot, deadline: Deadline, actions: tuple[PlannerAction, ...]
+        self, query: Query, snapshot: FleetSnapshot, deadline: Deadline, planned: _Planned
     ) -> tuple[PlanView, tuple[str, ...]]:
         remaining_s = deadline.remaining_s(self._clock)
         step, _ = self._step_view(
             query, Slot(topology="", prompt_tokens=query.prompt_tokens), snapshot, deadline
         )
-        graphs = [self.actions.topologies[a.topology].graph(a.team_size) for a in actions]
-        depth = np.array([float(graph.depth) for graph in graphs])
+        depth = planned.depth
         fastest_q90_s = float(step.q90_s[step.allowed].min())
         allowed, reasons = plan_masks(depth * fastest_q90_s, remaining_s)
         view = PlanView(
             query=query,
             budget_s=deadline.budget_s,
             remaining_s=remaining_s,
-            actions=actions,
-            calls=np.array([float(graph.calls) for graph in graphs]),
+            actions=planned.actions,
+            calls=planned.calls,
             allowed=allowed,
             q50_s=depth * _median(step.q50_s[step.allowed]),
             q90_s=depth * _median(step.q90_s[step.allowed]),
@@ -260,7 +285,7 @@ class Decider:
         remaining_s = deadline.remaining_s(self._clock)
         map_s = self.latency.predict(snapshot, slot.prompt_tokens)
         q50_s, q90_s = map_s.q50_s.reshape(-1), map_s.q90_s.reshape(-1)
-        allowed, reasons = step_masks(self.actions, query, slot, snapshot, q50_s, q90_s, remaining_s)
+        allowed, reasons = self._masks.of(query, slot, snapshot, q50_s, q90_s, remaining_s)
         view = StepView(
             query=query,
             slot=slot,
@@ -292,50 +317,33 @@ class Decider:
         probability = 1.0
         for seat in range(action.team_size):
             view = RoleView(query=query, action=action, seat=seat, roles=roles, taken=team, allowed=allowed)
-            probabilities = self._behaviour(self.policy.role(view), allowed)
-            chosen = self._draw(probabilities)
+            probabilities = self._behaviour(self.policy.role(view).weights.tolist(), allowed)
+            chosen = draw(probabilities, self._rng)
             team += (roles[chosen],)
-            probability *= float(probabilities[chosen])
+            probability *= probabilities[chosen]
         return team, probability
 
-    def _behaviour(self, proposal: Proposal, allowed: np.ndarray) -> Array:
-        """The distribution that is drawn from: masked, normalised, explored or greedy."""
-        weights = np.where(allowed, proposal.weights, 0.0)
-        total = float(weights.sum())
-        if not np.isfinite(total) or (weights < 0).any():
-            raise ValueError(
-                f"policy {self.policy.name!r} proposed {proposal.weights}: need finite weights >= 0"
-            )
-        probabilities: Array = weights / total if total > 0 else _uniform(allowed)
-        if self._config.greedy:
-            probabilities = np.eye(len(weights))[int(np.argmax(probabilities))]
-        explore = self._config.exploration
-        return (1 - explore) * probabilities + explore * _uniform(allowed) if explore else probabilities
+    def _behaviour(self, weights: Sequence[float], allowed: Mask) -> list[float]:
+        config = self._config
+        return behaviour(
+            weights,
+            allowed,
+            exploration=config.exploration,
+            greedy=config.greedy,
+            policy=self.policy.name,
+        )
 
-    def _draw(self, probabilities: Array) -> int:
-        edges = np.cumsum(probabilities)
-        # The product stays below the last edge, so that the draw falls on a candidate of positive probability.
-        return int(np.searchsorted(edges, self._rng.random() * edges[-1], side="right"))
-
-    def _choice(
-        self, view: StepView, reasons: tuple[str, ...], chosen: int, proposal: Proposal
-    ) -> StepChoice:
-        action = view.actions[chosen]
-        same_strategy = [
-            place
-            for place, reason in enumerate(reasons)
-            if reason in _MAY_FAIL_OVER
-            and place != chosen
-            and view.actions[place].strategy == action.strategy
-        ]
-        weights = np.where(view.allowed, proposal.weights, -1.0)
-        others = sorted(same_strategy, key=lambda place: (-weights[place], view.q50_s[place]))
+    def _choice(self, decision: Decision, weights: Sequence[float]) -> StepChoice:
+        actions, columns = self.actions.executor_actions, len(self.actions.strategies)
+        chosen, q50_s = decision.chosen, decision.latency_q50_s
+        same_strategy = range(chosen % columns, len(actions), columns)
+        order = failover_order(same_strategy, chosen, weights, decision.masked, q50_s)
         return StepChoice(
-            model=action.model,
-            strategy=action.strategy,
-            models=(action.model, *(view.actions[place].model for place in others)),
-            q50_s=float(view.q50_s[chosen]),
-            q90_s=float(view.q90_s[chosen]),
+            model=actions[chosen].model,
+            strategy=actions[chosen].strategy,
+            models=tuple([actions[place].model for place in order]),
+            q50_s=q50_s[chosen],
+            q90_s=decision.latency_q90_s[chosen],
         )
 
     # Recording -----------------------------------------------------------------------------------------
@@ -347,7 +355,7 @@ class Decider:
         deadline: Deadline,
         proposal: Proposal,
         labels: Sequence[str],
-        probabilities: Array,
+        probabilities: Sequence[float],
         reasons: tuple[str, ...],
         chosen: int,
         *,
@@ -364,7 +372,7 @@ class Decider:
             policy_version=self.policy.version,
             features_version=FEATURES_VERSION,
             actions=tuple(labels),
-            probabilities=tuple(probabilities.tolist()),
+            probabilities=tuple(probabilities),
             masked=reasons,
             latency_q50_s=tuple(quantiles[0].tolist()) if quantiles else (),
             latency_q90_s=tuple(quantiles[1].tolist()) if quantiles else (),
@@ -376,11 +384,6 @@ class Decider:
         )
 
 
-def _uniform(allowed: np.ndarray) -> Array:
-    probabilities: Array = allowed / allowed.sum()
-    return probabilities
-
-
 def _median(values: Array) -> float:
     """As ``np.median``, for a handful of values in a fifth of the time."""
     ordered = np.sort(values)
@@ -388,7 +391,10 @@ def _median(values: Array) -> float:
     return float((ordered[middle] + ordered[-middle - 1]) / 2)
 
 
-_MAY_FAIL_OVER = frozenset({"", TOO_SLOW})
+def _read_only(values: list[float]) -> Array:
+    array = np.array(values)
+    array.setflags(write=False)
+    return array
 
 
 def _static_columns(actions: ActionSpace) -> tuple[Array, Array]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import compress
+from typing import NamedTuple
 
 import numpy as np
 
+from inframind.fleet.endpoints import ModelFacts
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import ActionSpace
 from inframind.router.views import Array, Mask, Query, Slot
@@ -16,41 +21,105 @@ MIN_ANSWER_TOKENS = 64
 CONTRADICTS, TOO_SLOW, NO_ROUNDS = "strategy contradicts topology", "too slow", "no rounds left"
 
 
-def step_masks(
-    actions: ActionSpace,
-    query: Query,
-    slot: Slot,
-    snapshot: FleetSnapshot,
-    q50_s: Array,
-    q90_s: Array,
-    remaining_s: float,
-) -> tuple[Mask, tuple[str, ...]]:
-    """Which executor actions are allowed (A), and the reason for each that is not ("" otherwise) (A).
+class StepMasks:
+    """Masks executor actions.
 
-    A step is too slow when its own q90 and the least time that must follow it (``depth_left`` calls at the
-    fastest possible median) exceed what is left. When every candidate is masked the fastest possible one is
-    let through after all, or, when none is possible, the fastest: the call itself then says what is wrong.
+    What the models' states and the topology forbid comes in few combinations, so each is worked out once.
+
+    Args:
+        actions: what may be chosen.
     """
-    reasons = _hard_reasons(actions, query, slot, snapshot)
-    possible = np.fromiter((not reason for reason in reasons), dtype=np.bool_, count=len(reasons))
-    if not possible.any():
-        return _only(int(np.argmin(q90_s)), reasons)
-    downstream_s = slot.depth_left * float(q50_s[possible].min()) if slot.depth_left else 0.0
-    allowed = possible & (q90_s + downstream_s <= remaining_s)
-    if not allowed.any():
-        fastest = int(np.argmin(np.where(possible, q90_s, np.inf)))
-        return _only(fastest, [reason or TOO_SLOW for reason in reasons])
-    fits = zip(reasons, allowed.tolist(), strict=True)
-    return allowed, tuple("" if is_allowed else reason or TOO_SLOW for reason, is_allowed in fits)
+
+    def __init__(self, actions: ActionSpace) -> None:
+        self._actions = actions
+        self._all_free = ("",) * len(actions.models)
+        self._shortest_context = min(facts.context_length for facts in actions.models.values())
+        self._hard = lru_cache(maxsize=_HARD_KEPT)(self._work_out)
+
+    def of(
+        self,
+        query: Query,
+        slot: Slot,
+        snapshot: FleetSnapshot,
+        q50_s: Array,
+        q90_s: Array,
+        remaining_s: float,
+    ) -> tuple[Mask, tuple[str, ...]]:
+        """Which executor actions are allowed (A), and the reason for each that is not ("" otherwise) (A).
+
+        A step is too slow when its own q90 and the least time that must follow it (``depth_left`` calls at the
+        fastest possible median) exceed what is left. When every candidate is masked the fastest possible one is
+        let through after all, or, when none is possible, the fastest: the call itself then says what is wrong.
+        """
+        spec = self._actions.topologies.get(slot.topology)
+        hard = self._hard(
+            spec.excluded_strategies if spec else frozenset(), self._by_model(query, slot, snapshot)
+        )
+        uppers_s = q90_s.tolist()
+        if not hard.count:
+            return _only(uppers_s.index(min(uppers_s)), hard.reasons)
+        after_s = (
+            slot.depth_left * min(compress(q50_s.tolist(), hard.is_possible)) if slot.depth_left else 0.0
+        )
+        reasons = tuple(
+            [
+                reason or ("" if upper_s + after_s <= remaining_s else TOO_SLOW)
+                for reason, upper_s in zip(hard.reasons, uppers_s, strict=True)
+            ]
+        )
+        if "" not in reasons:
+            possible = compress(range(len(uppers_s)), hard.is_possible)
+            return _only(min(possible, key=uppers_s.__getitem__), reasons)
+        if reasons == hard.reasons:
+            return hard.mask, reasons
+        return np.array([not reason for reason in reasons]), reasons
+
+    def _by_model(self, query: Query, slot: Slot, snapshot: FleetSnapshot) -> tuple[str, ...]:
+        tokens, models = slot.prompt_tokens + MIN_ANSWER_TOKENS, self._actions.models
+        if not query.needs and tokens <= self._shortest_context and models.keys() <= snapshot.callable_models:
+            return self._all_free
+        return tuple(
+            [
+                OPEN if model not in snapshot.callable_models else _unfit(facts, query, tokens)
+                for model, facts in models.items()
+            ]
+        )
+
+    def _work_out(self, excluded: frozenset[str], by_model: tuple[str, ...]) -> _Hard:
+        reason_of = dict(zip(self._actions.models, by_model, strict=True))
+        reasons = tuple(
+            reason_of[action.model] or (CONTRADICTS if action.strategy in excluded else "")
+            for action in self._actions.executor_actions
+        )
+        is_possible = [not reason for reason in reasons]
+        mask = np.array(is_possible)
+        mask.setflags(write=False)
+        return _Hard(mask, is_possible, reasons, sum(is_possible))
+
+
+class _Hard(NamedTuple):
+    """What cannot be chosen however much time there is, as a mask and as a list (A), why (A), and what is left."""
+
+    mask: Mask
+    is_possible: list[bool]
+    reasons: tuple[str, ...]
+    count: int
+
+
+_HARD_KEPT = 1024
+
+
+def _unfit(facts: ModelFacts, query: Query, tokens: int) -> str:
+    if not query.needs <= facts.capabilities:
+        return CAPABILITY
+    return CONTEXT if tokens > facts.context_length else ""
 
 
 def plan_masks(least_s: Array, remaining_s: float) -> tuple[Mask, tuple[str, ...]]:
     """Which planner actions are allowed (P): those whose least time fits, or the shortest when none does."""
     allowed = least_s <= remaining_s
-    reasons = ["" if fits else TOO_SLOW for fits in allowed]
-    if allowed.any():
-        return allowed, tuple(reasons)
-    return _only(int(np.argmin(least_s)), reasons)
+    reasons = tuple(["" if fits else TOO_SLOW for fits in allowed.tolist()])
+    return (allowed, reasons) if "" in reasons else _only(int(least_s.argmin()), reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +136,7 @@ class PaceMask:
         return cls(np.array([not reason, True]), (reason, ""))
 
 
-def _hard_reasons(actions: ActionSpace, query: Query, slot: Slot, snapshot: FleetSnapshot) -> list[str]:
-    spec = actions.topologies.get(slot.topology)
-    excluded = spec.excluded_strategies if spec else frozenset()
-    by_model = {model: _model_reason(actions, model, query, slot, snapshot) for model in actions.models}
-    return [
-        by_model[action.model] or (CONTRADICTS if action.strategy in excluded else "")
-        for action in actions.executor_actions
-    ]
-
-
-def _model_reason(actions: ActionSpace, model: str, query: Query, slot: Slot, snapshot: FleetSnapshot) -> str:
-    facts = actions.models[model]
-    if snapshot.least_loaded(model) is None:
-        return OPEN
-    if not query.needs <= facts.capabilities:
-        return CAPABILITY
-    return CONTEXT if slot.prompt_tokens + MIN_ANSWER_TOKENS > facts.context_length else ""
-
-
-def _only(place: int, reasons: list[str]) -> tuple[Mask, tuple[str, ...]]:
+def _only(place: int, reasons: Sequence[str]) -> tuple[Mask, tuple[str, ...]]:
     """Allow one candidate alone, as the last resort."""
     allowed = np.zeros(len(reasons), dtype=np.bool_)
     allowed[place] = True

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inframind.router.masks import PaceMask, plan_masks, step_masks
+from inframind.router.masks import PaceMask, StepMasks, plan_masks
 from inframind.router.views import Query, Slot
 
 Q50 = np.array([0.2, 0.7, 1.5, 2.6, 1.2, 4.3, 9.9, 17.0])
@@ -16,8 +16,7 @@ FREE = ("",) * 4
 
 
 def masks(bench: Any, *, remaining_s: float = 1e9, query: Any = None, load: Any = None, **slot: Any) -> Any:
-    return step_masks(
-        bench.actions,
+    return StepMasks(bench.actions).of(
         query or Query(text="q"),
         Slot(**{"topology": "IO", **slot}),
         bench.snapshot(**(load or {})),

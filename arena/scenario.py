@@ -75,6 +75,7 @@ def _endpoint_table(spec: ServerSpec, profile: ModelProfile, base_url: str) -> d
         "context_length": spec.profile.max_model_len,
         "price_output_usd_per_mtok": profile.price_per_mtoken,
         "max_concurrency": 4 * spec.profile.max_num_seqs,
+        "max_num_seqs": spec.profile.max_num_seqs,
         "priority": spec.profile.scheduling_policy == "priority",
         "capabilities": ["tools", "json", *(["reasoning"] if profile.is_reasoning else [])],
     }

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from inframind.fleet.context import StepContext
 from inframind.rewards.graders import MathGrader, Verdict
-from inframind.router.features import HashingEncoder
+from inframind.router.encoder import HashingEncoder
 from inframind.simulator.benchmarks import benchmark_items
 from inframind.simulator.items import Item, load_items
 from inframind.simulator.model import SimRequest

@@ -57,6 +57,8 @@ class EndpointSpec(BaseModel):
     """What the server can do beyond chat."""
     max_concurrency: int = Field(default=64, gt=0)
     """Calls that we keep in flight there at once; more wait on our side, most urgent first."""
+    max_num_seqs: int | None = Field(default=None, gt=0)
+    """Requests that the engine batches at once (vLLM's ``--max-num-seqs``); None takes ``max_concurrency`` for it."""
     priority: bool = False
     """Whether it runs with ``--scheduling-policy priority``; only then is ``priority`` sent."""
     connect_timeout_s: float = Field(default=5.0, gt=0)
@@ -99,6 +101,7 @@ class ModelFacts:
         price_output_usd_per_mtok: dollars per million output tokens.
         capabilities: what every replica can do.
         slots: calls that all replicas together take at once.
+        engine_slots: requests that all engines together batch at once.
         endpoints: names of the replicas, in configuration order.
     """
 
@@ -110,6 +113,7 @@ class ModelFacts:
     price_output_usd_per_mtok: float
     capabilities: frozenset[Capability]
     slots: int
+    engine_slots: int
     endpoints: tuple[str, ...]
 
 
@@ -165,5 +169,6 @@ def _facts_of(model: str, replicas: list[EndpointSpec]) -> ModelFacts:
         price_output_usd_per_mtok=first.price_output_usd_per_mtok,
         capabilities=frozenset.intersection(*(replica.capabilities for replica in replicas)),
         slots=sum(replica.max_concurrency for replica in replicas),
+        engine_slots=sum(replica.max_num_seqs or replica.max_concurrency for replica in replicas),
         endpoints=tuple(replica.name for replica in replicas),
     )

@@ -1,30 +1,36 @@
 """What a trained policy sees, as numbers: sole owner of the columns' order, versioned.
 
-D = state columns, K = candidate columns, A = executor actions. A reading that is missing or stale is a mask
-column and an age, never a zero that looks like an idle server.
+D = state columns, K = candidate columns, C = candidates (executor actions, plans or roles), A = executor actions,
+P = plans. Candidates are described, not numbered: a model or a plan that was never seen has a row like any other. A
+reading that is missing or stale is a mask column and an age, never a zero that looks like an idle server.
 """
 
 from __future__ import annotations
 
-import itertools
-import re
-import zlib
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inframind.fleet.endpoints import ModelFacts
 from inframind.fleet.snapshot import EndpointLoad
-from inframind.router.views import StepView
+from inframind.router.actions import ActionSpace, ExecutorAction, PlannerAction
+from inframind.router.policy_parts import Z90
+from inframind.router.query_model import TOPICS, QueryModel, Question
+from inframind.router.views import Array, PlanView, RoleView, StepView
 
-FEATURES_VERSION = "1"
-Floats = NDArray[np.float32]
+FEATURES_VERSION = "2"
 
-STATE_COLUMNS = (
-    "log_remaining",
-    "log_budget",
-    "share_of_budget_left",
+QUESTION_COLUMNS = ("difficulty", "log_length", *(f"topic_{place}" for place in range(TOPICS)))
+"""What is known of the question; the first columns of every state."""
+TIME_COLUMNS = ("log_remaining", "log_budget", "share_of_budget_left", "crowding")
+"""Time left, and requests per slot of the whole fleet."""
+STEP_COLUMNS = (
+    *QUESTION_COLUMNS,
+    *TIME_COLUMNS,
     "is_judge",
     "position",
     "team_size",
@@ -34,148 +40,375 @@ STATE_COLUMNS = (
     "agreement_known",
     "log_prompt_tokens",
 )
-"""Columns of the state vector that follow the query's embedding."""
-
-CANDIDATE_COLUMNS = (
+"""Columns of a step's state (D)."""
+PLAN_COLUMNS = (*QUESTION_COLUMNS, *TIME_COLUMNS, "log_prompt_tokens")
+"""Columns of a plan's state (D)."""
+ROLE_COLUMNS = (*QUESTION_COLUMNS, "seat", "team_size", "is_taken_by_someone")
+"""Columns of a role's state (D)."""
+ACTION_COLUMNS = (
+    "prior_logit",
+    "slack",
     "log_q50",
-    "log_q90",
-    "q50_over_remaining",
-    "q90_over_remaining",
-    "quality",
-    "log_cost",
-    "log_size_b",
-    "log_context_length",
-    "in_flight_per_slot",
-    "log_in_flight_tokens",
-    "running_per_slot",
+    "log_share_of_time",
+    "crowding",
     "waiting_per_slot",
     "kv_cache_usage",
     "load_known",
     "load_age",
-    "is_allowed",
+    "log_size_b",
+    "log_cost",
 )
-"""Columns of each candidate's row."""
+"""Columns of a model with a strategy (K)."""
+WORKFLOW_COLUMNS = ("prior_logit", "slack", "log_share_of_time", "log_calls", "depth", "team_size")
+"""Columns of a plan (K)."""
+ROLE_CANDIDATE_COLUMNS = ("is_taken",)
+"""Columns of a role (K)."""
 
-LONGEST_RATIO = 10.0
-"""Latency over time left is cut here: beyond it there is nothing to tell apart."""
+TABLES = {"step": ("topology", "role", "domain"), "plan": ("domain",), "role": ("topology", "domain")}
+"""Names in the state that have learned rows of their own, by kind of decision."""
+CANDIDATE_TABLES = {"step": ("model", "strategy"), "plan": ("topology",), "role": ("role",)}
+"""Names of candidates that have learned rows of their own."""
+
+
+def column_counts(kind: str) -> tuple[int, int]:
+    """Number of state and of candidate columns of a kind of decision."""
+    state = {"step": STEP_COLUMNS, "plan": PLAN_COLUMNS, "role": ROLE_COLUMNS}
+    candidate = {"step": ACTION_COLUMNS, "plan": WORKFLOW_COLUMNS, "role": ROLE_CANDIDATE_COLUMNS}
+    return len(state[kind]), len(candidate[kind])
+
+
+LARGEST_SLACK = 4.0
+"""Standard deviations between the predicted median and the time left are cut here: beyond there is nothing to tell."""
+LARGEST_LOGIT = 6.0
+LEAST_TIME_S = 1e-3
+LARGEST_LOG_RATIO = 4.0
 OLDEST_AGE_S = 60.0
 """Age of a reading that counts as 1 in ``load_age``; older ones, and no reading at all, do too."""
-
-
-class Encoder(Protocol):
-    """Text to a vector of fixed length."""
-
-    @property
-    def dimension(self) -> int:
-        """Length of the vector."""
-        ...
-
-    def encode(self, text: str) -> Floats:
-        """Unit-length vector (dimension,); the zero vector for text without words."""
-        ...
-
-
-@dataclass(frozen=True)
-class HashingEncoder:
-    """Words and word pairs hashed into a unit vector: no download, tens of microseconds.
-
-    The hashing trick with signs (Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask
-    Learning"); CRC-32 is the hash, its lowest bit the sign.
-    """
-
-    dimension: int = 384
-    """Length of the vector."""
-
-    def encode(self, text: str) -> Floats:
-        """Unit-length vector (dimension,)."""
-        words = _WORD.findall(text.lower())
-        grams = words + [f"{left} {right}" for left, right in itertools.pairwise(words)]
-        hashes = np.fromiter((zlib.crc32(gram.encode()) for gram in grams), dtype=np.int64, count=len(grams))
-        signs = np.where(hashes & 1, 1.0, -1.0)
-        vector = np.bincount((hashes >> 1) % self.dimension, weights=signs, minlength=self.dimension)
-        norm = float(np.linalg.norm(vector))
-        return (vector / norm if norm else vector).astype(np.float32)
-
-
-_WORD = re.compile(r"\w+|[^\w\s]")
+LEAST_SIGMA = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class StepFeatures:
-    """One step as numbers.
+class Features:
+    """One decision as numbers.
 
     Attributes:
-        state: query embedding, then `STATE_COLUMNS` (dimension + D).
-        candidates: one row per executor action, `CANDIDATE_COLUMNS` (A, K).
-        allowed: the mask (A).
+        state: what is the same for every candidate (D).
+        state_names: its names, in the order of `TABLES`.
+        candidates: one row per candidate (C, K).
+        prior_logit: log odds that the answer is right, before anything was learned from workflows (C).
+        slack: standard deviations between the predicted end and the deadline; positive is early (C).
+        work: expected seconds of whole servers that the choice takes, weighed by how crowded they are (C).
     """
 
-    state: Floats
-    candidates: Floats
-    allowed: NDArray[np.bool_]
+    state: Array
+    state_names: tuple[str, ...]
+    candidates: Array
+    prior_logit: Array
+    slack: Array
+    work: Array
 
 
-def step_features(view: StepView, embedding: Floats) -> StepFeatures:
-    """Numbers for one step, from what the policy is shown and the query's embedding."""
-    return StepFeatures(
-        state=np.concatenate([embedding, _state_row(view)]),
-        candidates=_candidate_rows(view),
-        allowed=view.allowed,
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What a policy may look at. The defaults are everything; the rest exists to measure what each is worth.
+
+    Attributes:
+        planner_sees_load: whether the planner sees budget and load; without, it is the first design's planner.
+        sees_load: whether load columns and prices are shown at all.
+    """
+
+    planner_sees_load: bool = True
+    sees_load: bool = True
+
+
+class FeatureBuilder:
+    """Turns views into features.
+
+    Args:
+        actions: what may be chosen.
+        queries: reads questions.
+        sight: what may be seen.
+    """
+
+    def __init__(self, actions: ActionSpace, queries: QueryModel, sight: Sight | None = None) -> None:
+        self.actions, self.queries, self.sight = actions, queries, sight or Sight()
+        self._layout = _ActionLayout.of(actions)
+        self._abilities, self._discriminations = queries.terms(actions)
+        self._plan_tables = lru_cache(maxsize=64)(self._plan_table)
+
+    def step(self, view: StepView) -> Features:
+        """One step: the question, where the workflow stands, and every model with every strategy."""
+        question = self.queries.read(view.query.text)
+        slot = view.slot
+        load = self._load_columns(view)
+        prior = self._prior_logit(question)
+        times = _Times.of(view.q50_s, view.q90_s, question, view.remaining_s, 1 + slot.depth_left)
+        state = (
+            *question.columns,
+            *_time_columns(view.remaining_s, view.budget_s, load.mean_crowding),
+            float(slot.kind == "judge"),
+            slot.position / 3,
+            slot.team_size / 3,
+            slot.round / 2,
+            slot.depth_left / 3,
+            slot.agreement or 0.0,
+            float(slot.agreement is not None),
+            math.log1p(slot.prompt_tokens) / 8,
+        )
+        return Features(
+            state=np.array(state),
+            state_names=(slot.topology, slot.role, view.query.domain),
+            candidates=self._action_rows(prior, times, load),
+            prior_logit=prior,
+            slack=times.slack,
+            work=load.work_s(times.expected_s),
+        )
+
+    def plan(self, view: PlanView) -> Features:
+        """One plan: every topology with every team, each worth what its best call is worth alone."""
+        question = self.queries.read(view.query.text)
+        load = self._load_columns(view)
+        table = self._plan_tables(view.actions)
+        prior, slack, share, work = self._best_calls(view, question, load, table)
+        state = (
+            *question.columns,
+            *_time_columns(view.remaining_s, view.budget_s, load.mean_crowding),
+            math.log1p(view.query.prompt_tokens) / 8,
+        )
+        candidates = np.column_stack([prior, slack, share, table.static])
+        features = Features(
+            state=np.array(state),
+            state_names=(view.query.domain,),
+            candidates=candidates,
+            prior_logit=prior,
+            slack=slack,
+            work=work,
+        )
+        return features if self.sight.planner_sees_load else _blinded(features)
+
+    def role(self, view: RoleView) -> Features:
+        """One seat of a team: every role of the domain."""
+        question = self.queries.read(view.query.text)
+        is_taken = np.array([[float(role in view.taken)] for role in view.roles])
+        n_roles = len(view.roles)
+        return Features(
+            state=np.array(
+                (*question.columns, view.seat / 3, view.action.team_size / 3, float(bool(view.taken)))
+            ),
+            state_names=(view.action.topology, view.query.domain),
+            candidates=is_taken,
+            prior_logit=np.full(n_roles, question.typical_logit),
+            slack=np.full(n_roles, LARGEST_SLACK),
+            work=np.zeros(n_roles),
+        )
+
+    def _prior_logit(self, question: Question) -> Array:
+        """Log odds that each executor action alone solves it (A)."""
+        logit = self._abilities - self._discriminations * question.difficulty
+        return np.minimum(np.maximum(logit, -LARGEST_LOGIT), LARGEST_LOGIT)
+
+    def _action_rows(self, prior: Array, times: _Times, load: _LoadColumns) -> Array:
+        rows = np.empty((len(prior), len(ACTION_COLUMNS)))
+        rows[:, 0] = prior
+        rows[:, 1] = times.slack
+        rows[:, 2] = times.log_expected
+        rows[:, 3] = times.log_share
+        rows[:, 4:9] = load.rows
+        rows[:, 9:] = self._layout.static
+        return rows
+
+    def _best_calls(
+        self, view: PlanView, question: Question, load: _LoadColumns, table: _PlanTable
+    ) -> tuple[Array, Array, Array, Array]:
+        """Prior, slack, share of the time left and work of each plan, made of its best call alone (P) each."""
+        prior = self._prior_logit(question)
+        depths = table.depths[:, None]
+        expected_s, sigma = _expected(view.step_q50_s, view.step_q90_s, question)
+        log_left = math.log(max(view.remaining_s, LEAST_TIME_S)) - np.log(expected_s) - np.log(depths)
+        slack = np.clip(log_left / sigma, -LARGEST_SLACK, LARGEST_SLACK)
+        worth = _odds_share(prior) * _odds_share(SLACK_LOGIT * slack)
+        best = np.where(view.step_allowed, worth, -1.0).argmax(axis=1)
+        rows = np.arange(len(best))
+        share = np.clip(-log_left, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
+        work = load.work_s(expected_s)[best][table.of_depth] * table.calls
+        return (
+            prior[best][table.of_depth],
+            slack[rows, best][table.of_depth],
+            share[rows, best][table.of_depth],
+            work,
+        )
+
+    def _plan_table(self, plans: tuple[PlannerAction, ...]) -> _PlanTable:
+        graphs = [self.actions.topologies[plan.topology].graph(plan.team_size) for plan in plans]
+        depth = np.array([float(graph.depth) for graph in graphs])
+        calls = np.array([float(graph.calls) for graph in graphs])
+        sizes = np.array([plan.team_size for plan in plans])
+        depths, of_depth = np.unique(depth, return_inverse=True)
+        return _PlanTable(
+            depths=depths,
+            of_depth=of_depth,
+            calls=calls,
+            static=np.column_stack([np.log(calls), depth / 3, sizes / 3]),
+        )
+
+    def _load_columns(self, view: StepView | PlanView) -> _LoadColumns:
+        loads = [view.snapshot.least_loaded(model) for model in self.actions.models]
+        slots = self._layout.slots
+        rows = [_load_row(load, slots_here) for load, slots_here in zip(loads, slots, strict=True)]
+        by_model = np.array(rows) if self.sight.sees_load else np.zeros((len(rows), 5))
+        return _LoadColumns(
+            rows=by_model[self._layout.model_of],
+            mean_crowding=float(by_model[:, 0].mean()),
+            slots=self._layout.slots_of,
+        )
+
+
+SLACK_LOGIT = 1.702
+"""A logistic curve of this slope is a normal distribution function to within 0.01 (Camilli 1994)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Expected latency of every action for this question."""
+
+    expected_s: Array
+    log_expected: Array
+    log_share: Array
+    slack: Array
+
+    @classmethod
+    def of(cls, q50_s: Array, q90_s: Array, question: Question, remaining_s: float, calls: int) -> _Times:
+        """``calls`` such calls in a row."""
+        expected_s, sigma = _expected(q50_s, q90_s, question)
+        log_expected = np.log(expected_s)
+        log_share = log_expected + math.log(calls) - math.log(max(remaining_s, LEAST_TIME_S))
+        slack = np.minimum(np.maximum(-log_share / sigma, -LARGEST_SLACK), LARGEST_SLACK)
+        return cls(
+            expected_s,
+            log_expected,
+            np.minimum(np.maximum(log_share, -LARGEST_LOG_RATIO), LARGEST_LOG_RATIO),
+            slack,
+        )
+
+
+def _expected(q50_s: Array, q90_s: Array, question: Question) -> tuple[Array, Array]:
+    """Median seconds for this question, whose answers are longer or shorter than others', and the log spread."""
+    sigma = np.maximum(np.log(q90_s / q50_s) / Z90, LEAST_SIGMA)
+    return q50_s * math.exp(question.log_length), sigma
+
+
+@dataclass(frozen=True, slots=True)
+class _LoadColumns:
+    """Load of each action's model (A, 5): crowding, waiting per slot, KV use, whether and when it was read."""
+
+    rows: Array
+    mean_crowding: float
+    slots: Array
+
+    def work_s(self, expected_s: Array) -> Array:
+        """Seconds of whole servers that a call takes, times how crowded they are: what it costs others (A)."""
+        work: Array = expected_s / self.slots * self.rows[:, 0]
+        return work
+
+
+def _load_row(load: EndpointLoad | None, slots: float) -> tuple[float, float, float, float, float]:
+    if load is None:
+        return (1.0, 0.0, 0.0, 0.0, 1.0)
+    age = 1.0 if load.age_s is None else min(load.age_s / OLDEST_AGE_S, 1.0)
+    return (
+        (load.requests_now + load.waiting_here) / slots,
+        load.waiting_now / slots,
+        load.kv_cache_usage or 0.0,
+        float(load.age_s is not None and load.running is not None),
+        age,
     )
 
 
-def _state_row(view: StepView) -> Floats:
-    slot = view.slot
-    values = {
-        "log_remaining": np.log(max(view.remaining_s, 1e-3)),
-        "log_budget": np.log(view.budget_s),
-        "share_of_budget_left": max(view.remaining_s, 0.0) / view.budget_s,
-        "is_judge": float(slot.kind == "judge"),
-        "position": slot.position,
-        "team_size": slot.team_size,
-        "round": slot.round,
-        "depth_left": slot.depth_left,
-        "agreement": slot.agreement if slot.agreement is not None else 0.0,
-        "agreement_known": float(slot.agreement is not None),
-        "log_prompt_tokens": np.log1p(slot.prompt_tokens),
-    }
-    return np.array([values[name] for name in STATE_COLUMNS], dtype=np.float32)
+@dataclass(frozen=True, slots=True)
+class _ActionLayout:
+    """What never changes about executor actions."""
+
+    model_of: NDArray[np.int64]
+    slots: tuple[float, ...]
+    slots_of: Array
+    static: Array
+
+    @classmethod
+    def of(cls, actions: ActionSpace) -> _ActionLayout:
+        places = {model: place for place, model in enumerate(actions.models)}
+        model_of = np.array([places[action.model] for action in actions.executor_actions])
+        facts = [actions.models[action.model] for action in actions.executor_actions]
+        tokens = [
+            actions.strategies[action.strategy].expected_output_tokens for action in actions.executor_actions
+        ]
+        slots = tuple(_slots(model) for model in actions.models.values())
+        static = [
+            (math.log(fact.size_b) / 3, math.log1p(rate * n_tokens) / 10)
+            for fact, rate, n_tokens in zip(facts, _rates(actions.models, facts), tokens, strict=True)
+        ]
+        return cls(model_of, slots, np.array(slots)[model_of], np.array(static))
 
 
-def _candidate_rows(view: StepView) -> Floats:
-    remaining_s = max(view.remaining_s, 1e-3)
-    facts = [view.models[action.model] for action in view.actions]
-    loads = {model: view.snapshot.least_loaded(model) for model in view.models}
-    load_rows = {model: _load_columns(load) for model, load in loads.items()}
-    columns = {
-        "log_q50": np.log(view.q50_s),
-        "log_q90": np.log(view.q90_s),
-        "q50_over_remaining": np.minimum(view.q50_s / remaining_s, LONGEST_RATIO),
-        "q90_over_remaining": np.minimum(view.q90_s / remaining_s, LONGEST_RATIO),
-        "quality": view.quality,
-        "log_cost": np.log1p(view.cost),
-        "log_size_b": np.log([fact.size_b for fact in facts]),
-        "log_context_length": np.log([float(fact.context_length) for fact in facts]),
-        "is_allowed": view.allowed.astype(np.float64),
-    }
-    for name in _LOAD_COLUMNS:
-        columns[name] = np.array([load_rows[action.model][name] for action in view.actions])
-    return np.stack([columns[name] for name in CANDIDATE_COLUMNS], axis=1).astype(np.float32)
+def _slots(facts: ModelFacts) -> float:
+    """Slots of one replica: the load that is shown is that of the least loaded one."""
+    return facts.engine_slots / len(facts.endpoints)
 
 
-_LOAD_COLUMNS = CANDIDATE_COLUMNS[CANDIDATE_COLUMNS.index("in_flight_per_slot") : -1]
+def _rates(models: Mapping[str, ModelFacts], facts: Sequence[ModelFacts]) -> list[float]:
+    priced = all(model.price_output_usd_per_mtok > 0 for model in models.values())
+    return [fact.price_output_usd_per_mtok if priced else fact.size_b for fact in facts]
 
 
-def _load_columns(load: EndpointLoad | None) -> dict[str, float]:
-    if load is None:
-        return dict.fromkeys(_LOAD_COLUMNS, 0.0) | {"load_age": 1.0}
-    known = load.age_s is not None and load.running is not None
+@dataclass(frozen=True, slots=True)
+class _PlanTable:
+    """What never changes about plans."""
+
+    depths: Array
+    of_depth: NDArray[np.int64]
+    calls: Array
+    static: Array
+
+
+def _time_columns(remaining_s: float, budget_s: float, crowding: float) -> tuple[float, float, float, float]:
+    left_s = max(remaining_s, LEAST_TIME_S)
+    return (math.log(left_s) / 5, math.log(budget_s) / 5, max(remaining_s, 0.0) / budget_s, crowding)
+
+
+def _blinded(features: Features) -> Features:
+    """The plan of a planner that sees the question alone."""
+    state, candidates = features.state.copy(), features.candidates.copy()
+    first = len(QUESTION_COLUMNS)
+    state[first : first + len(TIME_COLUMNS)] = 0.0
+    candidates[:, [WORKFLOW_COLUMNS.index("slack"), WORKFLOW_COLUMNS.index("log_share_of_time")]] = 0.0
+    return Features(
+        state=state,
+        state_names=features.state_names,
+        candidates=candidates,
+        prior_logit=features.prior_logit,
+        slack=np.zeros_like(features.slack),
+        work=np.zeros_like(features.work),
+    )
+
+
+def _odds_share(logit: Array) -> Array:
+    """The probability of some log odds."""
+    share: Array = 1.0 / (1.0 + np.exp(-logit))
+    return share
+
+
+def action_names(actions: Sequence[ExecutorAction]) -> dict[str, tuple[str, ...]]:
+    """Names of executor actions by candidate table."""
     return {
-        "in_flight_per_slot": load.in_flight / load.max_concurrency,
-        "log_in_flight_tokens": float(np.log1p(load.in_flight_tokens)),
-        "running_per_slot": (load.running or 0.0) / load.max_concurrency,
-        "waiting_per_slot": (load.waiting or 0.0) / load.max_concurrency,
-        "kv_cache_usage": load.kv_cache_usage or 0.0,
-        "load_known": float(known),
-        "load_age": min(load.age_s / OLDEST_AGE_S, 1.0) if load.age_s is not None else 1.0,
+        "model": tuple(action.model for action in actions),
+        "strategy": tuple(action.strategy for action in actions),
     }
+
+
+def plan_names(plans: Sequence[PlannerAction]) -> dict[str, tuple[str, ...]]:
+    """Names of plans by candidate table."""
+    return {"topology": tuple(plan.topology for plan in plans)}
+
+
+def role_names(roles: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Names of roles by candidate table."""
+    return {"role": tuple(roles)}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inframind.errors import ConfigError
-from inframind.router.features import Encoder
+from inframind.router.encoder import Encoder
 from inframind.router.policy import Proposal
 from inframind.router.policy_parts import (
     SINGLE_CALL,

@@ -53,6 +53,11 @@ class PlanView:
         q50_s: predicted median seconds of the whole workflow (P).
         q90_s: predicted 90 % quantile (P).
         step_quality: best predicted share solved of a single call that fits the time left.
+        depth: calls of each candidate that must follow one another (P).
+        step_actions: what its calls may be (A).
+        step_allowed: those that a single call from the question alone may be (A).
+        step_q50_s: predicted median seconds of such a call (A).
+        step_q90_s: predicted 90 % quantile (A).
         models: facts by model.
         snapshot: the fleet's load.
     """
@@ -66,6 +71,11 @@ class PlanView:
     q50_s: Array
     q90_s: Array
     step_quality: float
+    depth: Array
+    step_actions: tuple[ExecutorAction, ...]
+    step_allowed: Mask
+    step_q50_s: Array
+    step_q90_s: Array
     models: Mapping[str, ModelFacts]
     snapshot: FleetSnapshot
 

@@ -19,7 +19,7 @@ from inframind.arena.contenders.oracle import oracle
 from inframind.arena.contenders.published import gptswarm, masrouter, moa
 from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace
-from inframind.router.features import HashingEncoder
+from inframind.router.encoder import HashingEncoder
 from inframind.router.policy import JustEnoughPolicy, Policy, UniformPolicy
 from inframind.router.policy_fixed import ARM_FORM
 from inframind.router.policy_knn import KnnPolicy, NeighbourQuality, PricedLatency, Score, on_time_score

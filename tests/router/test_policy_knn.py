@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inframind.errors import ConfigError
-from inframind.router.features import Floats
+from inframind.router.encoder import Floats
 from inframind.router.policy_knn import KnnPolicy, NeighbourQuality, PricedLatency, on_time_score
 from inframind.router.policy_parts import on_time_probability
 from inframind.router.views import Query, Slot, StepView

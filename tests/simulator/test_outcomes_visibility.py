@@ -3,7 +3,7 @@ import statistics
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.router.features import HashingEncoder
+from inframind.router.encoder import HashingEncoder
 from inframind.simulator.items import generate_items
 from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.prompt_reading import AnswerKey

@@ -1,0 +1,403 @@
+"""The learner: critics by regression on what came of the choices taken, actors by policy gradient, multipliers by PID.
+
+One round of learning follows each batch of finished runs:
+
+1. the critics learn from all runs kept: right, and in time, for the choice that was taken;
+2. the actors learn from the new runs: ``A = R - price work - sum_a pi(a) Q(a)``, the Monte-Carlo return less a
+   counterfactual baseline over all candidates;
+3. at the end of an epoch the multipliers move by the share of late runs in each budget tier.
+
+Actors, planner critics and executor critics have optimisers of their own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inframind.rewards.advantage import AdvantageConfig, AdvantageInputs
+from inframind.rewards.multiplier import DEFAULT_EDGES_S, Multiplier, PidConfig, TieredMultiplier
+from inframind.rewards.outcomes import RunOutcomes
+from inframind.rewards.registry import RewardConfig, reward_named
+from inframind.router.actions import ActionSpace
+from inframind.router.features import (
+    CANDIDATE_TABLES,
+    SLACK_LOGIT,
+    TABLES,
+    FeatureBuilder,
+    Sight,
+    column_counts,
+)
+from inframind.router.latency_state import LatencyState
+from inframind.router.learning.experience import Decisions, Experience, ExperienceReader, Ints, joined
+from inframind.router.learning.networks import NetworkInput, NetworkShape, ScorerNetwork
+from inframind.router.losses import (
+    EntropySchedule,
+    entropy,
+    factored_critic_loss,
+    masked_log_softmax,
+    ppo_clip_loss,
+    reinforce_loss,
+)
+from inframind.router.policy_learned import (
+    KINDS,
+    LARGEST_LOGIT,
+    HeadWeights,
+    LearnedPolicy,
+    PolicyWeights,
+    Valuation,
+)
+from inframind.router.query_model import QueryModel
+from inframind.router.views import Array
+from inframind.traces.records import Trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemperatureSchedule:
+    """Temperature of the choice over the training: geometric from ``start`` to ``end``."""
+
+    start: float = 0.06
+    end: float = 0.015
+
+    def at(self, progress: float) -> float:
+        """After that share of the training."""
+        return self.start * (self.end / self.start) ** min(max(progress, 0.0), 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerConfig:
+    """How it learns."""
+
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    """What a run is worth."""
+    pid: PidConfig = field(default_factory=lambda: PidConfig(target=0.03, start=0.9, lowest=0.5))
+    """The controller of each budget tier's multiplier."""
+    edges_s: tuple[float, ...] = DEFAULT_EDGES_S
+    """Budgets that part the tiers."""
+    advantage: AdvantageConfig = field(default_factory=lambda: AdvantageConfig(standardisation="scale"))
+    """Baseline and standardisation."""
+    valuation: Valuation = field(default_factory=Valuation)
+    """Price, prior and what a worth is."""
+    temperature: TemperatureSchedule = field(default_factory=TemperatureSchedule)
+    """Of the choice, while it learns; it serves the best candidate."""
+    entropy: EntropySchedule = field(default_factory=EntropySchedule)
+    """Weight of the entropy bonus."""
+    sight: Sight = field(default_factory=Sight)
+    """What may be looked at."""
+    loss: str = "reinforce"
+    """``reinforce`` or ``ppo``."""
+    ppo_passes: int = 3
+    """Passes over a batch with ``ppo``."""
+    hidden: int = 32
+    """Hidden units of every network."""
+    learning_rate: float = 1e-3
+    """Of every Adam."""
+    actor_decay: float = 1e-3
+    """Weight decay of the actors: what the critic says stands until there is evidence against it."""
+    critic_decay: float = 1e-4
+    """Weight decay of the critics."""
+    critic_batches: int = 24
+    """Minibatches per batch of runs."""
+    critic_batch_size: int = 256
+    """Decisions per minibatch."""
+    actor_batch_size: int = 256
+    """Decisions per step of an actor."""
+    gradient_clip: float = 1.0
+    """Largest norm of a gradient."""
+    runs_kept: int = 8000
+    """Runs that the critics learn from, the latest."""
+    excluded_strategies: frozenset[str] = frozenset()
+    """Strategies that are never chosen."""
+
+
+class _HeadLearner:
+    """Critic and actor of one kind of decision."""
+
+    def __init__(self, shape: NetworkShape, config: LearnerConfig, rng: torch.Generator) -> None:
+        self.critic = ScorerNetwork(shape, rng)
+        actor_shape = NetworkShape(**{**shape.__dict__, "n_outputs": 1})
+        self.actor = ScorerNetwork(actor_shape, rng)
+        self.critic_adam = torch.optim.AdamW(
+            self.critic.parameters(), lr=config.learning_rate, weight_decay=config.critic_decay
+        )
+        self.actor_adam = torch.optim.AdamW(
+            self.actor.parameters(), lr=config.learning_rate, weight_decay=config.actor_decay
+        )
+
+    def weights(self) -> HeadWeights:
+        return HeadWeights(critic=self.critic.weights(), actor=self.actor.weights())
+
+
+class Learner:
+    """Learns a `LearnedPolicy` from finished runs. Deterministic: the same runs and seed give the same weights.
+
+    Args:
+        actions: what may be chosen.
+        queries: reads questions; fitted on single calls beforehand, or untrained.
+        config: how it learns.
+        seed: of initial weights and minibatches.
+    """
+
+    def __init__(
+        self, actions: ActionSpace, queries: QueryModel, config: LearnerConfig | None = None, *, seed: int
+    ) -> None:
+        self.config = config = config or LearnerConfig()
+        self.actions, self.queries = actions, queries
+        self._reward = reward_named(config.reward)
+        self.multiplier: Multiplier = TieredMultiplier(config.edges_s, config.pid)
+        self._rng = np.random.default_rng(seed)
+        state_names, candidate_names = known_names(actions)
+        self._reader = ExperienceReader(
+            actions, FeatureBuilder(actions, queries, config.sight), state_names, candidate_names
+        )
+        torch_rng = torch.Generator().manual_seed(seed)
+        self._heads = {
+            kind: _HeadLearner(_shape(kind, actions, state_names, candidate_names, config), config, torch_rng)
+            for kind in KINDS
+        }
+        self._kept: deque[Experience] = deque()
+        self._epoch: list[RunOutcomes] = []
+
+    def read(self, trajectories: Iterable[Trajectory], solved: Mapping[str, bool]) -> Experience:
+        """Experience of graded runs."""
+        return self._reader.read(trajectories, solved)
+
+    def learn(self, new: Experience, progress: float) -> dict[str, float]:
+        """Learn from runs that have just ended.
+
+        Args:
+            new: the runs.
+            progress: share of the training that is done, 0 to 1: for schedules.
+
+        Returns:
+            Losses and entropies, for curves.
+        """
+        self._keep(new)
+        figures = self._learn_critics(joined(list(self._kept)))
+        for kind in KINDS:
+            figures |= self._learn_actor(kind, new, progress)
+        return figures
+
+    def end_epoch(self) -> None:
+        """Move the multipliers by the runs since the last call."""
+        if self._epoch:
+            self.multiplier.update(
+                RunOutcomes(
+                    solved_B=np.concatenate([one.solved_B for one in self._epoch]),
+                    latency_s_B=np.concatenate([one.latency_s_B for one in self._epoch]),
+                    budget_s_B=np.concatenate([one.budget_s_B for one in self._epoch]),
+                )
+            )
+            self._epoch = []
+
+    def weights(self, latency: LatencyState | None = None) -> PolicyWeights:
+        """What was learned, ready to serve."""
+        return PolicyWeights(
+            heads={kind: head.weights() for kind, head in self._heads.items()},
+            multipliers=tuple(self.multiplier.values),
+            edges_s=self.config.edges_s,
+            latency=latency,
+            excluded_strategies=self.config.excluded_strategies,
+        )
+
+    def policy(self, *, explores: bool, progress: float = 1.0) -> LearnedPolicy:
+        """The policy as it is now."""
+        return LearnedPolicy(
+            self.weights(),
+            self.actions,
+            self.queries,
+            valuation=self._valuation(progress),
+            sight=self.config.sight,
+            explores=explores,
+        )
+
+    def _valuation(self, progress: float) -> Valuation:
+        given = {**self.config.valuation.__dict__, "temperature": self.config.temperature.at(progress)}
+        return Valuation(**given)
+
+    def _keep(self, new: Experience) -> None:
+        self._kept.append(new)
+        self._epoch.append(new.outcomes)
+        n_kept = sum(len(one.on_time) for one in self._kept)
+        while len(self._kept) > 1 and n_kept - len(self._kept[0].on_time) >= self.config.runs_kept:
+            n_kept -= len(self._kept.popleft().on_time)
+
+    # Critics -------------------------------------------------------------------------------------------
+
+    def _learn_critics(self, kept: Experience) -> dict[str, float]:
+        figures = {}
+        for kind in KINDS:
+            taken = kept.decisions[kind].taken()
+            if not len(taken):
+                continue
+            losses = [self._critic_step(kind, taken, kept) for _ in range(self.config.critic_batches)]
+            figures[f"{kind}_critic_loss"] = float(np.mean(losses))
+        return figures
+
+    def _critic_step(self, kind: str, taken: Decisions, kept: Experience) -> float:
+        places = self._rng.integers(0, len(taken), size=min(self.config.critic_batch_size, len(taken)))
+        batch = taken.at(places)
+        head = self._heads[kind]
+        logits = self._critic_logits(head, batch)[:, 0, :]
+        loss = factored_critic_loss(
+            logits,
+            torch.tensor(kept.outcomes.solved_B[batch.run], dtype=torch.float32),
+            torch.tensor(kept.on_time[batch.run], dtype=torch.float32),
+        )
+        self._step(head.critic, head.critic_adam, loss)
+        return float(loss.detach())
+
+    def _critic_logits(self, head: _HeadLearner, batch: Decisions) -> Tensor:
+        logits = head.critic(_input(batch))
+        if self.config.valuation.uses_prior:
+            slack = torch.tensor(SLACK_LOGIT * batch.slack, dtype=torch.float32)
+            prior = torch.stack([torch.tensor(batch.prior_logit, dtype=torch.float32), slack, slack], dim=-1)
+            logits = logits + prior
+        return logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
+
+    # Actors --------------------------------------------------------------------------------------------
+
+    def _learn_actor(self, kind: str, new: Experience, progress: float) -> dict[str, float]:
+        decisions = new.decisions[kind]
+        if not len(decisions):
+            return {}
+        head = self._heads[kind]
+        multiplier_N = self.multiplier.of(new.outcomes.budget_s_B)[decisions.run]
+        with torch.no_grad():
+            worth = self._worth(
+                head, decisions, np.zeros_like(multiplier_N) if kind == "role" else multiplier_N
+            )
+            base = (
+                worth / self.config.temperature.at(progress)
+                if self.config.valuation.uses_critic
+                else worth * 0
+            )
+            before = self._log_probabilities(head, decisions, base)
+        advantage = torch.tensor(
+            self._advantages(kind, new, decisions, worth.numpy(), before.exp().numpy()), dtype=torch.float32
+        )
+        passes = self.config.ppo_passes if self.config.loss == "ppo" else 1
+        figures: dict[str, list[float]] = {"entropy": []}
+        for _ in range(passes):
+            for places in self._minibatches(len(decisions)):
+                figures["entropy"].append(
+                    self._actor_step(head, decisions, places, base, before, advantage, progress)
+                )
+        return {f"{kind}_entropy": float(np.mean(figures["entropy"]))}
+
+    def _minibatches(self, n: int) -> list[Ints]:
+        order = self._rng.permutation(n)
+        n_batches = max(1, round(n / self.config.actor_batch_size))
+        return [part for part in np.array_split(order, n_batches) if len(part)]
+
+    def _actor_step(
+        self,
+        head: _HeadLearner,
+        decisions: Decisions,
+        places: Ints,
+        base: Tensor,
+        before: Tensor,
+        advantage: Tensor,
+        progress: float,
+    ) -> float:
+        batch = decisions.at(places)
+        log_prob = self._log_probabilities(head, batch, base[places])
+        allowed = torch.tensor(batch.allowed)
+        chosen = torch.tensor(batch.chosen)[:, None]
+        log_prob_chosen = log_prob.gather(1, chosen)[:, 0]
+        if self.config.loss == "ppo":
+            loss = ppo_clip_loss(log_prob_chosen, before[places].gather(1, chosen)[:, 0], advantage[places])
+        else:
+            loss = reinforce_loss(log_prob_chosen, advantage[places])
+        spread = entropy(log_prob, allowed).mean()
+        self._step(head.actor, head.actor_adam, loss - self.config.entropy.at(progress) * spread)
+        return float(spread.detach())
+
+    def _log_probabilities(self, head: _HeadLearner, batch: Decisions, base: Tensor) -> Tensor:
+        logits = head.actor(_input(batch))[:, :, 0] + base
+        return masked_log_softmax(logits, torch.tensor(batch.allowed))
+
+    def _worth(self, head: _HeadLearner, batch: Decisions, multiplier_N: Array) -> Tensor:
+        """``Q - price work`` of every candidate (N, C), as the serving policy has it."""
+        valuation = self.config.valuation
+        shares = torch.sigmoid(self._critic_logits(head, batch))
+        solved, on_time = shares[..., 0], shares[..., 0] * shares[..., 1]
+        wrong_late = (1 - shares[..., 0]) * (1 - shares[..., 2])
+        multiplier = torch.tensor(multiplier_N, dtype=torch.float32)[:, None]
+        worth = (1 - multiplier) * solved + multiplier * on_time - valuation.wrong_late * wrong_late
+        return worth - valuation.price * torch.tensor(batch.work, dtype=torch.float32)
+
+    def _advantages(
+        self, kind: str, new: Experience, decisions: Decisions, worth: Array, probabilities: Array
+    ) -> Array:
+        reward_R = self._reward(new.outcomes, self.multiplier.of(new.outcomes.budget_s_B)).total
+        reward_N = new.outcomes.solved_B[decisions.run] * 1.0 if kind == "role" else reward_R[decisions.run]
+        work_N = decisions.work[np.arange(len(decisions)), decisions.chosen]
+        return self.config.advantage.advantages(
+            AdvantageInputs(
+                return_B=reward_N - self.config.valuation.price * work_N,
+                probabilities_BA=probabilities.astype(np.float64),
+                q_BA=worth.astype(np.float64),
+                value_B=_linear_value(decisions.state, reward_N),
+                group_B=new.question[decisions.run],
+            )
+        )
+
+    def _step(self, network: torch.nn.Module, adam: torch.optim.Optimizer, loss: Tensor) -> None:
+        adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), self.config.gradient_clip)
+        adam.step()
+
+
+def known_names(actions: ActionSpace) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Names that get rows of their own: by state table, by candidate table."""
+    roles = tuple(dict.fromkeys(role for names in actions.roles.values() for role in names))
+    state = {"topology": tuple(actions.topologies), "role": (*roles, "Judge"), "domain": tuple(actions.roles)}
+    candidate = {
+        "model": tuple(actions.models),
+        "strategy": tuple(actions.strategies),
+        "topology": tuple(actions.topologies),
+        "role": roles,
+    }
+    return state, candidate
+
+
+def _shape(
+    kind: str,
+    actions: ActionSpace,
+    state_names: Mapping[str, tuple[str, ...]],
+    candidate_names: Mapping[str, tuple[str, ...]],
+    config: LearnerConfig,
+) -> NetworkShape:
+    n_state, n_candidate = column_counts(kind)
+    return NetworkShape(
+        n_state=n_state,
+        n_candidate=n_candidate,
+        state_names=tuple(state_names[table] for table in TABLES[kind]),
+        candidate_names={table: candidate_names[table] for table in CANDIDATE_TABLES[kind]},
+        n_outputs=3,
+        hidden=config.hidden,
+    )
+
+
+def _input(batch: Decisions) -> NetworkInput:
+    return NetworkInput(
+        state=torch.tensor(batch.state, dtype=torch.float32),
+        state_rows=torch.tensor(batch.state_rows),
+        candidates=torch.tensor(batch.candidates, dtype=torch.float32),
+        candidate_rows=torch.tensor(batch.candidate_rows),
+    )
+
+
+def _linear_value(state: Array, return_N: Array, ridge: float = 1.0) -> Array:
+    """Ridge regression of the return on the state: a baseline that does not see the candidates."""
+    rows = np.column_stack([np.ones(len(state)), state])
+    penalty = ridge * np.eye(rows.shape[1])
+    value: Array = rows @ np.linalg.solve(rows.T @ rows + penalty, rows.T @ return_N)
+    return value

@@ -11,8 +11,9 @@ N = questions, A = arms, M = candidate arms, L = prices, P = columns of a state.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +131,47 @@ class Cascade:
         chosen: Ints = np.where(go, np.array(self.arms)[best], stay)
         return chosen
 
+    def to_arrays(self) -> dict[str, Floats]:
+        """All numbers that the cascade is, by name; with `to_document`, all of it."""
+        arrays = {"prices": self.prices, "usual_cost": self.usual_cost}
+        arrays |= {f"mean.{name}": values for name, values in self.scale.mean.items()}
+        arrays |= {f"spread.{name}": values for name, values in self.scale.spread.items()}
+        for called, state in self.states.items():
+            for part in _STATE_ARRAYS:
+                arrays[f"{_label(called)}.{part}"] = getattr(state, part)
+        return arrays
+
+    def to_document(self) -> dict[str, Any]:
+        """Its shape and names, as JSON knows them."""
+        return {
+            "config": asdict(self.config),
+            "arms": list(self.arms),
+            "amounts": list(self.scale.mean),
+            "states": [[list(called), list(state.judged)] for called, state in self.states.items()],
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Floats], document: Mapping[str, Any]) -> Cascade:
+        """The cascade that gave these arrays and this document."""
+        amounts = document["amounts"]
+        return cls(
+            config=CascadeConfig(**document["config"]),
+            arms=tuple(document["arms"]),
+            prices=arrays["prices"],
+            scale=ReplyScale(
+                mean={name: arrays[f"mean.{name}"] for name in amounts},
+                spread={name: arrays[f"spread.{name}"] for name in amounts},
+            ),
+            usual_cost=arrays["usual_cost"],
+            states={
+                tuple(called): StateModel(
+                    judged=tuple(judged),
+                    **{part: arrays[f"{_label(called)}.{part}"] for part in _STATE_ARRAYS},
+                )
+                for called, judged in document["states"]
+            },
+        )
+
     def _sight(self, called: State, state: StateModel, outlook: Outlook, replies: Replies) -> _Sight:
         columns = _columns(called, outlook, replies, self.scale, self.config)
         share = np.maximum(self.usual_cost + columns @ state.surprise, _LEAST_SHARE)
@@ -139,6 +181,13 @@ class Cascade:
             cost=outlook.cost[:, list(self.arms)] * share,
             place=tuple(state.judged.index(arm) for arm in called),
         )
+
+
+_STATE_ARRAYS = ("heads", "surprise", "onward")
+
+
+def _label(called: Sequence[int]) -> str:
+    return "after." + "-".join(map(str, called)) if called else "start"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -37,8 +37,9 @@ class OutcomeConfig:
         ConfigError: an option is out of range.
     """
 
-    traits: tuple[int, ...] = (1, 2, 3)
-    """Numbers of traits to choose from, by leave-one-out log-loss."""
+    traits: tuple[int, ...] = (2, 3)
+    """Numbers of traits to choose from, by leave-one-out log-loss. One trait predicts nearly as well, but says how
+    hard a question is for all arms and nothing of which arm suits it."""
     text_penalties: tuple[float, ...] = (3.0, 10.0, 30.0, 100.0, 1e6)
     """Ridge penalties of text columns to choose from, by cross-validation; the last one leaves text out."""
     other_penalty: float = 8.0
@@ -50,7 +51,7 @@ class OutcomeConfig:
 
     def __post_init__(self) -> None:
         if not self.traits or min(self.traits) < 1:
-            raise ConfigError("traits", self.traits, "give numbers from 1 on, such as (1, 2, 3)")
+            raise ConfigError("traits", self.traits, "give numbers from 1 on, such as (2, 3)")
         if not self.text_penalties or min(self.text_penalties) <= 0:
             raise ConfigError("text_penalties", self.text_penalties, "give numbers above 0")
         if self.other_penalty <= 0:

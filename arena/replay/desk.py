@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inframind.router.replies import Replies
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
@@ -54,6 +55,18 @@ class Desk:
             seen.amounts[name][questions, arm] = values[questions, arm]
         if self._replies.answers is not None and seen.answers is not None:
             seen.answers[questions, arm] = self._replies.answers[questions, arm]
+
+    def buy_chosen(self, chosen: Ints) -> None:
+        """Pay for one arm per knob setting and question (K, Q), unseen; nothing is bought where it is negative."""
+        knobs, questions = np.nonzero(chosen >= 0)
+        self.bought[knobs, questions, chosen[knobs, questions]] = True
+
+    def total(self, amounts: Floats | None) -> Floats:
+        """Of all that was bought (K, Q), from (Q, A); 0 when the amount does not count."""
+        if amounts is None:
+            return np.zeros(self.bought.shape[:2])
+        total: Floats = np.einsum("kqa,qa->kq", self.bought.astype(np.float64), np.nan_to_num(amounts))
+        return total
 
     def unseen(self) -> Replies:
         """A sheet for `buy` to write into."""

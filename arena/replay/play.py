@@ -167,31 +167,52 @@ def _refuse_namesakes(players: Sequence[_Player]) -> None:
             raise ConfigError("contenders", name, "give each contender a name of its own")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What a contender chose in one round, and what it came to.
+
+    Attributes:
+        chosen: arms whose answers count (K, Q), `ABSTAIN` for none.
+        cost: of all that was asked (K, Q), 0 when nothing has a cost.
+        seconds: of all that was asked, one after the other (K, Q), 0 when time does not count.
+    """
+
+    chosen: Ints
+    cost: Floats
+    seconds: Floats
+
+
+def play_round(player: AnyContender, one: Round) -> Choices:
+    """Let a contender learn from the training questions of a round, and choose on the others.
+
+    Raises:
+        ValueError: it chose what is not recorded, or what it did not pay for.
+    """
+    rng = np.random.default_rng([one.seed, zlib.crc32(player.name.encode())])
+    desk = Desk(len(player.knobs), one.test.replies, one.test.asked.allowed)
+    if isinstance(player, SequentialContender):
+        chosen = player.learn(one.train, rng)(one.test.asked, desk, rng)
+        _check(player, chosen, one.test.asked.allowed)
+        _check_paid(player, chosen, desk)
+    else:
+        chosen = player.fit(one.train, rng)(one.test.asked, rng)
+        _check(player, chosen, one.test.asked.allowed)
+        desk.buy_chosen(chosen)
+    return _choices(one, chosen, desk)
+
+
+def _choices(one: Round, chosen: Ints, desk: Desk) -> Choices:
+    return Choices(chosen=chosen, cost=desk.total(one.test.cost), seconds=desk.total(one.test.seconds))
+
+
 def _play(player: _Player, environment: Environment, rounds: Sequence[Round]) -> Play:
     shape = len(player.knobs), len(rounds), len(environment.allowed)
-    if isinstance(player, SequentialContender):
-        return _play_in_turn(player, environment, rounds, shape)
-    chosen = np.full(shape, ABSTAIN)
-    for index, one in enumerate(rounds):
-        chosen[:, index, one.test_rows] = _choices(player, one)
-    return Play(name=player.name, knobs=player.knobs, chosen=chosen)
-
-
-def _play_in_turn(
-    player: SequentialContender,
-    environment: Environment,
-    rounds: Sequence[Round],
-    shape: tuple[int, ...],
-) -> Play:
     chosen, cost, seconds = np.full(shape, ABSTAIN), np.zeros(shape), np.zeros(shape)
     for index, one in enumerate(rounds):
-        rng, rows = _stream(player, one), one.test_rows
-        desk = Desk(len(player.knobs), one.test.replies, one.test.asked.allowed)
-        chosen[:, index, rows] = player.learn(one.train, rng)(one.test.asked, desk, rng)
-        _check(player, chosen[:, index, rows], one.test.asked.allowed)
-        _check_paid(player, chosen[:, index, rows], desk)
-        cost[:, index, rows] = _total(one.test.cost, desk)
-        seconds[:, index, rows] = _total(one.test.seconds, desk)
+        choices = _oracle_round(player, one) if isinstance(player, _Oracle) else play_round(player, one)
+        chosen[:, index, one.test_rows] = choices.chosen
+        cost[:, index, one.test_rows] = choices.cost
+        seconds[:, index, one.test_rows] = choices.seconds
     return Play(
         name=player.name,
         knobs=player.knobs,
@@ -201,25 +222,11 @@ def _play_in_turn(
     )
 
 
-def _total(amounts: Floats | None, desk: Desk) -> Floats:
-    """Of all that was bought (K, Q); 0 when the amount does not count."""
-    if amounts is None:
-        return np.zeros(desk.bought.shape[:2])
-    total: Floats = np.einsum("kqa,qa->kq", desk.bought.astype(np.float64), np.nan_to_num(amounts))
-    return total
-
-
-def _choices(player: _Player, one: Round) -> Ints:
-    if isinstance(player, _Oracle):
-        return player.choose(one.test)
-    rng = _stream(player, one)
-    chosen = player.fit(one.train, rng)(one.test.asked, rng)
-    _check(player, chosen, one.test.asked.allowed)
-    return chosen
-
-
-def _stream(player: AnyContender, one: Round) -> np.random.Generator:
-    return np.random.default_rng([one.seed, zlib.crc32(player.name.encode())])
+def _oracle_round(oracle: _Oracle, one: Round) -> Choices:
+    chosen = oracle.choose(one.test)
+    desk = Desk(len(oracle.knobs), one.test.replies, one.test.asked.allowed)
+    desk.buy_chosen(chosen)
+    return _choices(one, chosen, desk)
 
 
 def _check_paid(player: SequentialContender, chosen: Ints, desk: Desk) -> None:

@@ -59,27 +59,15 @@ class Play:
         name: whose.
         knobs: settings (K).
         chosen: arms whose answers count (K, S, Q), -1 where it did not choose or was not asked.
-        cost: of all that was asked (K, S, Q); None when nothing but the chosen arms was.
-        seconds: of all that was asked, one after the other (K, S, Q); None likewise, or when time does not count.
+        cost: of all that was asked (K, S, Q); None when nothing has a cost.
+        seconds: of all that was asked, one after the other (K, S, Q); None when time does not count.
     """
 
     name: str
     knobs: tuple[float, ...]
     chosen: Ints
-    cost: Floats | None = None
-    seconds: Floats | None = None
-
-    def paid(self, world: World) -> Floats | None:
-        """Cost of each choice (K, S, Q); None when nothing has a cost."""
-        if world.cost is None or self.cost is not None:
-            return self.cost
-        return _pick(world.cost, self.chosen)
-
-    def took(self, world: World) -> Floats | None:
-        """Seconds of each choice (K, S, Q); None when time does not count."""
-        if world.seconds is None or self.seconds is not None:
-            return self.seconds
-        return _pick(world.seconds, self.chosen)
+    cost: Floats | None
+    seconds: Floats | None
 
 
 def standings(
@@ -115,12 +103,12 @@ class _Outcome:
 
     @classmethod
     def of(cls, world: World, play: Play) -> _Outcome:
-        chosen, took = play.chosen, play.took(world)
+        chosen = play.chosen
         chose = chosen >= 0
         quality = np.where(chose, _pick(world.quality, chosen), 0.0)
         on_time = chose.copy()
-        if took is not None and world.budgets_s is not None:
-            on_time &= took <= world.budgets_s
+        if play.seconds is not None and world.budgets_s is not None:
+            on_time &= play.seconds <= world.budgets_s
         return cls(chose, quality, on_time, np.where(on_time, quality, 0.0))
 
 
@@ -148,14 +136,14 @@ class _Judge:
 
     def scores(self, play: Play) -> tuple[Score, ...]:
         outcome = _Outcome.of(self.world, play)
-        paid, took = play.paid(self.world), play.took(self.world)
+        took = play.seconds
         chose, timed = outcome.chose, self.world.budgets_s is not None
         mean = self.resampler.means
         none: list[Estimate | None] = [None] * len(play.knobs)
         quality = mean(outcome.quality, chose)
         on_time_success = mean(outcome.goal, chose) if timed else none
         slo_attainment = mean(outcome.on_time, chose) if timed else none
-        cost = none if paid is None else mean(paid, chose)
+        cost = none if play.cost is None else mean(play.cost, chose)
         regret = mean(self.most - outcome.goal, chose)
         versus_best = mean(outcome.goal - self.best.goal, chose & self.best.chose)
         seconds = [np.empty(0) if took is None else took[index][chose[index]] for index in range(len(chose))]

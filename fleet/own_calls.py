@@ -28,8 +28,12 @@ class OwnCalls:
     def since(self, at_s: float, now_s: float) -> tuple[int, int]:
         """Calls sent and calls ended after ``at_s``, both at most for the 30 s before ``now_s``."""
         until_s = now_s - _HORIZON_S
+        sent_s, ended_s = self._sent_s, self._ended_s
         with self._lock:
-            return _later_than(self._sent_s, at_s, until_s), _later_than(self._ended_s, at_s, until_s)
+            for events_s in (sent_s, ended_s):
+                if events_s and events_s[0] < until_s:
+                    _forget_until(until_s, events_s)
+            return len(sent_s) - bisect_right(sent_s, at_s), len(ended_s) - bisect_right(ended_s, at_s)
 
     def _note(self, events_s: list[float], now_s: float) -> None:
         with self._lock:
@@ -38,10 +42,4 @@ class OwnCalls:
 
 
 def _forget_until(until_s: float, events_s: list[float]) -> None:
-    if events_s and events_s[0] < until_s:
-        del events_s[: bisect_left(events_s, until_s)]
-
-
-def _later_than(events_s: list[float], at_s: float, until_s: float) -> int:
-    _forget_until(until_s, events_s)
-    return len(events_s) - bisect_right(events_s, at_s)
+    del events_s[: bisect_left(events_s, until_s)]

@@ -57,9 +57,7 @@ class EndpointLoad:
 
         Never fewer than our own calls in flight, which are all that is known where there is no reading.
         """
-        read = (self.running or 0.0) + (self.waiting or 0.0)
-        net_sent = 0 if self.age_s is None else self.sent_since - self.ended_since
-        return max(read + net_sent, float(self.in_flight))
+        return sum(self.engine_now)
 
     @property
     def engine_now(self) -> tuple[float, float]:
@@ -68,10 +66,12 @@ class EndpointLoad:
         An engine with a queue is full: the batch keeps its size while the queue lasts, and what we send joins
         the queue. An engine without one takes what we send into its batch.
         """
-        requests = self.requests_now
-        if not self.waiting:
+        running, waiting = self.running or 0.0, self.waiting or 0.0
+        net_sent = 0 if self.age_s is None else self.sent_since - self.ended_since
+        requests = max(running + waiting + net_sent, float(self.in_flight))
+        if not waiting:
             return requests, 0.0
-        running = min(self.running or 0.0, requests)
+        running = min(running, requests)
         return running, requests - running
 
     @property

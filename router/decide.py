@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,6 +149,9 @@ class Decider:
                 "remaining_s": view.remaining_s,
                 "step_quality": view.step_quality,
                 "team_probability": team_probability,
+                "step_allowed": view.step_allowed.tolist(),
+                "step_q50_s": view.step_q50_s.tolist(),
+                "step_q90_s": view.step_q90_s.tolist(),
                 "loads": _loads(snapshot),
             },
         )  # fmt: skip
@@ -172,6 +176,9 @@ class Decider:
                 "remaining_s": view.remaining_s,
                 "kind": slot.kind,
                 "role": slot.role,
+                "topology": slot.topology,
+                "position": slot.position,
+                "team_size": slot.team_size,
                 "round": slot.round,
                 "depth_left": slot.depth_left,
                 "agreement": slot.agreement,
@@ -262,8 +269,11 @@ class Decider:
             query, Slot(topology="", prompt_tokens=query.prompt_tokens), snapshot, deadline
         )
         depth = planned.depth
-        fastest_q90_s = float(step.q90_s[step.allowed].min())
-        allowed, reasons = plan_masks(depth * fastest_q90_s, remaining_s)
+        is_allowed = step.allowed.tolist()
+        q50_s, q90_s, quality = (
+            sorted(compress(column.tolist(), is_allowed)) for column in (step.q50_s, step.q90_s, step.quality)
+        )
+        allowed, reasons = plan_masks(depth * q90_s[0], remaining_s)
         view = PlanView(
             query=query,
             budget_s=deadline.budget_s,
@@ -271,9 +281,14 @@ class Decider:
             actions=planned.actions,
             calls=planned.calls,
             allowed=allowed,
-            q50_s=depth * _median(step.q50_s[step.allowed]),
-            q90_s=depth * _median(step.q90_s[step.allowed]),
-            step_quality=float(step.quality[step.allowed].max()),
+            q50_s=depth * _median(q50_s),
+            q90_s=depth * _median(q90_s),
+            step_quality=quality[-1],
+            depth=depth,
+            step_actions=step.actions,
+            step_allowed=step.allowed,
+            step_q50_s=step.q50_s,
+            step_q90_s=step.q90_s,
             models=self.actions.models,
             snapshot=snapshot,
         )
@@ -384,11 +399,9 @@ class Decider:
         )
 
 
-def _median(values: Array) -> float:
-    """As ``np.median``, for a handful of values in a fifth of the time."""
-    ordered = np.sort(values)
+def _median(ordered: Sequence[float]) -> float:
     middle = len(ordered) // 2
-    return float((ordered[middle] + ordered[-middle - 1]) / 2)
+    return (ordered[middle] + ordered[-middle - 1]) / 2
 
 
 def _read_only(values: list[float]) -> Array:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from _common import Bench, arguments
 from numpy.typing import NDArray
 
+from inframind.arena.extras import load_extra
 from inframind.arena.replay.contenders import MIXTURE_KNOBS, BestConstant, Mixture
 from inframind.arena.replay.desk import Desk
 from inframind.arena.replay.environment import Environment, ReplayOptions, Round
@@ -77,7 +77,7 @@ def open_models(table: ReplayTable) -> ReplayTable:
     """The arms whose replies are recorded, with answers read from them, at parameters times output tokens."""
     arms = np.array([place for place, arm in enumerate(table.arms) if arm in SIZE_B])
     kept = replace(table.take(np.arange(len(table.question_ids)), arms), prompt_tokens=None)
-    rows = pq.read_table(OUTCOMES / "zeroeval" / "responses.parquet").to_pylist()
+    rows = load_extra("pyarrow.parquet").read_table(OUTCOMES / "zeroeval" / "responses.parquet").to_pylist()
     texts = {(row["question_id"], row["model"]): row["response"] for row in rows}
     answers = [[texts.get((question, arm)) for arm in kept.arms] for question in kept.question_ids]
     return replace(kept.priced(SIZE_B), answers=np.array([numbered(row) for row in answers]))
@@ -153,17 +153,16 @@ class Played:
         """
         goal = self.best.front(weights).values[-1]
         mixture, learned = self.mixture.front(weights), self.learned.front(weights)
-        after = [_over(learned.cost_at(goal - target), mixture.cost_at(goal - target)) for target in TARGETS]
+        after = [_over(learned.cost_at(goal - target), mixture, goal - target) for target in TARGETS]
         return after + [self._beforehand(place, mixture, weights) for place in range(len(TARGETS))]
 
     def _beforehand(self, place: int, mixture: Front, weights: Floats) -> float:
         total = weights.sum()
         quality = float((self.chosen.quality[place] * weights).sum() / total)
         cost = float((self.chosen.cost[place] * weights).sum() / total)
-        equal = mixture.cost_at(quality)
-        return 0.0 if equal is None else cost / equal
+        return _over(cost, mixture, quality)
 
-    def interval(self, resamples: int) -> NDArray[np.float64]:
+    def interval(self, resamples: int) -> Floats:
         """2.5 and 97.5 % quantiles of `ratios` (2, number of ratios), by resampling whole questions and seeds."""
         rng = np.random.default_rng(20_241)
         n_seeds, n_questions = self.asked.shape
@@ -171,15 +170,15 @@ class Played:
         for _ in range(resamples):
             questions = rng.multinomial(n_questions, np.full(n_questions, 1 / n_questions))
             seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds))
-            drawn.append(self.ratios(self.asked * questions * seeds[:, None]))
-        return np.quantile(np.array(drawn), (0.025, 0.975), axis=0, method="nearest")
+            drawn.append(self.ratios((self.asked * questions * seeds[:, None]).astype(float)))
+        quantiles: Floats = np.quantile(np.array(drawn), (0.025, 0.975), axis=0, method="nearest")
+        return quantiles
 
 
-def _over(cost: float | None, other: float | None) -> float:
-    """Infinite when out of reach of the first, 0 when out of reach of the second alone."""
-    if cost is None:
-        return float("inf")
-    return 0.0 if other is None else cost / other
+def _over(cost: float | None, mixture: Front, quality: float) -> float:
+    """A cost over the mixture's at equal quality, or at its best where that is beyond it; infinite for no cost."""
+    equal = mixture.cost_at(min(quality, mixture.values[-1]))
+    return float("inf") if cost is None or not equal else cost / equal
 
 
 def play(table: ReplayTable, seeds: Sequence[int]) -> Played:

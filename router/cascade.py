@@ -224,7 +224,7 @@ class _Sight:
         """Value of calling each candidate, less its cost (N, M); minus infinity for the called ones."""
         values = np.full(self.cost.shape, -np.inf)
         for candidate in np.flatnonzero(unseen):
-            values[:, candidate] = self.onward(candidate) @ weights[candidate]
+            values[:, candidate] = self.onward(int(candidate)) @ weights[candidate]
         return values - price * self.cost
 
 

@@ -11,7 +11,7 @@ N = questions, T = columns made of text, D = all columns, A = arms, R = traits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ Bools = NDArray[np.bool_]
 
 _COST_QUANTILE = 0.99
 """Costs have heavy tails: what lies above says little about the next question."""
+_LEAST_SPREAD = 1e-9
 _LEAST_COST_SHARE = 0.2
 """No question is expected to cost less than this share of the arm's mean."""
 
@@ -213,7 +214,7 @@ def fit_outcomes(
     solved = np.where(np.isnan(recorded.quality), mean_quality, recorded.quality)
     quality, seen_quality = _cross_fitted(recorded, solved, config, fold)
     cost, seen_cost = _cross_fitted(recorded, capped / unit, config, fold)
-    basis, heads = _best_traits(seen_quality, recorded.quality, config)
+    basis, heads, chance = _best_traits(seen_quality, recorded.quality, config)
     model = OutcomeModel(
         quality=quality,
         cost=cost,
@@ -223,23 +224,20 @@ def fit_outcomes(
         tail=np.divide(mean_cost, capped_mean, out=np.ones(len(mean_cost)), where=capped_mean > 0),
         quality_centre=seen_quality.mean(axis=0),
     )
-    return model, model.outlook(seen_quality, seen_cost)
+    return model, replace(model.outlook(seen_quality, seen_cost), chance=chance)
 
 
-def _best_traits(seen: Floats, quality: Floats, config: OutcomeConfig) -> tuple[Floats, Floats]:
-    """Basis (A, R) and heads (A, 1 + R) of as many traits as predict best."""
+def _best_traits(seen: Floats, quality: Floats, config: OutcomeConfig) -> tuple[Floats, Floats, Floats]:
+    """Basis (A, R), heads (A, 1 + R) and chances left one out (N, A) with as many traits as predict best."""
     centred = seen - seen.mean(axis=0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
     known = ~np.isnan(quality)
-    best = (np.inf, np.empty((0, 0)), np.empty((0, 0)))
+    fits = []
     for n_traits in sorted({min(n, len(directions)) for n in config.traits}):
         basis = directions[:n_traits].T
-        basis = basis / np.maximum((centred @ basis).std(axis=0), 1e-9)
-        heads, chance = fit_heads(with_one(centred @ basis), quality, known, config.head_penalty)
-        loss = _log_loss(chance, quality)
-        if loss < best[0]:
-            best = loss, basis, heads
-    return best[1], best[2]
+        basis = basis / np.maximum((centred @ basis).std(axis=0), _LEAST_SPREAD)
+        fits.append((basis, *fit_heads(with_one(centred @ basis), quality, known, config.head_penalty)))
+    return min(fits, key=lambda fit: _log_loss(fit[2], quality))
 
 
 def _log_loss(chance: Floats, quality: Floats) -> float:

@@ -103,7 +103,8 @@ class ReplyScale:
         if not spread > 0:
             return np.zeros(len(values))
         standard = (np.log1p(values) - self.mean[name][arm]) / spread
-        return np.nan_to_num(np.clip(standard, -_FURTHEST, _FURTHEST))
+        shown: Floats = np.nan_to_num(np.clip(standard, -_FURTHEST, _FURTHEST))
+        return shown
 
 
 def _answer_columns(answers: Ints) -> list[Floats]:

@@ -30,7 +30,7 @@ KNOWN_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "completion_tokens": ("completion_tokens", "output_tokens"),
         "seconds": ("latency_s", "seconds", "e2e_s"),
         "cost": ("cost_usd", "cost", "price"),
-        "answer": ("answer", "extracted_answer", "prediction"),
+        "answer": ("extracted_answer", "predicted_answer", "prediction"),
     }
 )
 """Names that are recognised without options, most telling first."""

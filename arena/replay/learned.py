@@ -171,19 +171,21 @@ def learn_router(
     """Learn from answered questions.
 
     Raises:
-        ConfigError: nothing has a cost.
+        ConfigError: nothing has a cost, or there are too few questions for the folds.
     """
     if train.cost is None:
         raise ConfigError("cost", None, "record a cost, seconds or tokens: a router without one has no price")
+    if len(train.quality) < 2 * config.folds:
+        fix = f"record at least {2 * config.folds} questions to learn from, or ask for fewer folds"
+        raise ConfigError("questions", len(train.quality), fix)
     tell = _Teller(config.folds + 1, on_progress)
     fold = rng.permutation(np.arange(len(train.quality)) % config.folds)
     shape = len(config.cascades), len(config.prices), len(fold)
     value, cost = np.zeros(shape), np.zeros(shape)
     for number in range(config.folds):
         held_out = np.flatnonzero(fold == number)
-        if held_out.size and held_out.size < len(fold):
-            fitted = _fit(train.take(np.flatnonzero(fold != number)), config, rng)
-            value[:, :, held_out], cost[:, :, held_out] = _judge(fitted, train.take(held_out))
+        fitted = _fit(train.take(np.flatnonzero(fold != number)), config, rng)
+        value[:, :, held_out], cost[:, :, held_out] = _judge(fitted, train.take(held_out))
         tell(f"fold {number + 1} of {config.folds}")
     prices = np.array(config.prices) / cost_unit(train)
     shape_of_price = _simplest_good(value - prices[:, None] * cost, config)

@@ -35,13 +35,14 @@ from inframind.arena.replay.contenders import (
 from inframind.arena.replay.desk import Desk
 from inframind.arena.replay.environment import Environment, ReplayOptions, Round
 from inframind.arena.replay.knn import JustEnough, Knn
+from inframind.arena.replay.learned import Learned
 from inframind.arena.replay.named import contenders_named
 from inframind.arena.replay.results import ReplayResult
 from inframind.arena.replay.scores import Play, World, standings
 from inframind.arena.replay.table import ReplayTable
 from inframind.errors import ConfigError
 
-__all__ = ["ReplayOptions", "replay", "replay_file", "standard_contenders"]
+__all__ = ["ReplayOptions", "known_contenders", "replay", "replay_file", "standard_contenders"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -57,6 +58,17 @@ def standard_contenders(table: ReplayTable, options: ReplayOptions) -> tuple[Any
         ConfigError: the cost is not recorded, or the table leaves nothing to choose.
     """
     return _standard(Environment.of(table, options))
+
+
+def known_contenders(table: ReplayTable, options: ReplayOptions) -> tuple[AnyContender, ...]:
+    """`standard_contenders`, and those that take their time and so are played by name only.
+
+    Raises:
+        ConfigError: the cost is not recorded, or the table leaves nothing to choose.
+    """
+    environment = Environment.of(table, options)
+    learners = () if environment.cost is None else (Learned(),)
+    return (*_standard(environment), *learners)
 
 
 def replay(
@@ -127,8 +139,8 @@ def replay_file(
         table = table.priced(price_per_token)
     if not contenders:
         return replay(table, options=options)
-    standard = standard_contenders(table, options or ReplayOptions())
-    return replay(table, contenders_named(contenders, standard), options)
+    known = known_contenders(table, options or ReplayOptions())
+    return replay(table, contenders_named(contenders, known), options)
 
 
 def _standard(environment: Environment) -> tuple[AnyContender, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inframind.arena.replay.columns import ColumnMap, Labels, Rows, read_rows
 from inframind.errors import ConfigError, InvalidItems
-from inframind.router.replies import NOT_SEEN
+from inframind.router.replies import NOT_SEEN, UNREADABLE
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -184,11 +184,6 @@ def _assemble(rows: Rows) -> ReplayTable:
         dense[cells] = values
         return dense.reshape(shape)
 
-    answers = None
-    if rows.answers is not None:
-        answers = np.full(shape[0] * shape[1], NOT_SEEN)
-        answers[cells] = rows.answers.codes
-        answers = answers.reshape(shape)
     context = [matrix(values) for values in rows.context.values()]
     return ReplayTable(
         name=rows.path,
@@ -197,11 +192,18 @@ def _assemble(rows: Rows) -> ReplayTable:
         strata=tuple(stratum or ONLY_STRATUM for stratum in _per_question(rows, rows.strata, "benchmark")),
         arms=arms,
         quality=matrix(rows.quality),
-        answers=answers,
+        answers=None if rows.answers is None else _answers(rows.answers, cells, shape),
         context_names=tuple(rows.context),
         context=np.stack(context, axis=2) if context else np.empty((*shape, 0)),
         **{name: matrix(values) for name, values in rows.amounts.items()},
     )
+
+
+def _answers(labels: Labels, cells: Ints, shape: tuple[int, int]) -> Ints:
+    """A number per distinct text (Q, A): an empty cell is a reply that no answer could be read from."""
+    dense = np.full(shape[0] * shape[1], NOT_SEEN, dtype=np.int64)
+    dense[cells] = np.where(labels.codes < 0, UNREADABLE, labels.codes)
+    return dense.reshape(shape)
 
 
 def _arms(parts: tuple[Labels, ...]) -> tuple[tuple[str, ...], Ints]:

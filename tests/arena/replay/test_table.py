@@ -11,6 +11,7 @@ import pytest
 from inframind.arena.replay.columns import ColumnMap, columns_from, prices_from
 from inframind.arena.replay.table import ReplayTable
 from inframind.errors import ConfigError, InvalidItems
+from inframind.router.replies import UNREADABLE
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared/data"
 NAN = float("nan")
@@ -227,3 +228,15 @@ def test_recorded_telemetry_is_recognised() -> None:
     assert table.quality.shape == (875, 5)
     assert table.context_names == ("running", "waiting", "kv_cache_usage")
     assert int(table.recorded.sum()) == 4334
+
+
+def test_answers_are_numbered_and_an_empty_one_is_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    path.write_text("question_id,arm,solved,read\nq1,a,1,42\nq1,b,1,42\nq2,a,0,\nq2,b,0,7\n")
+
+    found = ReplayTable.read(path, ColumnMap(answer="read")).answers
+
+    assert found is not None
+    assert found[0, 0] == found[0, 1] >= 0
+    assert found[1].tolist()[0] == UNREADABLE
+    assert found[1, 1] not in (found[0, 0], UNREADABLE)

@@ -19,12 +19,12 @@ from inframind.fleet.endpoints import ModelFacts
 from inframind.fleet.snapshot import EndpointLoad
 from inframind.router.actions import ActionSpace, ExecutorAction, PlannerAction
 from inframind.router.policy_parts import Z90
-from inframind.router.query_model import TOPICS, QueryModel, Question
+from inframind.router.query_model import QueryModel, Question
 from inframind.router.views import Array, PlanView, RoleView, StepView
 
 FEATURES_VERSION = "2"
 
-QUESTION_COLUMNS = ("difficulty", "log_length", *(f"topic_{place}" for place in range(TOPICS)))
+QUESTION_COLUMNS = ("difficulty", "log_length")
 """What is known of the question; the first columns of every state."""
 TIME_COLUMNS = ("log_remaining", "log_budget", "share_of_budget_left", "crowding")
 """Time left, and requests per slot of the whole fleet."""

@@ -1,7 +1,7 @@
 """The learned policy as it serves: numpy alone, one pass over all candidates per decision.
 
-For every candidate a critic says how likely it is to end right (``P_S``), and in time when it does (``P_G = P_S P_T|S``)
-and when it does not. Both start from what was known before any workflow ran, the question's difficulty and the
+For every candidate a critic says how likely it is to end right (``P_S``), and in time when it does and when it does
+not (``P_G = P_S P_T|S``). Both start from what was known before any workflow ran, the question's difficulty and the
 predicted latency, and learn what is different. The candidate's worth is the expected reward, linear in the critic:
 
     Q = (1 - lambda) P_S + lambda P_G - w [(1 - P_T) - (P_S - P_G)] - price * work

@@ -1,4 +1,4 @@
-"""Reads a question: how hard it is, how long its answers will be, what it is about. Learned from single calls.
+"""Reads a question: how hard it is, and how long its answers will be. Learned from single calls.
 
 One difficulty for all models (item response theory, two-parameter form; Birnbaum 1968), predicted from the text:
 
@@ -22,8 +22,6 @@ from inframind.router.actions import ActionSpace, ExecutorAction
 from inframind.router.encoder import Encoder, HashingEncoder
 from inframind.router.views import Array
 
-TOPICS = 6
-"""Principal directions of the training questions that a policy is shown."""
 SHAPE_COLUMNS = ("log_chars", "log_words", "numbers", "longest_number", "log_digits")
 """What is plain to see of a text, beside its words."""
 REMEMBERED_QUESTIONS = 4096
@@ -50,19 +48,17 @@ class Question:
     Attributes:
         difficulty: 0 for a typical one, in standard deviations.
         log_length: log of how many times longer its answers are than a typical question's.
-        topics: position along the principal directions (TOPICS).
         typical_logit: log odds that a typical action solves it.
     """
 
     difficulty: float
     log_length: float
-    topics: tuple[float, ...]
     typical_logit: float
 
     @property
     def columns(self) -> tuple[float, ...]:
-        """Difficulty, length, topics."""
-        return (self.difficulty, self.log_length, *self.topics)
+        """As a policy is shown it."""
+        return (self.difficulty, self.log_length)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,7 +71,6 @@ class QueryWeights:
         difficulty: weights of the difficulty (V).
         typical: what is subtracted, so that a typical question has difficulty 0.
         length_slope: log length per unit of difficulty.
-        topics: principal directions (V, TOPICS).
         abilities: by ``model/strategy`` label.
         discriminations: by ``model/strategy`` label.
     """
@@ -85,7 +80,6 @@ class QueryWeights:
     difficulty: Array
     typical: float
     length_slope: float
-    topics: Array
     abilities: Mapping[str, float]
     discriminations: Mapping[str, float]
 
@@ -97,10 +91,18 @@ class QueryModel:
         weights: what was learned; None reads every question as a typical one, and takes abilities from the models'
             configured quality.
         encoder: text to unit vector.
+        known: questions that are not to be read anew, by text.
     """
 
-    def __init__(self, weights: QueryWeights | None = None, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self,
+        weights: QueryWeights | None = None,
+        encoder: Encoder | None = None,
+        *,
+        known: Mapping[str, Question] | None = None,
+    ) -> None:
         self.weights, self.encoder = weights, encoder or HashingEncoder()
+        self._known = known or {}
         self.read = lru_cache(maxsize=REMEMBERED_QUESTIONS)(self._read)
 
     def terms(self, actions: ActionSpace) -> tuple[Array, Array]:
@@ -118,14 +120,15 @@ class QueryModel:
         return np.array(abilities), np.array([steep.get(label, typical) for label in actions.executor_labels])
 
     def _read(self, text: str) -> Question:
+        if text in self._known:
+            return self._known[text]
         if self.weights is None:
-            return Question(0.0, 0.0, (0.0,) * TOPICS, 0.0)
+            return Question(0.0, 0.0, 0.0)
         weights = self.weights
         vector = (question_vector(text, self.encoder) - weights.mean) / weights.scale
         difficulty = float(vector @ weights.difficulty) - weights.typical
         typical = float(np.median(list(weights.abilities.values()))) - difficulty
-        topics = tuple((vector @ weights.topics).tolist())
-        return Question(difficulty, weights.length_slope * difficulty, topics, typical)
+        return Question(difficulty, weights.length_slope * difficulty, typical)
 
 
 def question_vector(text: str, encoder: Encoder) -> Array:

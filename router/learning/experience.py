@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,45 @@ class Experience:
     outcomes: RunOutcomes
     on_time: NDArray[np.bool_]
     question: Ints
+
+    def taken(self) -> Experience:
+        """The same with the choices taken as the only candidates."""
+        return replace(self, decisions={kind: one.taken() for kind, one in self.decisions.items()})
+
+    def without_decisions(self) -> Experience:
+        """How the runs ended, alone."""
+        return replace(self, decisions={})
+
+
+def experience_arrays(experience: Experience) -> dict[str, Any]:
+    """As a tree of arrays, to be kept."""
+    outcomes = experience.outcomes
+    return {
+        "decisions": {
+            kind: {one.name: getattr(decisions, one.name) for one in fields(decisions)}
+            for kind, decisions in experience.decisions.items()
+        },
+        "runs": {
+            "solved": outcomes.solved_B,
+            "latency_s": outcomes.latency_s_B,
+            "budget_s": outcomes.budget_s_B,
+            "on_time": experience.on_time,
+            "question": experience.question,
+        },
+    }
+
+
+def experience_of(arrays: Mapping[str, Any]) -> Experience:
+    """What `experience_arrays` was made of."""
+    runs = arrays["runs"]
+    return Experience(
+        decisions={kind: Decisions(**columns) for kind, columns in arrays["decisions"].items()},
+        outcomes=RunOutcomes(
+            solved_B=runs["solved"], latency_s_B=runs["latency_s"], budget_s_B=runs["budget_s"]
+        ),
+        on_time=runs["on_time"],
+        question=runs["question"],
+    )
 
 
 def joined(parts: Sequence[Experience]) -> Experience:

@@ -12,9 +12,12 @@ Actors, planner critics and executor critics have optimisers of their own.
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +25,6 @@ from torch import Tensor
 
 from inframind.rewards.advantage import AdvantageConfig, AdvantageInputs
 from inframind.rewards.multiplier import DEFAULT_EDGES_S, Multiplier, PidConfig, TieredMultiplier
-from inframind.rewards.outcomes import RunOutcomes
 from inframind.rewards.registry import RewardConfig, reward_named
 from inframind.router.actions import ActionSpace
 from inframind.router.features import (
@@ -34,8 +36,17 @@ from inframind.router.features import (
     column_counts,
 )
 from inframind.router.latency_state import LatencyState
-from inframind.router.learning.experience import Decisions, Experience, ExperienceReader, Ints, joined
+from inframind.router.learning.experience import (
+    Decisions,
+    Experience,
+    ExperienceReader,
+    Ints,
+    experience_arrays,
+    experience_of,
+    joined,
+)
 from inframind.router.learning.networks import NetworkInput, NetworkShape, ScorerNetwork
+from inframind.router.learning.training_state import TrainingState
 from inframind.router.losses import (
     EntropySchedule,
     entropy,
@@ -44,6 +55,7 @@ from inframind.router.losses import (
     ppo_clip_loss,
     reinforce_loss,
 )
+from inframind.router.policy_file import StoredPolicy, save_policy
 from inframind.router.policy_learned import (
     KINDS,
     LARGEST_LOGIT,
@@ -66,7 +78,7 @@ class TemperatureSchedule:
 
     def at(self, progress: float) -> float:
         """After that share of the training."""
-        return self.start * (self.end / self.start) ** min(max(progress, 0.0), 1.0)
+        return self.start * math.pow(self.end / self.start, min(max(progress, 0.0), 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +105,19 @@ class LearnerConfig:
     """``reinforce`` or ``ppo``."""
     ppo_passes: int = 3
     """Passes over a batch with ``ppo``."""
-    hidden: int = 32
+    hidden: int = 24
     """Hidden units of every network."""
-    learning_rate: float = 1e-3
-    """Of every Adam."""
-    actor_decay: float = 1e-3
-    """Weight decay of the actors: what the critic says stands until there is evidence against it."""
-    critic_decay: float = 1e-4
-    """Weight decay of the critics."""
-    critic_batches: int = 24
+    critic_rate: float = 1e-3
+    """Learning rate of the critics' Adam."""
+    actor_rate: float = 3e-4
+    """Learning rate of the actors' Adam."""
+    distrust: Mapping[str, float] = field(default_factory=lambda: {"plan": 0.4, "role": 0.02, "step": 0.15})
+    """Penalty on the squared log odds by which each critic departs from what single calls say of being right."""
+    distrust_of_time: float = 0.02
+    """The same, of being in time as predicted."""
+    actor_decay: float = 0.02
+    """Penalty on the squared logits that the actors add: what the critics say stands until there is evidence."""
+    critic_batches: int = 6
     """Minibatches per batch of runs."""
     critic_batch_size: int = 256
     """Decisions per minibatch."""
@@ -122,12 +138,8 @@ class _HeadLearner:
         self.critic = ScorerNetwork(shape, rng)
         actor_shape = NetworkShape(**{**shape.__dict__, "n_outputs": 1})
         self.actor = ScorerNetwork(actor_shape, rng)
-        self.critic_adam = torch.optim.AdamW(
-            self.critic.parameters(), lr=config.learning_rate, weight_decay=config.critic_decay
-        )
-        self.actor_adam = torch.optim.AdamW(
-            self.actor.parameters(), lr=config.learning_rate, weight_decay=config.actor_decay
-        )
+        self.critic_adam = torch.optim.Adam(self.critic.parameters(), lr=config.critic_rate)
+        self.actor_adam = torch.optim.Adam(self.actor.parameters(), lr=config.actor_rate)
 
     def weights(self) -> HeadWeights:
         return HeadWeights(critic=self.critic.weights(), actor=self.actor.weights())
@@ -143,13 +155,15 @@ class Learner:
         seed: of initial weights and minibatches.
     """
 
+    name = "learned"
+
     def __init__(
         self, actions: ActionSpace, queries: QueryModel, config: LearnerConfig | None = None, *, seed: int
     ) -> None:
         self.config = config = config or LearnerConfig()
         self.actions, self.queries = actions, queries
         self._reward = reward_named(config.reward)
-        self.multiplier: Multiplier = TieredMultiplier(config.edges_s, config.pid)
+        self._multiplier: Multiplier = TieredMultiplier(config.edges_s, config.pid)
         self._rng = np.random.default_rng(seed)
         state_names, candidate_names = known_names(actions)
         self._reader = ExperienceReader(
@@ -160,23 +174,25 @@ class Learner:
             kind: _HeadLearner(_shape(kind, actions, state_names, candidate_names, config), config, torch_rng)
             for kind in KINDS
         }
+        self._distrust = {
+            kind: torch.tensor([config.distrust[kind], config.distrust_of_time, config.distrust_of_time])
+            for kind in KINDS
+        }
         self._kept: deque[Experience] = deque()
-        self._epoch: list[RunOutcomes] = []
+        self._epoch: list[Experience] = []
 
-    def read(self, trajectories: Iterable[Trajectory], solved: Mapping[str, bool]) -> Experience:
-        """Experience of graded runs."""
-        return self._reader.read(trajectories, solved)
+    @property
+    def multipliers(self) -> tuple[float, ...]:
+        """What being late costs now, by budget tier, shortest budgets first."""
+        return self._multiplier.values
 
-    def learn(self, new: Experience, progress: float) -> dict[str, float]:
-        """Learn from runs that have just ended.
-
-        Args:
-            new: the runs.
-            progress: share of the training that is done, 0 to 1: for schedules.
-
-        Returns:
-            Losses and entropies, for curves.
-        """
+    def learn(
+        self, trajectories: Sequence[Trajectory], solved: Mapping[str, bool], progress: float
+    ) -> dict[str, float]:
+        """Learn from runs that have just ended; see `RoutingLearner.learn`."""
+        new = self._reader.read(trajectories, solved)
+        if not len(new.on_time):
+            return {}
         self._keep(new)
         figures = self._learn_critics(joined(list(self._kept)))
         for kind in KINDS:
@@ -186,34 +202,75 @@ class Learner:
     def end_epoch(self) -> None:
         """Move the multipliers by the runs since the last call."""
         if self._epoch:
-            self.multiplier.update(
-                RunOutcomes(
-                    solved_B=np.concatenate([one.solved_B for one in self._epoch]),
-                    latency_s_B=np.concatenate([one.latency_s_B for one in self._epoch]),
-                    budget_s_B=np.concatenate([one.budget_s_B for one in self._epoch]),
-                )
-            )
+            self._multiplier.update(joined(self._epoch).outcomes)
             self._epoch = []
 
-    def weights(self, latency: LatencyState | None = None) -> PolicyWeights:
-        """What was learned, ready to serve."""
-        return PolicyWeights(
-            heads={kind: head.weights() for kind, head in self._heads.items()},
-            multipliers=tuple(self.multiplier.values),
-            edges_s=self.config.edges_s,
-            latency=latency,
-            excluded_strategies=self.config.excluded_strategies,
+    def behaviour(self, progress: float) -> LearnedPolicy:
+        """The policy that explores, after that share of the training."""
+        return self._stored(progress, None, {}).bind_reader(self.actions, self.queries, explores=True)
+
+    def serving(self) -> LearnedPolicy:
+        """The policy that serves, as it is now."""
+        return self._stored(1.0, None, {}).bind_reader(self.actions, self.queries)
+
+    def save_policy(self, path: Path, *, latency: LatencyState | None, facts: Mapping[str, object]) -> Path:
+        """Write the serving policy as one file.
+
+        Raises:
+            CheckpointError: a weight is not finite.
+        """
+        return save_policy(path, self._stored(1.0, latency, facts))
+
+    def state(self) -> TrainingState:
+        """Everything that is needed to go on."""
+        modules: dict[str, Mapping[str, Any]] = {}
+        optimizers: dict[str, Mapping[str, Any]] = {}
+        for kind, head in self._heads.items():
+            modules |= {f"{kind}.critic": head.critic.state_dict(), f"{kind}.actor": head.actor.state_dict()}
+            optimizers |= {
+                f"{kind}.critic": head.critic_adam.state_dict(),
+                f"{kind}.actor": head.actor_adam.state_dict(),
+            }
+        return TrainingState(
+            modules=modules,
+            optimizers=optimizers,
+            generators={"batches": self._rng.bit_generator.state},
+            progress={
+                "multiplier": self._multiplier.state(),
+                "kept": [experience_arrays(one) for one in self._kept],
+                "epoch": [experience_arrays(one) for one in self._epoch],
+            },
         )
 
-    def policy(self, *, explores: bool, progress: float = 1.0) -> LearnedPolicy:
-        """The policy as it is now."""
-        return LearnedPolicy(
-            self.weights(),
-            self.actions,
-            self.queries,
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a state of the same configuration."""
+        for kind, head in self._heads.items():
+            head.critic.load_state_dict(state.modules[f"{kind}.critic"])
+            head.actor.load_state_dict(state.modules[f"{kind}.actor"])
+            head.critic_adam.load_state_dict(dict(state.optimizers[f"{kind}.critic"]))
+            head.actor_adam.load_state_dict(dict(state.optimizers[f"{kind}.actor"]))
+        self._rng.bit_generator.state = state.generators["batches"]
+        self._multiplier = TieredMultiplier.restored(
+            self.config.pid, self.config.edges_s, state.progress["multiplier"]
+        )
+        self._kept = deque(experience_of(arrays) for arrays in state.progress["kept"])
+        self._epoch = [experience_of(arrays) for arrays in state.progress["epoch"]]
+
+    def _stored(
+        self, progress: float, latency: LatencyState | None, facts: Mapping[str, object]
+    ) -> StoredPolicy:
+        return StoredPolicy(
+            weights=PolicyWeights(
+                heads={kind: head.weights() for kind, head in self._heads.items()},
+                multipliers=self.multipliers,
+                edges_s=self.config.edges_s,
+                latency=latency,
+                excluded_strategies=self.config.excluded_strategies,
+            ),
+            queries=self.queries.weights,
             valuation=self._valuation(progress),
             sight=self.config.sight,
-            explores=explores,
+            facts=facts,
         )
 
     def _valuation(self, progress: float) -> Valuation:
@@ -221,8 +278,9 @@ class Learner:
         return Valuation(**given)
 
     def _keep(self, new: Experience) -> None:
-        self._kept.append(new)
-        self._epoch.append(new.outcomes)
+        kept = new.taken()
+        self._kept.append(kept)
+        self._epoch.append(kept.without_decisions())
         n_kept = sum(len(one.on_time) for one in self._kept)
         while len(self._kept) > 1 and n_kept - len(self._kept[0].on_time) >= self.config.runs_kept:
             n_kept -= len(self._kept.popleft().on_time)
@@ -232,7 +290,7 @@ class Learner:
     def _learn_critics(self, kept: Experience) -> dict[str, float]:
         figures = {}
         for kind in KINDS:
-            taken = kept.decisions[kind].taken()
+            taken = kept.decisions[kind]
             if not len(taken):
                 continue
             losses = [self._critic_step(kind, taken, kept) for _ in range(self.config.critic_batches)]
@@ -243,17 +301,18 @@ class Learner:
         places = self._rng.integers(0, len(taken), size=min(self.config.critic_batch_size, len(taken)))
         batch = taken.at(places)
         head = self._heads[kind]
-        logits = self._critic_logits(head, batch)[:, 0, :]
+        learned = head.critic(_input(batch))
         loss = factored_critic_loss(
-            logits,
+            self._with_prior(learned, batch)[:, 0, :],
             torch.tensor(kept.outcomes.solved_B[batch.run], dtype=torch.float32),
             torch.tensor(kept.on_time[batch.run], dtype=torch.float32),
         )
-        self._step(head.critic, head.critic_adam, loss)
+        self._step(
+            head.critic, head.critic_adam, loss + (self._distrust[kind] * learned**2).sum(dim=-1).mean()
+        )
         return float(loss.detach())
 
-    def _critic_logits(self, head: _HeadLearner, batch: Decisions) -> Tensor:
-        logits = head.critic(_input(batch))
+    def _with_prior(self, logits: Tensor, batch: Decisions) -> Tensor:
         if self.config.valuation.uses_prior:
             slack = torch.tensor(SLACK_LOGIT * batch.slack, dtype=torch.float32)
             prior = torch.stack([torch.tensor(batch.prior_logit, dtype=torch.float32), slack, slack], dim=-1)
@@ -267,7 +326,7 @@ class Learner:
         if not len(decisions):
             return {}
         head = self._heads[kind]
-        multiplier_N = self.multiplier.of(new.outcomes.budget_s_B)[decisions.run]
+        multiplier_N = self._multiplier.of(new.outcomes.budget_s_B)[decisions.run]
         with torch.no_grad():
             worth = self._worth(
                 head, decisions, np.zeros_like(multiplier_N) if kind == "role" else multiplier_N
@@ -306,7 +365,8 @@ class Learner:
         progress: float,
     ) -> float:
         batch = decisions.at(places)
-        log_prob = self._log_probabilities(head, batch, base[places])
+        learned = head.actor(_input(batch))[:, :, 0]
+        log_prob = masked_log_softmax(learned + base[places], torch.tensor(batch.allowed))
         allowed = torch.tensor(batch.allowed)
         chosen = torch.tensor(batch.chosen)[:, None]
         log_prob_chosen = log_prob.gather(1, chosen)[:, 0]
@@ -315,7 +375,10 @@ class Learner:
         else:
             loss = reinforce_loss(log_prob_chosen, advantage[places])
         spread = entropy(log_prob, allowed).mean()
-        self._step(head.actor, head.actor_adam, loss - self.config.entropy.at(progress) * spread)
+        loss = (
+            loss - self.config.entropy.at(progress) * spread + self.config.actor_decay * (learned**2).mean()
+        )
+        self._step(head.actor, head.actor_adam, loss)
         return float(spread.detach())
 
     def _log_probabilities(self, head: _HeadLearner, batch: Decisions, base: Tensor) -> Tensor:
@@ -325,7 +388,7 @@ class Learner:
     def _worth(self, head: _HeadLearner, batch: Decisions, multiplier_N: Array) -> Tensor:
         """``Q - price work`` of every candidate (N, C), as the serving policy has it."""
         valuation = self.config.valuation
-        shares = torch.sigmoid(self._critic_logits(head, batch))
+        shares = torch.sigmoid(self._with_prior(head.critic(_input(batch)), batch))
         solved, on_time = shares[..., 0], shares[..., 0] * shares[..., 1]
         wrong_late = (1 - shares[..., 0]) * (1 - shares[..., 2])
         multiplier = torch.tensor(multiplier_N, dtype=torch.float32)[:, None]
@@ -335,8 +398,12 @@ class Learner:
     def _advantages(
         self, kind: str, new: Experience, decisions: Decisions, worth: Array, probabilities: Array
     ) -> Array:
-        reward_R = self._reward(new.outcomes, self.multiplier.of(new.outcomes.budget_s_B)).total
-        reward_N = new.outcomes.solved_B[decisions.run] * 1.0 if kind == "role" else reward_R[decisions.run]
+        reward_R = self._reward(new.outcomes, self._multiplier.of(new.outcomes.budget_s_B)).total
+        reward_N: Array = (
+            new.outcomes.solved_B[decisions.run].astype(np.float64)
+            if kind == "role"
+            else reward_R[decisions.run]
+        )
         work_N = decisions.work[np.arange(len(decisions)), decisions.chosen]
         return self.config.advantage.advantages(
             AdvantageInputs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -95,7 +96,7 @@ class ScorerNetwork(nn.Module):
 
 def _random(rows: int, columns: int, rng: torch.Generator) -> Tensor:
     """Normal with variance 1 / rows (Glorot and Bengio 2010, by fan-in)."""
-    return torch.randn(rows, columns, generator=rng) / max(rows, 1) ** 0.5
+    return torch.randn(rows, columns, generator=rng) / math.sqrt(max(rows, 1))
 
 
 def _table(n_names: int, hidden: int, rng: torch.Generator) -> nn.Parameter:

@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from inframind.errors import ConfigError
 from inframind.router.encoder import Encoder, HashingEncoder
-from inframind.router.query_model import SHAPE_COLUMNS, TOPICS, QueryModel, QueryWeights, question_vector
+from inframind.router.query_model import SHAPE_COLUMNS, QueryModel, QueryWeights, Question, question_vector
 from inframind.router.views import Array
 
 SHAPE_SCALE = 5.0
@@ -71,7 +71,6 @@ def fit_query_model(
             difficulty=weights,
             typical=typical,
             length_slope=_length_slope(rows @ weights, output_tokens),
-            topics=_topics(rows),
             abilities=dict(zip(labels, (abilities - discriminations * typical).tolist(), strict=True)),
             discriminations=dict(zip(labels, discriminations.tolist(), strict=True)),
         ),
@@ -116,11 +115,38 @@ def _length_slope(difficulty: Array, output_tokens: NDArray[np.int64]) -> float:
     return float(centred @ relative / max(centred @ centred, 1e-9))
 
 
-def _topics(rows: Array) -> Array:
-    """Principal directions (V, TOPICS), each of unit variance over the questions."""
-    _, strength, directions = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
-    kept = np.zeros((rows.shape[1], TOPICS))
-    n = min(TOPICS, len(strength))
-    spread = np.maximum(strength[:n] / np.sqrt(len(rows)), 1e-6)
-    kept[:, :n] = directions[:n].T / spread
-    return kept
+def cross_fitted(
+    questions: Sequence[str],
+    labels: Sequence[str],
+    solved: NDArray[np.bool_],
+    output_tokens: NDArray[np.int64],
+    *,
+    seed: int,
+    folds: int = 5,
+    encoder: Encoder | None = None,
+    config: QueryFitConfig | None = None,
+) -> QueryModel:
+    """The same model, but each of these questions is read by a model that was not fitted on it.
+
+    For learning from workflows that ask the same questions: a model knows the questions that it was fitted on better
+    than any that will ever come, and what learns from that trusts it too much.
+
+    Args:
+        seed: of the folds.
+        folds: parts that the questions are divided into.
+    """
+    whole = fit_query_model(questions, labels, solved, output_tokens, encoder=encoder, config=config)
+    fold_of = np.random.default_rng(seed).permutation(len(questions)) % folds
+    read: dict[str, Question] = {}
+    for fold in range(folds):
+        kept, left = np.flatnonzero(fold_of != fold).tolist(), np.flatnonzero(fold_of == fold).tolist()
+        part = fit_query_model(
+            [questions[place] for place in kept],
+            labels,
+            solved[kept],
+            output_tokens[kept],
+            encoder=encoder,
+            config=config,
+        )
+        read |= {questions[place]: part.read(questions[place]) for place in left}
+    return QueryModel(whole.weights, whole.encoder, known=read)

@@ -1,0 +1,232 @@
+"""A learned policy as one file, and back: weights, what the rows stand for, and whence they came. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inframind.errors import CheckpointError, ConfigError
+from inframind.router.actions import ActionSpace
+from inframind.router.encoder import Encoder, HashingEncoder
+from inframind.router.features import CANDIDATE_TABLES, FEATURES_VERSION, TABLES, Sight
+from inframind.router.latency_state import LatencyState
+from inframind.router.learning.checkpoint import Checkpoint, CheckpointMeta, load_checkpoint, save_checkpoint
+from inframind.router.pacer import LearnedPacer
+from inframind.router.policy_learned import KINDS, HeadWeights, LearnedPolicy, PolicyWeights, Valuation
+from inframind.router.query_model import SHAPE_COLUMNS, QueryModel, QueryWeights
+from inframind.router.scorer import ScorerWeights
+from inframind.router.views import Array
+
+_NETS = ("critic", "actor")
+_PACER = "pacer."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredPolicy:
+    """Everything that makes a `LearnedPolicy`, bound to no fleet yet.
+
+    Attributes:
+        weights: what was learned.
+        queries: how questions are read; None reads all as typical.
+        valuation: how probabilities become a choice.
+        sight: what may be looked at.
+        pacer: decides between rounds, where one was trained.
+        facts: whence it came, as plain data.
+        version: digest of the file, "" before it is one.
+    """
+
+    weights: PolicyWeights
+    queries: QueryWeights | None
+    valuation: Valuation = field(default_factory=Valuation)
+    sight: Sight = field(default_factory=Sight)
+    pacer: LearnedPacer | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
+
+    def bind(
+        self,
+        actions: ActionSpace,
+        *,
+        explores: bool = False,
+        encoder: Encoder | None = None,
+        name: str = "learned",
+    ) -> LearnedPolicy:
+        """The policy over this fleet's models, strategies and topologies.
+
+        Raises:
+            ConfigError: an encoder of another dimension than it was trained with.
+        """
+        encoder = encoder or HashingEncoder()
+        self._require_encoder(encoder)
+        return self.bind_reader(actions, QueryModel(self.queries, encoder), explores=explores, name=name)
+
+    def bind_reader(
+        self, actions: ActionSpace, queries: QueryModel, *, explores: bool = False, name: str = "learned"
+    ) -> LearnedPolicy:
+        """The policy over this fleet, with somebody else's reader of questions."""
+        return LearnedPolicy(
+            self.weights,
+            actions,
+            queries,
+            valuation=self.valuation,
+            sight=self.sight,
+            explores=explores,
+            pacer=self.pacer,
+            version=self.version[:12] or "unsaved",
+            name=name,
+        )
+
+    def _require_encoder(self, encoder: Encoder) -> None:
+        if self.queries is not None:
+            wanted = len(self.queries.mean) - len(SHAPE_COLUMNS)
+            if encoder.dimension != wanted:
+                raise ConfigError("encoder.dimension", encoder.dimension, f"it was trained with {wanted}")
+
+
+def save_policy(path: Path, stored: StoredPolicy) -> Path:
+    """Write a policy atomically; the same policy gives the same bytes.
+
+    Raises:
+        CheckpointError: a weight is not finite.
+    """
+    arrays = _head_arrays(stored.weights) | _query_arrays(stored.queries)
+    if stored.pacer is not None:
+        arrays |= {_PACER + name: array for name, array in stored.pacer.to_arrays().items()}
+    weights = stored.weights
+    meta = CheckpointMeta(
+        features_version=FEATURES_VERSION,
+        names=_names(stored),
+        created_from={
+            "facts": dict(stored.facts),
+            "valuation": asdict(stored.valuation),
+            "sight": asdict(stored.sight),
+            "multipliers": list(weights.multipliers),
+            "edges_s": list(weights.edges_s),
+            "excluded_strategies": sorted(weights.excluded_strategies),
+            "latency": weights.latency.to_json() if weights.latency else None,
+            "length_slope": stored.queries.length_slope if stored.queries else None,
+            "typical": stored.queries.typical if stored.queries else None,
+        },
+    )
+    return save_checkpoint(path, arrays, meta)
+
+
+def load_policy(path: Path) -> StoredPolicy:
+    """Read and verify a policy.
+
+    Raises:
+        CheckpointError: no such file, damaged, or over other feature columns.
+    """
+    checkpoint = load_checkpoint(path, features_version=FEATURES_VERSION)
+    given = checkpoint.meta.created_from
+    try:
+        latency = given["latency"]
+        return StoredPolicy(
+            weights=PolicyWeights(
+                heads={kind: _head(checkpoint, kind) for kind in KINDS},
+                multipliers=tuple(given["multipliers"]),
+                edges_s=tuple(given["edges_s"]),
+                latency=LatencyState.from_json(latency) if latency else None,
+                excluded_strategies=frozenset(given["excluded_strategies"]),
+            ),
+            queries=_queries(checkpoint),
+            valuation=Valuation(**given["valuation"]),
+            sight=Sight(**given["sight"]),
+            pacer=_pacer(checkpoint.arrays),
+            facts=given["facts"],
+            version=checkpoint.sha256,
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            str(path), f"it lacks {error}", "train anew, or use the release that wrote it"
+        ) from error
+
+
+def _head_arrays(weights: PolicyWeights) -> dict[str, Array]:
+    arrays: dict[str, Array] = {}
+    for kind, head in weights.heads.items():
+        for net, scorer in zip(_NETS, (head.critic, head.actor), strict=True):
+            arrays |= {f"{kind}.{net}.{name}": array for name, array in _scorer_arrays(scorer).items()}
+    return arrays
+
+
+def _scorer_arrays(scorer: ScorerWeights) -> dict[str, Array]:
+    plain = ("state", "bias", "candidate", "out", "out_bias")
+    arrays = {name: getattr(scorer, name) for name in plain}
+    arrays |= {f"state_table.{place}": table for place, table in enumerate(scorer.state_tables)}
+    return arrays | {f"candidate_table.{place}": table for place, table in enumerate(scorer.candidate_tables)}
+
+
+def _query_arrays(queries: QueryWeights | None) -> dict[str, Array]:
+    if queries is None:
+        return {}
+    return {
+        "query.mean": queries.mean,
+        "query.scale": queries.scale,
+        "query.difficulty": queries.difficulty,
+        "query.abilities": np.array(list(queries.abilities.values())),
+        "query.discriminations": np.array(list(queries.discriminations.values())),
+    }
+
+
+def _names(stored: StoredPolicy) -> dict[str, tuple[str, ...]]:
+    names: dict[str, tuple[str, ...]] = {}
+    for kind, head in stored.weights.heads.items():
+        names |= {
+            f"{kind}.state.{table}": known
+            for table, known in zip(TABLES[kind], head.critic.state_names, strict=True)
+        }
+        names |= {f"{kind}.candidate.{table}": known for table, known in head.critic.candidate_names.items()}
+    if stored.queries is not None:
+        names["query.actions"] = tuple(stored.queries.abilities)
+    return names
+
+
+def _head(checkpoint: Checkpoint, kind: str) -> HeadWeights:
+    critic, actor = (_scorer(checkpoint, kind, net) for net in _NETS)
+    return HeadWeights(critic=critic, actor=actor)
+
+
+def _scorer(checkpoint: Checkpoint, kind: str, net: str) -> ScorerWeights:
+    arrays, names = checkpoint.arrays, checkpoint.meta.names
+    prefix = f"{kind}.{net}."
+    return ScorerWeights(
+        state=arrays[prefix + "state"],
+        bias=arrays[prefix + "bias"],
+        candidate=arrays[prefix + "candidate"],
+        state_tables=tuple(arrays[f"{prefix}state_table.{place}"] for place in range(len(TABLES[kind]))),
+        state_names=tuple(tuple(names[f"{kind}.state.{table}"]) for table in TABLES[kind]),
+        candidate_tables=tuple(
+            arrays[f"{prefix}candidate_table.{place}"] for place in range(len(CANDIDATE_TABLES[kind]))
+        ),
+        candidate_names={
+            table: tuple(names[f"{kind}.candidate.{table}"]) for table in CANDIDATE_TABLES[kind]
+        },
+        out=arrays[prefix + "out"],
+        out_bias=arrays[prefix + "out_bias"],
+    )
+
+
+def _queries(checkpoint: Checkpoint) -> QueryWeights | None:
+    arrays, given = checkpoint.arrays, checkpoint.meta.created_from
+    if given["length_slope"] is None:
+        return None
+    labels = checkpoint.meta.names["query.actions"]
+    return QueryWeights(
+        mean=arrays["query.mean"],
+        scale=arrays["query.scale"],
+        difficulty=arrays["query.difficulty"],
+        typical=given["typical"],
+        length_slope=given["length_slope"],
+        abilities=dict(zip(labels, arrays["query.abilities"].tolist(), strict=True)),
+        discriminations=dict(zip(labels, arrays["query.discriminations"].tolist(), strict=True)),
+    )
+
+
+def _pacer(arrays: Mapping[str, Array]) -> LearnedPacer | None:
+    found = {name.removeprefix(_PACER): array for name, array in arrays.items() if name.startswith(_PACER)}
+    return LearnedPacer.from_arrays(found, greedy=True) if found else None

@@ -56,7 +56,7 @@ class StepMasks:
             spec.excluded_strategies if spec else frozenset(), self._by_model(query, slot, snapshot)
         )
         uppers_s = q90_s.tolist()
-        if not hard.count:
+        if not hard.n_possible:
             return _only(uppers_s.index(min(uppers_s)), hard.reasons)
         after_s = (
             slot.depth_left * min(compress(q50_s.tolist(), hard.is_possible)) if slot.depth_left else 0.0
@@ -98,12 +98,12 @@ class StepMasks:
 
 
 class _Hard(NamedTuple):
-    """What cannot be chosen however much time there is, as a mask and as a list (A), why (A), and what is left."""
+    """What cannot be chosen however much time there is, as a mask and as a list (A), why (A), and how many are left."""
 
     mask: Mask
     is_possible: list[bool]
     reasons: tuple[str, ...]
-    count: int
+    n_possible: int
 
 
 _HARD_KEPT = 1024

@@ -47,7 +47,7 @@ class LearnedPacer:
     A column that never varied in training has scale 0: what was not learned has no say.
 
     Raises:
-        ConfigError: an array of another shape than the columns and the other arrays ask for.
+        ConfigError: an array of another shape than the columns and the other arrays ask for, or no rounds at all.
     """
 
     mean_F: Array
@@ -62,12 +62,16 @@ class LearnedPacer:
     """Weights of the log-odds."""
     b2: float
     """Its bias."""
+    max_rounds: int | None = None
+    """Most rounds of any run; None leaves that to the topology."""
     greedy: bool = False
     """Whether the likelier of the two gets all the weight; exploration is then the decider's alone."""
 
     name = "learned"
 
     def __post_init__(self) -> None:
+        if self.max_rounds is not None and self.max_rounds < 1:
+            raise ConfigError("pacer.max_rounds", self.max_rounds, "give at least 1, or None")
         columns, hidden = len(PACE_COLUMNS), len(self.b1_H)
         shapes = {
             "mean_F": (columns,),
@@ -94,6 +98,8 @@ class LearnedPacer:
 
     def propose(self, view: PaceView) -> Proposal:
         """P(STAY) and P(ADVANCE); what is masked is left to the decider."""
+        if self.max_rounds is not None and view.round >= self.max_rounds:
+            return Proposal(np.array([0.0, 1.0]), f"{self.max_rounds} rounds are done")
         stay = self.stay_probability(pace_features(view))
         chances = (float(stay >= 0.5), float(stay < 0.5)) if self.greedy else (stay, 1.0 - stay)
         return Proposal(np.array(chances), f"another round is worth it with {stay:.2f}")
@@ -105,7 +111,7 @@ class LearnedPacer:
         return 1.0 / (1.0 + math.exp(-min(max(logit, -_MOST_LOGIT), _MOST_LOGIT)))
 
     def to_arrays(self) -> dict[str, Array]:
-        """The weights by name, to be stored; `greedy` is a way to serve them, and is not stored."""
+        """All but `greedy`, by name, to be stored; no limit on rounds is a 0."""
         return {
             "mean_F": self.mean_F,
             "scale_F": self.scale_F,
@@ -113,6 +119,7 @@ class LearnedPacer:
             "b1_H": self.b1_H,
             "w2_H": self.w2_H,
             "b2": np.array([self.b2]),
+            "max_rounds": np.array([float(self.max_rounds or 0)]),
         }
 
     @classmethod
@@ -128,10 +135,8 @@ class LearnedPacer:
                     "pacer", sorted(arrays), f"the weights lack {name!r}: export them with to_arrays()"
                 )
         taken = {name: np.asarray(arrays[name], dtype=np.float64) for name in _ARRAYS}
-        b2 = taken.pop("b2").reshape(-1)
-        if len(b2) != 1:
-            raise ConfigError("pacer.b2", b2.shape, "give one number")
-        return cls(**taken, b2=float(b2[0]), greedy=greedy)
+        b2, max_rounds = _number("b2", taken.pop("b2")), _number("max_rounds", taken.pop("max_rounds"))
+        return cls(**taken, b2=b2, max_rounds=int(max_rounds) or None, greedy=greedy)
 
     @cached_property
     def _w1_HF(self) -> Array:
@@ -144,7 +149,13 @@ class LearnedPacer:
         return folded
 
 
-_ARRAYS = ("mean_F", "scale_F", "w1_HF", "b1_H", "w2_H", "b2")
+_ARRAYS = ("mean_F", "scale_F", "w1_HF", "b1_H", "w2_H", "b2", "max_rounds")
+
+
+def _number(field: str, array: Array) -> float:
+    if array.shape != (1,):
+        raise ConfigError(f"pacer.{field}", array.shape, "give one number, as an array of shape (1,)")
+    return float(array[0])
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ S = decisions, F = columns, A = 2 actions in the order STAY, ADVANCE.
 
 The value of an action is P(solved) P(on time | solved) minus a price per call that follows. Three ways to learn:
 
-* ``policy_gradient``, the default: importance-weighted returns minus the critic's counterfactual baseline, the mean
-  over both actions under the pacer. Believes what happened, at the price of noise; what followed a STAY was paced by
-  whoever wrote the logs, so that a round which pays only if yet another one follows is undervalued.
-* ``direct``: a factored critic of both actions, fitted backwards through the rounds (a STAY is worth what the better
-  action of the next decision is worth), and the pacer that is best by that critic. Sees past the logs' own pacing;
-  but the better of two noisy estimates is too good on average, so it stays too often where rounds differ by little.
+* ``direct``, the default: a factored critic of both actions, fitted backwards through the rounds (a STAY is worth what
+  the better action of the next decision is worth), and the pacer that is best by that critic. The least noisy: on
+  simulated teams it found from 1,600 runs what the next one missed with 4,000. Its weakness: the better of two
+  uncertain estimates is too good on average, so that it stays too often where rounds differ by little.
+* ``policy_gradient``: importance-weighted returns minus the critic's counterfactual baseline, the mean over both
+  actions under the pacer. What followed a STAY was paced by whoever wrote the logs; doubly robust returns stand in
+  for what would have followed under the pacer. Believes what happened rather than the critic, at the price of noise.
 * ``phase``: REINFORCE on the rewards of `inframind.rewards.pacing`, which know nothing of right answers. They punish
   every ADVANCE from a state that has not stagnated, and nothing can have stagnated after round 1: on short searches
   such as ours the pacer learns never to stop there.
@@ -30,18 +31,18 @@ from inframind.rewards.pacing import PacingObservation, PacingRewardConfig, Rewa
 from inframind.router.learning.pacing_critic import (
     ADVANCE_PLACE,
     STAY_PLACE,
+    DoublyRobustReturns,
     FitConfig,
     PacingCritic,
     floats,
     minimise,
     one_hidden_layer,
-    realised,
 )
 from inframind.router.learning.pacing_samples import PacingSamples
 from inframind.router.pacer import LearnedPacer
 from inframind.router.views import Array
 
-PacingMethod = Literal["policy_gradient", "direct", "phase"]
+PacingMethod = Literal["direct", "policy_gradient", "phase"]
 Objective = Callable[[Tensor], Tensor]
 """P(STAY) of each decision (S) to what is to be maximised, a scalar."""
 
@@ -54,10 +55,13 @@ class PacerConfig:
         ConfigError: a value is out of range.
     """
 
-    method: PacingMethod = "policy_gradient"
+    method: PacingMethod = "direct"
     """What is maximised."""
-    call_price: float = 0.02
+    call_price: float = 0.01
     """Share of a solved question that one more call must bring; raise it for a fleet that is congested."""
+    max_rounds: int | None = None
+    """Most rounds that the pacer may choose, such as the default number of a topology that allows more; None leaves
+    that to the topologies."""
     temperature: float = 0.01
     """Weight of the pacer's entropy: where actions differ by less than this it tosses a coin."""
     hidden: int = 16
@@ -83,6 +87,8 @@ class PacerConfig:
         for name in ("temperature", "learning_rate", "max_importance", "hidden", "critic_hidden", "steps"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"pacer.{name}", getattr(self, name), "give a positive number")
+        if self.max_rounds is not None and self.max_rounds < 1:
+            raise ConfigError("pacer.max_rounds", self.max_rounds, "give at least 1, or None")
         for name in ("call_price", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"pacer.{name}", getattr(self, name), "give 0 or more")
@@ -114,6 +120,8 @@ def train_pacer(samples: PacingSamples, config: PacerConfig | None = None) -> Tr
         ConfigError: STAY was never allowed, or one of the two actions was never tried.
     """
     config = config or PacerConfig()
+    if config.max_rounds is not None:
+        samples = samples.up_to(config.max_rounds)
     _check_support(samples)
     return _Training(samples, config).run()
 
@@ -152,7 +160,7 @@ class _Training:
         minimise(network, loss, self._fit_config(self._config.hidden))
         with torch.no_grad():
             stay_share = float(self._mean_of_choices(network(self._inputs_SF).squeeze(1).sigmoid()))
-        pacer = _exported(network, self._mean_F, self._scale_F)
+        pacer = _exported(network, self._mean_F, self._scale_F, self._config.max_rounds)
         return TrainedPacer(pacer=pacer, stay_share=stay_share, critic_log_loss=log_loss)
 
     def _objective(self) -> tuple[Objective, float | None]:
@@ -162,21 +170,26 @@ class _Training:
         critic = PacingCritic(
             self._samples, self._inputs_SF, self._fit_config(self._config.critic_hidden), self._generator
         )
-        price = self._config.call_price
-        if self._config.method == "direct":
-            estimates = critic.of_the_best(price)
-            return self._direct(estimates.value(price)), critic.log_loss(estimates)
-        estimates = critic.of_the_logs()
-        return self._gradient(estimates.value(price)), critic.log_loss(estimates)
+        estimates = critic.of_the_best(self._config.call_price)
+        value_SA = estimates.value(self._config.call_price)
+        objective = self._direct(value_SA) if self._config.method == "direct" else self._gradient(value_SA)
+        return objective, critic.log_loss(estimates)
 
     def _direct(self, value_SA: Tensor) -> Objective:
         """The expected value by the critic."""
         return lambda stay_S: self._mean_of_choices(_expected(value_SA, stay_S))
 
     def _gradient(self, value_SA: Tensor) -> Objective:
-        """What was returned, over what the critic expects of the pacer in that state."""
-        returned_S = realised(self._samples).value(self._config.call_price)
-        return lambda stay_S: self._weighted(stay_S, returned_S - _expected(value_SA, stay_S).detach())
+        """What came of a decision, over what the critic expects of the pacer in that state."""
+        returns = DoublyRobustReturns(self._samples, value_SA, self._config.call_price)
+
+        def objective(stay_S: Tensor) -> Tensor:
+            fixed_S = torch.where(self._may_stay_S, stay_S.detach(), 0.0)
+            expected_S = _expected(value_SA, fixed_S)
+            ratio_S = self._ratio(fixed_S)
+            return self._weighted(stay_S, returns.under(expected_S, ratio_S) - expected_S)
+
+        return objective
 
     def _phase(self) -> Objective:
         """The rewards to the end of the run, over their mean after the same round."""
@@ -188,9 +201,11 @@ class _Training:
 
     def _weighted(self, stay_S: Tensor, advantage_S: Tensor) -> Tensor:
         """Advantages weighted by how much likelier the pacer makes the action than the logs did."""
+        return self._mean_of_choices(self._ratio(stay_S) * advantage_S)
+
+    def _ratio(self, stay_S: Tensor) -> Tensor:
         chosen_S = torch.where(self._stays_S, stay_S, 1 - stay_S)
-        ratio_S = chosen_S / floats(self._samples.propensity_S)
-        return self._mean_of_choices(ratio_S.clamp(max=self._config.max_importance) * advantage_S)
+        return (chosen_S / floats(self._samples.propensity_S)).clamp(max=self._config.max_importance)
 
     def _mean_of_choices(self, values_S: Tensor) -> Tensor:
         """Mean over the decisions in which there was something to choose."""
@@ -244,8 +259,14 @@ def _means_by(group_S: Array, values_S: Array) -> Array:
     return means[place_S]
 
 
-def _exported(network: nn.Sequential, mean_F: Array, scale_F: Array) -> LearnedPacer:
+def _exported(network: nn.Sequential, mean_F: Array, scale_F: Array, max_rounds: int | None) -> LearnedPacer:
     w1, b1, w2, b2 = (parameter.detach().numpy().copy() for parameter in network.parameters())
     return LearnedPacer(
-        mean_F=mean_F, scale_F=scale_F, w1_HF=w1, b1_H=b1, w2_H=w2.reshape(-1), b2=float(b2.item())
+        mean_F=mean_F,
+        scale_F=scale_F,
+        w1_HF=w1,
+        b1_H=b1,
+        w2_H=w2.reshape(-1),
+        b2=float(b2.item()),
+        max_rounds=max_rounds,
     )

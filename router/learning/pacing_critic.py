@@ -138,6 +138,45 @@ class PacingCritic:
         return Consequences(solved=solved.sigmoid(), on_time=on_time.sigmoid(), calls=calls)
 
 
+class DoublyRobustReturns:
+    """What each decision would have returned, had the later ones of its run been another pacer's.
+
+    Backwards through a run, ``R = -price x calls + V(next) + ratio(next) (R(next) - Q(next, action taken))``, and
+    what happened after the last decision: unbiased where either the critic or the propensities are right (Jiang and
+    Li 2016, "Doubly Robust Off-policy Value Evaluation for Reinforcement Learning").
+
+    Args:
+        samples: the decisions.
+        value_SA: the critic's value of each action.
+        call_price: price of a call.
+    """
+
+    def __init__(self, samples: PacingSamples, value_SA: Tensor, call_price: float) -> None:
+        self._next_S = torch.from_numpy(samples.next_S)
+        self._has_next_S = self._next_S != LAST
+        self._happened_S = realised(samples).value(call_price)
+        self._price_to_next_S = call_price * floats(samples.calls_S)
+        self._taken_S = torch.where(
+            torch.from_numpy(samples.stays_S), value_SA[:, STAY_PLACE], value_SA[:, ADVANCE_PLACE]
+        )
+        self._passes = samples.longest_run - 1
+
+    def under(self, expected_S: Tensor, ratio_S: Tensor) -> Tensor:
+        """The returns (S) under a pacer.
+
+        Args:
+            expected_S: the critic's mean value over both actions under the pacer.
+            ratio_S: the pacer's probability of the action taken over the logs'.
+        """
+        returned_S = self._happened_S
+        for _ in range(self._passes):
+            followed_S = expected_S + ratio_S * (returned_S - self._taken_S)
+            returned_S = torch.where(
+                self._has_next_S, followed_S[self._next_S] - self._price_to_next_S, self._happened_S
+            )
+        return returned_S
+
+
 def one_hidden_layer(columns: int, hidden: int, outputs: int, generator: torch.Generator) -> nn.Sequential:
     """``Linear, tanh, Linear`` in float64, with Glorot's uniform weights and no biases to begin with."""
     network = nn.Sequential(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,10 @@ class PacingSamples:
             length = 0 if follower == LAST else length
         return longest
 
+    def up_to(self, max_rounds: int) -> PacingSamples:
+        """The same decisions for a pacer that must not STAY once so many rounds are done."""
+        return replace(self, may_stay_S=self.may_stay_S & (self.round_S < max_rounds))
+
     def sums_to_end(self, values_S: Array) -> Array:
         """Sum of a column from each decision to the end of its run (S)."""
         sums_S = values_S.astype(np.float64)
@@ -86,11 +90,11 @@ class PacingSamples:
             solved: verdicts by trace id; the runs' own ``solved`` outcomes unless given.
 
         Raises:
-            ConfigError: nothing is left to learn from.
+            ConfigError: nothing is left to learn from, or a verdict by trace id would go to several runs.
             ValueError: a decision was stored without what the columns need.
         """
         samples: list[_Sample] = []
-        for trajectory in trajectories:
+        for trajectory in _each_once(trajectories) if solved is not None else trajectories:
             verdict = trajectory.solved if solved is None else solved.get(trajectory.trace_id)
             if verdict is not None:
                 samples.extend(_samples(trajectory, verdict, first=len(samples)))
@@ -124,6 +128,20 @@ class _Sample:
     solved: bool
     on_time: bool
     improvement: float
+
+
+def _each_once(trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
+    """Simulated runs of one seed share their trace ids: a verdict by trace id would be given to the wrong one."""
+    seen: set[str] = set()
+    for trajectory in trajectories:
+        if trajectory.trace_id in seen:
+            raise ConfigError(
+                "trajectories",
+                trajectory.trace_id,
+                "give each trace id once, or verdicts as `solved` outcomes",
+            )
+        seen.add(trajectory.trace_id)
+        yield trajectory
 
 
 def _samples(trajectory: Trajectory, solved: bool, first: int) -> Iterator[_Sample]:

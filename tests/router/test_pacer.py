@@ -74,6 +74,12 @@ def test_a_column_that_never_varied_in_training_has_no_say(bench: Any) -> None:
     assert low == high
 
 
+def test_a_pacer_with_a_limit_never_stays_beyond_it(bench: Any) -> None:
+    pacer = replace(pacer_by_agreement(greedy=True), max_rounds=2)
+    weights = [pacer.propose(view_of(bench, agreement=0.0, round=done)).weights.tolist() for done in (1, 2)]
+    assert weights == [[1, 0], [0, 1]]
+
+
 def test_what_is_masked_is_never_chosen(bench: Any) -> None:
     decider = bench.decider(PacedPolicy(JustEnoughPolicy(), pacer_by_agreement(greedy=True)))
     for budget_s, round_number, stays in [(60.0, 1, True), (1e-6, 1, False), (60.0, 3, False)]:
@@ -91,18 +97,25 @@ def test_what_is_masked_is_never_chosen(bench: Any) -> None:
         assert (found, decision.probability) == (stays, 1.0)
 
 
-def test_weights_survive_storage_as_safetensors(bench: Any) -> None:
-    pacer = pacer_by_agreement()
+@pytest.mark.parametrize("max_rounds", [None, 2])
+def test_a_pacer_survives_storage_as_safetensors(bench: Any, max_rounds: int | None) -> None:
+    pacer = replace(pacer_by_agreement(), max_rounds=max_rounds)
     found = LearnedPacer.from_arrays(load(save(pacer.to_arrays())))
     view = view_of(bench, agreement=0.3)
     assert found.propose(view).weights.tolist() == pacer.propose(view).weights.tolist()
-    assert found.version == pacer.version
+    assert (found.version, found.max_rounds) == (pacer.version, max_rounds)
 
 
 def test_other_weights_are_another_version() -> None:
     pacer = pacer_by_agreement()
     assert replace(pacer, b2=2.5).version != pacer.version
+    assert replace(pacer, max_rounds=2).version != pacer.version
     assert replace(pacer, greedy=True).version == pacer.version
+
+
+def test_a_limit_below_one_round_is_refused() -> None:
+    with pytest.raises(ConfigError, match="max_rounds"):
+        replace(pacer_by_agreement(), max_rounds=0)
 
 
 @pytest.mark.parametrize(

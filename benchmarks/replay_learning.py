@@ -231,8 +231,8 @@ def learn(one: Round, config: LearnedConfig) -> tuple[Choices, list[int], Floats
 def report_table(bench: Bench, name: str, played: Played, resamples: int) -> bool:
     """Add the ratios of one table, and say whether the router keeps the limit at every target."""
     exact, (low, high) = played.ratios(played.asked.astype(float)), played.interval(resamples)
-    labels = [f"{name}_ratio_at_{100 * target:g}" for target in TARGETS]
-    labels += [f"{label}_chosen_beforehand" for label in labels]
+    labels = [f"{name}_at_{100 * target:g}" for target in TARGETS]
+    labels += [f"{label}_preset" for label in labels]
     for place, label in enumerate(labels):
         note = f"[{low[place]:.2f}, {high[place]:.2f}]"
         if place >= len(TARGETS):

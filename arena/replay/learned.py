@@ -28,7 +28,7 @@ PRICES = tuple(float(price) for price in np.r_[0.001, np.geomspace(0.003, 30.0, 
 """Prices of cost, in quality per mean cost of a recorded answer; the first one is the headline."""
 CASCADES = (
     CascadeConfig(depth=1, candidates=12),
-    CascadeConfig(depth=2, candidates=8),
+    CascadeConfig(depth=2, candidates=10),
     CascadeConfig(depth=3, candidates=6),
 )
 """Shapes to choose from, simplest first."""
@@ -53,7 +53,7 @@ class LearnedConfig:
     window: int = 5
     """Neighbouring prices that are judged together, since neighbours are alike and chance is not."""
 
-    standard_errors: float = 1.0
+    standard_errors: float = 0.5
     """How far behind the best shape a simpler one may be."""
 
     def __post_init__(self) -> None:

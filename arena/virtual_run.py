@@ -24,6 +24,7 @@ from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.services import Services
 from inframind.graphs.state import RouteContext
 from inframind.graphs.workflow import RoutedWorkflow
+from inframind.router.decide import DecideConfig
 from inframind.router.latency import LatencyModel
 from inframind.router.policy import Policy
 from inframind.simulator.items import Item
@@ -63,6 +64,7 @@ def run_virtually(
     rate_per_min: float,
     grader: RememberingGrader,
     latency: LatencyModel | None = None,
+    decide: DecideConfig | None = None,
 ) -> VirtualRun:
     """Let a policy answer one workload.
 
@@ -73,11 +75,12 @@ def run_virtually(
         rate_per_min: of arrivals.
         grader: says what was right; grading takes no virtual time.
         latency: predicts steps; a fresh model that learns from this run alone unless given.
+        decide: how proposals become choices; draws from them, and masks carefully, unless given.
     """
     workload = scenario.workload(seed, rate_per_min)
     with _fewer_collections():
         return run_in_virtual_time(
-            lambda clock: _Session(scenario, policy, seed, grader, latency, clock).run(workload)
+            lambda clock: _Session(scenario, policy, seed, grader, latency, decide, clock).run(workload)
         )
 
 
@@ -109,6 +112,7 @@ class _Session:
         seed: int,
         grader: RememberingGrader,
         latency: LatencyModel | None,
+        decide: DecideConfig | None,
         clock: VirtualClock,
     ) -> None:
         self._grader, self._clock = grader, clock
@@ -116,7 +120,11 @@ class _Session:
         self._store = MemoryStore(max_traces=scenario.questions, through_codec=False)
         registry = TopologyRegistry()
         self._services: Services = assemble(
-            Parts(endpoints=scenario.endpoints(self._fleet.base_urls), registry=registry),
+            Parts(
+                endpoints=scenario.endpoints(self._fleet.base_urls),
+                registry=registry,
+                decide=decide or DecideConfig(),
+            ),
             policy,
             self._store,
             clock=clock,

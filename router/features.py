@@ -189,17 +189,18 @@ class FeatureBuilder:
     def role(self, view: RoleView) -> Features:
         """One seat of a team: every role of the domain."""
         question = self.queries.read(view.query.text)
-        is_taken = np.array([[float(role in view.taken)] for role in view.roles])
-        n_roles = len(view.roles)
+        taken = view.taken
+        is_taken = np.array([1.0 if role in taken else 0.0 for role in view.roles])[:, None]
+        always, never = _constant(len(view.roles), LARGEST_SLACK), _constant(len(view.roles), 0.0)
         return Features(
             state=np.array(
                 (*question.columns, view.seat / 3, view.action.team_size / 3, float(bool(view.taken)))
             ),
             state_names=(view.action.topology, view.query.domain),
             candidates=is_taken,
-            prior_logit=np.full(n_roles, question.typical_logit),
-            slack=np.full(n_roles, LARGEST_SLACK),
-            work=np.zeros(n_roles),
+            prior_logit=always * (question.typical_logit / LARGEST_SLACK),
+            slack=always,
+            work=never,
         )
 
     def _prior_logit(self, question: Question) -> Array:
@@ -208,13 +209,12 @@ class FeatureBuilder:
         return np.minimum(np.maximum(logit, -LARGEST_LOGIT), LARGEST_LOGIT)
 
     def _action_rows(self, prior: Array, times: _Times, load: _LoadColumns) -> Array:
-        rows = np.empty((len(prior), len(ACTION_COLUMNS)))
+        rows = self._layout.template.copy()
         rows[:, 0] = prior
         rows[:, 1] = times.slack
         rows[:, 2] = times.log_expected
         rows[:, 3] = times.log_share
         rows[:, 4:9] = load.rows
-        rows[:, 9:] = self._layout.static
         return rows
 
     def _best_calls(
@@ -257,10 +257,17 @@ class FeatureBuilder:
         rows = [_load_row(load, slots_here) for load, slots_here in zip(loads, slots, strict=True)]
         by_model = np.array(rows) if self.sight.sees_load else np.zeros((len(rows), 5))
         return _LoadColumns(
-            rows=by_model[self._layout.model_of],
-            mean_crowding=float(by_model[:, 0].mean()),
+            rows=by_model.take(self._layout.model_of, axis=0),
+            mean_crowding=sum(row[0] for row in rows) / len(rows) if self.sight.sees_load else 0.0,
             slots=self._layout.slots_of,
         )
+
+
+@lru_cache(maxsize=64)
+def _constant(length: int, value: float) -> Array:
+    column = np.full(length, value)
+    column.setflags(write=False)
+    return column
 
 
 SLACK_LOGIT = 1.702
@@ -315,9 +322,10 @@ def _load_row(load: EndpointLoad | None, slots: float) -> tuple[float, float, fl
     if load is None:
         return (1.0, 0.0, 0.0, 0.0, 1.0)
     age = 1.0 if load.age_s is None else min(load.age_s / OLDEST_AGE_S, 1.0)
+    running, waiting = load.engine_now
     return (
-        (load.requests_now + load.waiting_here) / slots,
-        load.waiting_now / slots,
+        (running + waiting + load.waiting_here) / slots,
+        waiting / slots,
         load.kv_cache_usage or 0.0,
         float(load.age_s is not None and load.running is not None),
         age,
@@ -331,7 +339,7 @@ class _ActionLayout:
     model_of: NDArray[np.int64]
     slots: tuple[float, ...]
     slots_of: Array
-    static: Array
+    template: Array
 
     @classmethod
     def of(cls, actions: ActionSpace) -> _ActionLayout:
@@ -346,7 +354,9 @@ class _ActionLayout:
             (math.log(fact.size_b) / 3, math.log1p(rate * n_tokens) / 10)
             for fact, rate, n_tokens in zip(facts, _rates(actions.models, facts), tokens, strict=True)
         ]
-        return cls(model_of, slots, np.array(slots)[model_of], np.array(static))
+        template = np.zeros((len(facts), len(ACTION_COLUMNS)))
+        template[:, 9:] = static
+        return cls(model_of, slots, np.array(slots)[model_of], template)
 
 
 def _slots(facts: ModelFacts) -> float:

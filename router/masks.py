@@ -42,12 +42,12 @@ class StepMasks:
         slot: Slot,
         snapshot: FleetSnapshot,
         q50_s: Array,
-        q90_s: Array,
+        upper_s: Array,
         remaining_s: float,
     ) -> tuple[Mask, tuple[str, ...]]:
         """Which executor actions are allowed (A), and the reason for each that is not ("" otherwise) (A).
 
-        A step is too slow when its own q90 and the least time that must follow it (``depth_left`` calls at the
+        A step is too slow when its own ``upper_s`` (the quantile that must fit) and the least time that must follow it (``depth_left`` calls at the
         fastest possible median) exceed what is left. When every candidate is masked the fastest possible one is
         let through after all, or, when none is possible, the fastest: the call itself then says what is wrong.
         """
@@ -55,7 +55,7 @@ class StepMasks:
         hard = self._hard(
             spec.excluded_strategies if spec else frozenset(), self._by_model(query, slot, snapshot)
         )
-        uppers_s = q90_s.tolist()
+        uppers_s = upper_s.tolist()
         if not hard.n_possible:
             return _only(uppers_s.index(min(uppers_s)), hard.reasons)
         after_s = (

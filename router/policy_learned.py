@@ -37,7 +37,7 @@ from inframind.router.pacer import Pacer
 from inframind.router.policy import Proposal
 from inframind.router.policy_parts import one_hot, propose_pace
 from inframind.router.query_model import QueryModel
-from inframind.router.scorer import Scorer, ScorerWeights
+from inframind.router.scorer import Scorer, ScorerWeights, joined
 from inframind.router.views import Array, Mask, PaceView, PlanView, RoleView, StepView
 
 KINDS = ("plan", "role", "step")
@@ -123,35 +123,38 @@ class Head:
     """Values the candidates of one kind of decision."""
 
     def __init__(self, weights: HeadWeights, valuation: Valuation) -> None:
-        self._critic, self._actor = Scorer(weights.critic), Scorer(weights.actor)
+        self._scorer = Scorer(joined(weights.critic, weights.actor))
         self._valuation = valuation
 
-    def fixed_parts(self, names: Mapping[str, Sequence[str]]) -> tuple[Array, Array]:
+    def fixed_part(self, names: Mapping[str, Sequence[str]]) -> Array:
         """What the names of a set of candidates contribute; made once per set."""
-        return self._critic.fixed_part(names), self._actor.fixed_part(names)
+        return self._scorer.fixed_part(names)
 
-    def worth(self, features: Features, fixed_parts: tuple[Array, Array], multiplier: float) -> Worth:
+    def worth(self, features: Features, fixed_part: Array, multiplier: float) -> Worth:
         """Values of all candidates, in one pass."""
         valuation = self._valuation
-        logits = self._critic.score(features, fixed_parts[0])
+        rows = self._scorer.score(features, fixed_part).T.copy()
         if valuation.uses_prior:
-            logits[:, 0] += features.prior_logit
-            logits[:, 1:] += SLACK_LOGIT * features.slack[:, None]
-        np.minimum(np.maximum(logits, -LARGEST_LOGIT, out=logits), LARGEST_LOGIT, out=logits)
-        shares = 1.0 / (1.0 + np.exp(-logits))
-        solved = shares[:, 0]
-        on_time = solved * shares[:, 1]
-        wrong_late = (1.0 - solved) * (1.0 - shares[:, 2])
-        worth = (
-            (1.0 - multiplier) * solved
-            + multiplier * on_time
-            - valuation.wrong_late * wrong_late
-            - valuation.price * features.work
-        )
-        choice = self._actor.score(features, fixed_parts[1])[:, 0]
+            rows[0] += features.prior_logit
+            rows[1:3] += SLACK_LOGIT * features.slack
+        solved, share, share_wrong = odds_share(rows[:3])
+        on_time = solved * share
+        wrong_late = (1.0 - solved) * (1.0 - share_wrong)
+        worth = solved + multiplier * (on_time - solved)
+        worth -= valuation.wrong_late * wrong_late
+        worth -= valuation.price * features.work
         if valuation.uses_critic:
-            choice = choice + worth / valuation.temperature
-        return Worth(solved, on_time, worth, choice)
+            rows[3] += worth / valuation.temperature
+        return Worth(solved, on_time, worth, rows[3])
+
+
+def odds_share(logits: Array) -> Array:
+    np.maximum(logits, -LARGEST_LOGIT, out=logits)
+    np.minimum(logits, LARGEST_LOGIT, out=logits)
+    np.negative(logits, out=logits)
+    np.exp(logits, out=logits)
+    logits += 1.0
+    return np.reciprocal(logits, out=logits)
 
 
 class LearnedPolicy:
@@ -187,7 +190,7 @@ class LearnedPolicy:
         self._explores, self._pacer = explores, pacer
         valuation = valuation or Valuation()
         self._heads = {kind: Head(weights.heads[kind], valuation) for kind in KINDS}
-        self._step_parts = self._heads["step"].fixed_parts(action_names(actions.executor_actions))
+        self._step_parts = self._heads["step"].fixed_part(action_names(actions.executor_actions))
         self._plan_parts = lru_cache(maxsize=64)(self._parts_of_plans)
         self._role_parts = lru_cache(maxsize=64)(self._parts_of_roles)
         self._allowed_strategies = np.array(
@@ -221,7 +224,7 @@ class LearnedPolicy:
     def _proposal(self, worth: Worth, allowed: Mask) -> Proposal:
         logits = np.where(allowed, worth.logits, -np.inf)
         best = int(logits.argmax())
-        reason = f"worth {worth.worth[best]:.2f}: right {worth.solved[best]:.0%}"
+        reason = f"worth {worth.worth.item(best):.2f}: right {worth.solved.item(best):.0%}"
         if not self._explores:
             return Proposal(one_hot(best, len(logits)), reason)
         return Proposal(np.exp(logits - logits[best]), reason)
@@ -229,8 +232,8 @@ class LearnedPolicy:
     def _multiplier(self, budget_s: float) -> float:
         return self.weights.multipliers[bisect_right(self.weights.edges_s, budget_s)]
 
-    def _parts_of_plans(self, plans: tuple[PlannerAction, ...]) -> tuple[Array, Array]:
-        return self._heads["plan"].fixed_parts(plan_names(plans))
+    def _parts_of_plans(self, plans: tuple[PlannerAction, ...]) -> Array:
+        return self._heads["plan"].fixed_part(plan_names(plans))
 
-    def _parts_of_roles(self, roles: tuple[str, ...]) -> tuple[Array, Array]:
-        return self._heads["role"].fixed_parts(role_names(roles))
+    def _parts_of_roles(self, roles: tuple[str, ...]) -> Array:
+        return self._heads["role"].fixed_part(role_names(roles))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -49,6 +50,28 @@ class ScorerWeights:
     out_bias: Array
 
 
+def joined(one: ScorerWeights, other: ScorerWeights) -> ScorerWeights:
+    """One scorer with the outputs of both, the first's first: a single pass takes little more than half of two."""
+
+    def beside(left: Array, right: Array) -> Array:
+        return np.concatenate([left, right], axis=-1)
+
+    hidden, outputs = one.out.shape
+    out = np.zeros((hidden + len(other.out), outputs + other.out.shape[1]))
+    out[:hidden, :outputs], out[hidden:, outputs:] = one.out, other.out
+    return ScorerWeights(
+        state=beside(one.state, other.state),
+        bias=beside(one.bias, other.bias),
+        candidate=beside(one.candidate, other.candidate),
+        state_tables=tuple(map(beside, one.state_tables, other.state_tables)),
+        state_names=one.state_names,
+        candidate_tables=tuple(map(beside, one.candidate_tables, other.candidate_tables)),
+        candidate_names=one.candidate_names,
+        out=out,
+        out_bias=beside(one.out_bias, other.out_bias),
+    )
+
+
 class Scorer:
     """Applies the weights to one decision after another."""
 
@@ -58,6 +81,7 @@ class Scorer:
             {name: table[place] for place, name in enumerate(names)} | {UNKNOWN: table[-1]}
             for names, table in zip(weights.state_names, weights.state_tables, strict=True)
         ]
+        self._named_part = lru_cache(maxsize=_NAMED_KEPT)(self._sum_of_names)
 
     def fixed_part(self, names: Mapping[str, Sequence[str]]) -> Array:
         """What the candidates' names contribute (C, H): the same for every decision over them."""
@@ -73,15 +97,25 @@ class Scorer:
     def score(self, features: Features, fixed_part: Array) -> Array:
         """Outputs of every candidate (C, O)."""
         weights = self._w
-        shared = features.state @ weights.state + weights.bias
-        for rows, name in zip(self._state_rows, features.state_names, strict=True):
-            shared = shared + rows.get(name, rows[UNKNOWN])
-        hidden = features.candidates @ weights.candidate
-        hidden += shared
+        shared = features.state.dot(weights.state)
+        shared += self._named_part(features.state_names)
+        hidden = features.candidates.dot(weights.candidate)
         hidden += fixed_part
+        hidden += shared
         np.maximum(hidden, 0.0, out=hidden)
-        out: Array = hidden @ weights.out + weights.out_bias
+        out: Array = hidden.dot(weights.out)
+        out += weights.out_bias
         return out
+
+    def _sum_of_names(self, names: tuple[str, ...]) -> Array:
+        """The bias, and what the state's names contribute (H)."""
+        total = self._w.bias.copy()
+        for rows, name in zip(self._state_rows, names, strict=True):
+            total += rows.get(name, rows[UNKNOWN])
+        return total
+
+
+_NAMED_KEPT = 1024
 
 
 def _place(known: Sequence[str], name: str) -> int:

@@ -12,6 +12,7 @@ Nothing here depends on how far the training is. The known failures are kept: se
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class PublishedConfig:
     """
 
     batch_runs: int = 64
-    """Most runs that are learned from together."""
+    """Runs that are learned from together, about: what came in is split evenly into batches nearest to this size."""
     learning_rate: float = 3e-4
     """Of both Adams."""
     gradient_clip: float = 1.0
@@ -261,9 +262,13 @@ class PublishedLearner:
         adam.step()
 
 
-def _parts(runs: Sequence[Trajectory], most: int) -> Iterator[Sequence[Trajectory]]:
-    for start in range(0, len(runs), most):
-        yield runs[start : start + most]
+def _parts(runs: Sequence[Trajectory], size: int) -> Iterator[Sequence[Trajectory]]:
+    """Consecutive runs in parts of nearly one size, as near to the given one as may be."""
+    n_parts = max(round(len(runs) / size), 1)
+    edges = [round(part * len(runs) / n_parts) for part in range(n_parts + 1)]
+    for start, end in itertools.pairwise(edges):
+        if end > start:
+            yield runs[start:end]
 
 
 def _chosen(log_prob_BA: Tensor, chosen_B: np.ndarray) -> Tensor:

@@ -68,6 +68,15 @@ def test_the_multiplier_climbs_the_mean_share_of_the_budget_after_each_batch(
     assert learner.multipliers == pytest.approx((0.201 - 2 * 0.001 * 0.9,))
 
 
+@pytest.mark.parametrize(("size", "batches"), [(64, 1), (16, 1), (9, 2), (7, 3), (1, 20)])
+def test_runs_are_split_evenly_into_batches_of_about_the_given_size(
+    actions: ActionSpace, runs: Runs, size: int, batches: int
+) -> None:
+    learner = PublishedLearner(actions, PublishedConfig(batch_runs=size), seed=0)
+    learner.learn(*in_time(runs, latency_s=100.0, budget_s=50.0), 0.0)
+    assert learner.multipliers == pytest.approx((0.2 + batches * 0.001,))
+
+
 def test_rewards_charge_the_run_for_its_latency_and_each_step_for_its_own(
     actions: ActionSpace, runs: Runs
 ) -> None:

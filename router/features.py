@@ -184,7 +184,7 @@ class FeatureBuilder:
             slack=slack,
             work=work,
         )
-        return features if self.sight.planner_sees_load else _blinded(features)
+        return features if self.sight.planner_sees_load else _blinded(features, self._prior_logit(question))
 
     def role(self, view: RoleView) -> Features:
         """One seat of a team: every role of the domain."""
@@ -384,17 +384,19 @@ def _time_columns(remaining_s: float, budget_s: float, crowding: float) -> tuple
     return (math.log(left_s) / 5, math.log(budget_s) / 5, max(remaining_s, 0.0) / budget_s, crowding)
 
 
-def _blinded(features: Features) -> Features:
-    """The plan of a planner that sees the question alone."""
+def _blinded(features: Features, step_prior: Array) -> Features:
+    """The plan of a planner that sees the question alone: each plan's best call is the best of all (A), fast or not."""
     state, candidates = features.state.copy(), features.candidates.copy()
     first = len(QUESTION_COLUMNS)
     state[first : first + len(TIME_COLUMNS)] = 0.0
+    prior = np.full(len(candidates), step_prior.max())
+    candidates[:, WORKFLOW_COLUMNS.index("prior_logit")] = prior
     candidates[:, [WORKFLOW_COLUMNS.index("slack"), WORKFLOW_COLUMNS.index("log_share_of_time")]] = 0.0
     return Features(
         state=state,
         state_names=features.state_names,
         candidates=candidates,
-        prior_logit=features.prior_logit,
+        prior_logit=prior,
         slack=np.zeros_like(features.slack),
         work=np.zeros_like(features.work),
     )

@@ -25,6 +25,7 @@ MAY_IMPORT = {
 }
 HOMES = {
     "torch": {"router"},
+    "safetensors": {"router"},
     "sqlalchemy": {"traces"},
     "aiosqlite": {"traces"},
     "sqlite3": {"traces"},

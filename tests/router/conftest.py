@@ -15,9 +15,12 @@ from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 from inframind.graphs.registry import TopologyRegistry
 from inframind.router.actions import DEFAULT_STRATEGIES, ActionSpace, strategies_by_name
 from inframind.router.decide import DecideConfig, Decider
+from inframind.router.latency import estimate_tokens
 from inframind.router.latency_learned import LearnedLatencyModel
 from inframind.router.latency_learners import LatencyConfig
-from inframind.router.policy import JustEnoughPolicy
+from inframind.router.policy import JustEnoughPolicy, Policy, Proposal, UniformPolicy
+from inframind.router.views import PaceView, PlanView, Query, RoleView, Slot, StepView
+from inframind.traces.records import Trajectory
 
 ROLES = {"math": ("Solver", "Checker"), "general": ("Helper",)}
 
@@ -33,6 +36,32 @@ class StillClock:
 
     def wall_s(self) -> float:
         return 1_800_000_000.0 + self.at_s
+
+
+class Watcher:
+    """Another policy, whose views it keeps."""
+
+    def __init__(self, inner: Policy | None = None) -> None:
+        self.inner = inner or UniformPolicy()
+        self.name, self.version = self.inner.name, self.inner.version
+        self.plans: list[PlanView] = []
+        self.roles: list[RoleView] = []
+        self.steps: list[StepView] = []
+
+    def plan(self, view: PlanView) -> Proposal:
+        self.plans.append(view)
+        return self.inner.plan(view)
+
+    def role(self, view: RoleView) -> Proposal:
+        self.roles.append(view)
+        return self.inner.role(view)
+
+    def step(self, view: StepView) -> Proposal:
+        self.steps.append(view)
+        return self.inner.step(view)
+
+    def pace(self, view: PaceView) -> Proposal:
+        return self.inner.pace(view)
 
 
 class Bench:
@@ -84,6 +113,78 @@ class Bench:
 
     def latency_with(self, **values: Any) -> LearnedLatencyModel:
         return LearnedLatencyModel(self.models, self.strategies, LatencyConfig(**values))
+
+    def step_view(
+        self, text: str = "q", *, budget_s: float = 60.0, load: Any = None, latency: Any = None, **slot: Any
+    ) -> StepView:
+        """What a policy is shown of a step."""
+        watcher = Watcher()
+        self.decider(watcher, latency=latency).step(
+            query_of(text),
+            Slot(**{"topology": "IO", "role": "Solver", "prompt_tokens": 10, **slot}),
+            self.snapshot(**(load or {})),
+            self.within(budget_s),
+            decision_id="d",
+        )
+        return watcher.steps[0]
+
+    def plan_view(
+        self, text: str = "q", *, budget_s: float = 60.0, load: Any = None, latency: Any = None
+    ) -> PlanView:
+        """What a policy is shown of a plan."""
+        watcher = Watcher()
+        self.decider(watcher, latency=latency).plan(
+            query_of(text), self.snapshot(**(load or {})), self.within(budget_s), decision_id="d"
+        )
+        return watcher.plans[0]
+
+    def play(
+        self,
+        decider: Decider,
+        text: str,
+        *,
+        number: int = 0,
+        budget_s: float = 60.0,
+        latency_s: float = 1.0,
+        load: Any = None,
+        **plan: Any,
+    ) -> Trajectory:
+        """A run of a plan and a step for each of its agents, as it is stored."""
+        query, snapshot, deadline = query_of(text), self.snapshot(**(load or {})), self.within(budget_s)
+        chosen, decision = decider.plan(query, snapshot, deadline, decision_id=f"{number}-plan", **plan)
+        decisions = [decision]
+        for position, role in enumerate(chosen.team):
+            slot = Slot(
+                topology=chosen.topology.name,
+                role=role,
+                position=position,
+                team_size=len(chosen.team),
+                prompt_tokens=query.prompt_tokens,
+            )
+            step = decider.step(query, slot, snapshot, deadline, decision_id=f"{number}-{position}")
+            decisions.append(step[1])
+        return Trajectory(
+            trace_id=f"{number:032x}",
+            question=text,
+            domain=query.domain,
+            arrived_at_s=self.clock.wall_s(),
+            budget_s=budget_s,
+            topology=chosen.topology.name,
+            team=chosen.team,
+            rounds=1,
+            decisions=tuple(decisions),
+            latency_s=latency_s,
+            status="ok" if latency_s <= budget_s else "late",
+        )
+
+
+def query_of(text: str) -> Query:
+    return Query(text=text, domain="math", prompt_tokens=estimate_tokens([text]))
+
+
+@pytest.fixture
+def make_watcher() -> Callable[..., Watcher]:
+    return Watcher
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ def test_the_cheapest_good_enough_one_else_the_best(
 
 
 def plan_view(bench: Any, calls: list[float], allowed: list[bool], step_quality: float) -> PlanView:
+    steps = bench.actions.executor_actions
     return PlanView(
         query=QUERY,
         budget_s=60.0,
@@ -69,6 +70,11 @@ def plan_view(bench: Any, calls: list[float], allowed: list[bool], step_quality:
         q50_s=np.array(calls),
         q90_s=np.array(calls),
         step_quality=step_quality,
+        depth=np.array(calls),
+        step_actions=steps,
+        step_allowed=np.ones(len(steps), dtype=bool),
+        step_q50_s=np.ones(len(steps)),
+        step_q90_s=np.ones(len(steps)),
         models=bench.models,
         snapshot=bench.snapshot(),
     )

@@ -40,17 +40,23 @@ def step_view(bench: Any, allowed: list[str] | None = None, **slot: Any) -> Step
 
 def plan_view(bench: Any, allowed: list[str] | None = None) -> PlanView:
     actions = bench.actions.planner_actions
-    calls = [bench.actions.topologies[a.topology].calls(a.team_size) for a in actions]
+    graphs = [bench.actions.topologies[a.topology].graph(a.team_size) for a in actions]
+    steps = bench.actions.executor_actions
     return PlanView(
         query=QUERY,
         budget_s=60.0,
         remaining_s=60.0,
         actions=actions,
-        calls=np.array(calls, dtype=float),
+        calls=np.array([float(graph.calls) for graph in graphs]),
         allowed=np.array([allowed is None or action.label in allowed for action in actions]),
         q50_s=np.ones(len(actions)),
         q90_s=np.ones(len(actions)),
         step_quality=0.5,
+        depth=np.array([float(graph.depth) for graph in graphs]),
+        step_actions=steps,
+        step_allowed=np.ones(len(steps), dtype=bool),
+        step_q50_s=np.ones(len(steps)),
+        step_q90_s=np.ones(len(steps)),
         models=bench.models,
         snapshot=bench.snapshot(),
     )

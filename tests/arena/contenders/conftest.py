@@ -94,17 +94,23 @@ class World:
         self, item: Item, remaining_s: float, *, allowed: Callable[[Any], bool] = bool, **in_flight: int
     ) -> PlanView:
         plans = self.actions.planner_actions
-        n = np.ones(len(plans))
+        graphs = [self.actions.topologies[plan.topology].graph(plan.team_size) for plan in plans]
+        n, per_step = np.ones(len(plans)), np.ones(len(self.actions.executor_actions))
         return PlanView(
             query=self.query(item),
             budget_s=300.0,
             remaining_s=remaining_s,
             actions=plans,
-            calls=np.array([float(self.actions.topologies[p.topology].calls(p.team_size)) for p in plans]),
+            calls=np.array([float(graph.calls) for graph in graphs]),
             allowed=np.array([allowed(plan.label) for plan in plans]),
             q50_s=n,
             q90_s=n,
             step_quality=0.5,
+            depth=np.array([float(graph.depth) for graph in graphs]),
+            step_actions=self.actions.executor_actions,
+            step_allowed=per_step.astype(np.bool_),
+            step_q50_s=per_step,
+            step_q90_s=per_step,
             models=self.actions.models,
             snapshot=self.snapshot(**in_flight),
         )

@@ -52,7 +52,7 @@ def logit(share: float) -> float:
 
 
 def hard_by_length(bench: Any, slope: float = 0.5) -> QueryModel:
-    """Reads one more character class as harder: difficulty is the log of the number of characters."""
+    """Reads longer texts as harder: the difficulty is the log of the number of characters, less 1."""
     labels = bench.actions.executor_labels
     weights = np.zeros(384 + 5)
     weights[384] = 1.0
@@ -64,7 +64,7 @@ def hard_by_length(bench: Any, slope: float = 0.5) -> QueryModel:
             typical=1.0,
             length_slope=slope,
             abilities={label: float(place) for place, label in enumerate(labels)},
-            discriminations={label: 2.0 for label in labels},
+            discriminations=dict.fromkeys(labels, 2.0),
         )
     )
 

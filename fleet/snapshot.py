@@ -95,6 +95,7 @@ class EndpointLoad:
             "breaker": self.breaker,
             "in_flight": self.in_flight,
             "waiting_here": self.waiting_here,
+            "max_concurrency": self.max_concurrency,
             "age_s": self.age_s,
             "running": self.running,
             "waiting": self.waiting,

@@ -177,9 +177,9 @@ class RecordedViews:
 
     def _load(self, endpoint: str, seen: Mapping[str, Any]) -> EndpointLoad:
         model = self._model_of[endpoint]
-        return EndpointLoad(
-            endpoint=endpoint, model=model, max_concurrency=self._replica_slots[model], **seen
-        )
+        # Traces that do not say how many slots the replica had are read as if all replicas had equally many.
+        slots = {"max_concurrency": self._replica_slots[model]}
+        return EndpointLoad(**{"endpoint": endpoint, "model": model, **slots, **seen})
 
 
 def _query(trajectory: Trajectory) -> Query:

@@ -207,3 +207,9 @@ def shared_bench() -> Bench:
 def make_any_bench() -> Callable[..., Bench]:
     """For properties that need a bench of their own for each example."""
     return Bench
+
+
+@pytest.fixture(scope="session")
+def make_any_watcher() -> Callable[..., Watcher]:
+    """For properties that need a watcher of their own for each example."""
+    return Watcher

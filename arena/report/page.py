@@ -6,16 +6,14 @@ The page needs no network: script, style and data are inside, and its content se
 from __future__ import annotations
 
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
 
-import orjson
-
 from inframind.arena.extras import load_extra
-from inframind.arena.report.plot import Choice, Plot
+from inframind.arena.report.plot import Plot
 from inframind.arena.report.plots import all_plots
+from inframind.arena.report.sections import asset, json_for_script, section
 from inframind.arena.report.style import style_entries
 from inframind.arena.report.tables import (
     constants_note,
@@ -55,31 +53,19 @@ def render_report(evaluation: Evaluation, *, judgement: Judgement | None = None)
     plotly = load_extra("plotly.offline").get_plotlyjs()
     judgement = judgement or judge(evaluation)
     plots = all_plots(evaluation, judgement)
-    return Template(_asset("page.html")).substitute(
+    return Template(asset("page.html")).substitute(
         title=escape(TITLE),
-        css=_asset("page.css"),
+        css=asset("page.css"),
         lead=escape(_lead(judgement)),
         summary=_summary(evaluation, judgement),
         reading=_reading(judgement),
-        plots="\n".join(map(_section, plots)),
+        plots="\n".join(map(section, plots)),
         groups=groups_table(evaluation.bounds, judgement),
         facts=facts_list(evaluation.facts),
-        data=_json_for_script(_page_data(plots, judgement)),
+        data=json_for_script(_page_data(plots, judgement)),
         plotly=plotly,
-        script=_asset("page.js"),
+        script=asset("page.js"),
     )
-
-
-def _asset(name: str) -> str:
-    return files("inframind.arena.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _json_for_script(data: Any) -> str:
-    """JSON that cannot end the script element that it stands in."""
-    text = orjson.dumps(data).decode()
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
 
 
 def _page_data(plots: tuple[Plot, ...], judgement: Judgement) -> dict[str, Any]:
@@ -152,27 +138,3 @@ def _reading(judgement: Judgement) -> str:
         f"({seeds} in all). Oracles and bounds know what no router can know; they show how much room is left."
     )
     return f"<p>{figures}</p>\n<p>{certainty}</p>"
-
-
-def _section(plot: Plot) -> str:
-    choices = "".join(_select(plot, choice) for choice in plot.choices)
-    if plot.has_intervals:
-        choices += (
-            '<label><input type="checkbox" class="intervals" checked autocomplete=off> 95 % intervals</label>'
-        )
-    legend = "Show" if plot.is_by_contender else "Colours"
-    return (
-        f'<section id="plot-{plot.name}" aria-labelledby="title-{plot.name}">\n'
-        f'<h2 id="title-{plot.name}">{escape(plot.title)}</h2>\n<p class="quiet">{escape(plot.text)}</p>\n'
-        f'<div class="choices">{choices}</div>\n'
-        f'<div class="plot" role="group" aria-label="{escape(plot.title)}; the tables give the figures"></div>\n'
-        f'<p class="empty" hidden></p>\n<fieldset class="legend"><legend>{legend}</legend></fieldset>\n</section>'
-    )
-
-
-def _select(plot: Plot, choice: Choice) -> str:
-    options = "".join(
-        f'<option value="{i}"{" selected" if i == choice.start else ""}>{escape(option)}</option>'
-        for i, option in enumerate(choice.options)
-    )
-    return f"<label>{escape(choice.name)} <select autocomplete=off>{options}</select></label>"

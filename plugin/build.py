@@ -33,7 +33,23 @@ def build_services(
     Raises:
         ConfigError: settings that contradict each other.
     """
-    parts = Parts(
+    return assemble(
+        parts_of(settings, registry, roles),
+        policy or policy_by_name(settings.policy.name, quality_floor=settings.policy.quality_floor),
+        store or open_store(settings.traces.url),
+        clock=clock,
+        rng=rng,
+        wire=wire,
+    )
+
+
+def parts_of(settings: Settings, registry: TopologyRegistry, roles: Sequence[RoleSpec] = ()) -> Parts:
+    """What the configuration says that services are made of.
+
+    Raises:
+        ConfigError: settings that contradict each other.
+    """
+    return Parts(
         endpoints=settings.endpoint_specs(),
         registry=registry,
         strategies=settings.all_strategies(),
@@ -42,14 +58,6 @@ def build_services(
         fleet=settings.fleet_config(),
         decide=settings.decide_config(),
         defaults=settings.run_defaults(),
-    )
-    return assemble(
-        parts,
-        policy or policy_by_name(settings.policy.name, quality_floor=settings.policy.quality_floor),
-        store or open_store(settings.traces.url),
-        clock=clock,
-        rng=rng,
-        wire=wire,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,11 @@ from inframind.router.decide import DecideConfig, Decider
 from inframind.router.latency import estimate_tokens
 from inframind.router.latency_learned import LearnedLatencyModel
 from inframind.router.latency_learners import LatencyConfig
+from inframind.router.learning.learner import Learner, LearnerConfig
 from inframind.router.policy import JustEnoughPolicy, Policy, Proposal, UniformPolicy
+from inframind.router.policy_learned import HeadWeights, PolicyWeights
+from inframind.router.query_model import QueryModel
+from inframind.router.scorer import ScorerWeights
 from inframind.router.views import PaceView, PlanView, Query, RoleView, Slot, StepView
 from inframind.traces.records import Trajectory
 
@@ -213,3 +217,23 @@ def make_any_bench() -> Callable[..., Bench]:
 def make_any_watcher() -> Callable[..., Watcher]:
     """For properties that need a watcher of their own for each example."""
     return Watcher
+
+
+def random_weights(bench: Bench, seed: int = 0, **values: Any) -> PolicyWeights:
+    """Weights that prefer this and that, by chance."""
+    rng = np.random.default_rng(seed)
+    learner = Learner(bench.actions, QueryModel(), LearnerConfig(hidden=6), seed=seed)
+
+    def shaken(scorer: ScorerWeights) -> ScorerWeights:
+        return replace(scorer, out=rng.normal(size=scorer.out.shape))
+
+    heads = {
+        kind: HeadWeights(critic=shaken(head.critic), actor=shaken(head.actor))
+        for kind, head in learner.serving().weights.heads.items()
+    }
+    return replace(PolicyWeights(heads=heads, multipliers=(0.9, 0.8, 0.7, 0.6)), **values)
+
+
+@pytest.fixture(scope="session")
+def make_weights() -> Callable[..., PolicyWeights]:
+    return random_weights

@@ -29,6 +29,7 @@ from inframind.fleet.endpoints import group_by_model
 from inframind.graphs.assembly import Parts
 from inframind.graphs.prompts import PromptBuilder
 from inframind.router.actions import ActionSpace
+from inframind.router.latency import LatencyModel
 from inframind.router.policy import Policy
 
 TRAINING_SEED = 1_000_003
@@ -172,6 +173,7 @@ class Stage:
             rng=own_rng,
             truth=self._truth() if sees_truth else None,
             profiles=self.scenario.profiles_by_name,
+            seed=seed,
         )
 
     def _truth(self) -> Truth:
@@ -188,6 +190,12 @@ class Stage:
 
     def _policy(self, contender: Contender, seed: int) -> Policy:
         return contender.make(self.setting(seed, sees_truth=contender.sees_truth))
+
+    def _latency(self, contender: Contender, seed: int) -> LatencyModel | None:
+        """Its own, none that forecasts, or (None) one that is fresh."""
+        if contender.latency is not None:
+            return contender.latency(self.setting(seed, sees_truth=contender.sees_truth))
+        return None if contender.takes_forecasts else self._no_forecast()
 
     def _no_forecast(self) -> NoForecast:
         """For those who never look: nothing is masked as too slow."""
@@ -218,7 +226,8 @@ class Stage:
             seed=seed,
             rate_per_min=rate_per_min,
             grader=grader,
-            latency=None if contender.takes_forecasts else self._no_forecast(),
+            latency=self._latency(contender, seed),
+            decide=contender.decide,
         )
         return Run(
             contender=contender.name,

@@ -47,6 +47,11 @@ class StoredPolicy:
     facts: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
 
+    @property
+    def latency(self) -> LatencyState | None:
+        """What was learned of the fleet's speed, to start from."""
+        return self.weights.latency
+
     def bind(
         self,
         actions: ActionSpace,
@@ -107,6 +112,7 @@ def save_policy(path: Path, stored: StoredPolicy) -> Path:
             "multipliers": list(weights.multipliers),
             "edges_s": list(weights.edges_s),
             "excluded_strategies": sorted(weights.excluded_strategies),
+            "plan_runs": dict(weights.plan_runs),
             "latency": weights.latency.to_json() if weights.latency else None,
             "length_slope": stored.queries.length_slope if stored.queries else None,
             "typical": stored.queries.typical if stored.queries else None,
@@ -132,6 +138,7 @@ def load_policy(path: Path) -> StoredPolicy:
                 edges_s=tuple(given["edges_s"]),
                 latency=LatencyState.from_json(latency) if latency else None,
                 excluded_strategies=frozenset(given["excluded_strategies"]),
+                plan_runs=given["plan_runs"],
             ),
             queries=_queries(checkpoint),
             valuation=Valuation(**given["valuation"]),

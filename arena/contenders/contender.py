@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace
+from inframind.router.decide import DecideConfig
+from inframind.router.latency import LatencyModel
 from inframind.router.policy import Policy
 from inframind.simulator.items import Item
 from inframind.simulator.outcome_parameters import OutcomeParameters
@@ -64,6 +66,7 @@ class Setting:
         rng: chance of the contender itself.
         truth: for oracles and bounds; None for everybody else.
         profiles: the speeds of the servers, by model; what an idle fleet was measured to take.
+        seed: of the workload, for whoever was trained once per seed.
     """
 
     actions: ActionSpace
@@ -72,6 +75,7 @@ class Setting:
     rng: np.random.Generator
     truth: Truth | None = None
     profiles: Mapping[str, ModelProfile] = field(default_factory=load_profiles)
+    seed: int = 0
 
     @property
     def known_truth(self) -> Truth:
@@ -96,12 +100,17 @@ class Contender:
         family: what kind of thing it is.
         summary: one line for people.
         make: makes the policy, once per seed.
+        latency: makes the latency model that predicts for it, where it brings one that has learned before; a fresh
+            one otherwise.
+        decide: how its proposals become choices.
     """
 
     name: str
     family: Family
     summary: str
     make: Callable[[Setting], Policy]
+    latency: Callable[[Setting], LatencyModel] | None = None
+    decide: DecideConfig = field(default_factory=DecideConfig)
 
     @property
     def sees_truth(self) -> bool:

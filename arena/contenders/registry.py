@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import cast
 
@@ -17,6 +17,7 @@ from inframind.arena.contenders.constant import FIXED, best_constant, fixed, fix
 from inframind.arena.contenders.contender import Contender, Setting
 from inframind.arena.contenders.oracle import oracle
 from inframind.arena.contenders.published import gptswarm, masrouter, moa
+from inframind.arena.contenders.trained import TRAINED, learned, shipped_latency, trained
 from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace
 from inframind.router.encoder import HashingEncoder
@@ -57,6 +58,12 @@ def knn(score: Score, name: str, summary: str) -> Contender:
     return Contender(name=name, family="heuristic", summary=summary, make=make)
 
 
+def knn_warm() -> Contender:
+    """`knn_on_time` with the latency model that was trained with our policy: how much of our lead is that model."""
+    summary = "knn-on-time, given the latency model that comes with the package"
+    return replace(knn(on_time_score, "knn-on-time-warm", summary), latency=shipped_latency)
+
+
 def knn_on_time() -> Contender:
     """`KnnPolicy` that maximises expected on-time success: the rival that a learned router has to beat."""
     return knn(on_time_score, "knn-on-time", "neighbours' quality times the chance to be in time")
@@ -71,6 +78,8 @@ _BUILT_IN: Mapping[str, Callable[[], Contender]] = MappingProxyType(
         "gptswarm": gptswarm,
         "just-enough": just_enough,
         "knn-on-time": knn_on_time,
+        "knn-on-time-warm": knn_warm,
+        "learned": learned,
         "oracle": oracle,
     }
 )
@@ -114,6 +123,7 @@ DEFAULT_CONTENDERS: tuple[str, ...] = (
     "just-enough",
     "knn",
     "knn-on-time",
+    "learned",
     "oracle",
 )
 """Names of the contenders of a run that names none; what learns is added where it is trained."""
@@ -162,6 +172,8 @@ def contender_by_name(name: str) -> Contender:
         return _BUILT_IN[name]()
     if kind in _WITH_SHARE and bool(colon) == bool(parameter):
         return _WITH_SHARE[kind].contender(name, parameter)
+    if name.startswith(TRAINED) and parameter:
+        return trained(parameter, name)
     if name.startswith(FIXED):
         if parameter.count("/") < 3:
             raise ConfigError("contender", name, f"write {FIXED}{ARM_FORM}")
@@ -180,6 +192,7 @@ def describe_contenders() -> Mapping[str, str]:
         lines[f"{kind}[:<0 to 1>]"] = f"{with_share.summary}; {with_share.default:g} unless given"
     lines[FIXED_GROUP] = "a group: every single call, and one small team per topology of two models"
     lines[FIXED + ARM_FORM] = "always the same, such as fixed:IO/1/llama-3.1-8b/Plain"
+    lines[TRAINED + "<path>"] = "a policy that `inframind train` wrote: its file or its folder"
     lines["<module>:<name>"] = "your own: a Contender, a policy class, or a function from Setting to policy"
     return lines
 

@@ -16,7 +16,7 @@ import numpy as np
 from inframind.errors import CheckpointError
 from inframind.router.learning.tensor_file import AnyArray, TensorFile, read_tensor_file, write_tensor_file
 
-__all__ = ["SUFFIX", "Checkpoint", "CheckpointMeta", "load_checkpoint", "save_checkpoint"]
+__all__ = ["SUFFIX", "Checkpoint", "CheckpointMeta", "kind_of", "load_checkpoint", "save_checkpoint"]
 
 SUFFIX = ".safetensors"
 
@@ -121,6 +121,15 @@ def load_checkpoint(folder_or_file: Path, *, features_version: str, kind: str = 
             "train anew: its weights belong to other columns",
         )
     return Checkpoint(path=path, arrays=file.arrays, meta=meta, sha256=file.sha256)
+
+
+def kind_of(file: Path) -> str:
+    """What a checkpoint holds, such as ``policy``, by its verified header.
+
+    Raises:
+        CheckpointError: no such file, damaged, or no checkpoint.
+    """
+    return _meta(file, read_tensor_file(file)).kind
 
 
 def _file(folder_or_file: Path, kind: str) -> Path:

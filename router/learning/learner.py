@@ -13,7 +13,7 @@ Actors, planner critics and executor critics have optimisers of their own.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +73,7 @@ from inframind.traces.records import Trajectory
 class TemperatureSchedule:
     """Temperature of the choice over the training: geometric from ``start`` to ``end``."""
 
-    start: float = 0.06
+    start: float = 0.05
     end: float = 0.015
 
     def at(self, progress: float) -> float:
@@ -87,7 +87,7 @@ class LearnerConfig:
 
     reward: RewardConfig = field(default_factory=RewardConfig)
     """What a run is worth."""
-    pid: PidConfig = field(default_factory=lambda: PidConfig(target=0.03, start=0.9, lowest=0.5))
+    pid: PidConfig = field(default_factory=lambda: PidConfig(target=0.03, start=0.9, lowest=0.8))
     """The controller of each budget tier's multiplier."""
     edges_s: tuple[float, ...] = DEFAULT_EDGES_S
     """Budgets that part the tiers."""
@@ -111,9 +111,9 @@ class LearnerConfig:
     """Learning rate of the critics' Adam."""
     actor_rate: float = 3e-4
     """Learning rate of the actors' Adam."""
-    distrust: Mapping[str, float] = field(default_factory=lambda: {"plan": 0.4, "role": 0.02, "step": 0.15})
+    distrust: Mapping[str, float] = field(default_factory=lambda: {"plan": 0.1, "role": 0.02, "step": 0.15})
     """Penalty on the squared log odds by which each critic departs from what single calls say of being right."""
-    distrust_of_time: float = 0.02
+    distrust_of_time: float = 0.002
     """The same, of being in time as predicted."""
     actor_decay: float = 0.02
     """Penalty on the squared logits that the actors add: what the critics say stands until there is evidence."""
@@ -180,6 +180,7 @@ class Learner:
         }
         self._kept: deque[Experience] = deque()
         self._epoch: list[Experience] = []
+        self._plan_runs: Counter[str] = Counter()
 
     @property
     def multipliers(self) -> tuple[float, ...]:
@@ -194,6 +195,9 @@ class Learner:
         if not len(new.on_time):
             return {}
         self._keep(new)
+        self._plan_runs.update(
+            self.actions.planner_actions[place].label for place in new.decisions["plan"].chosen
+        )
         figures = self._learn_critics(joined(list(self._kept)))
         for kind in KINDS:
             figures |= self._learn_actor(kind, new, progress)
@@ -237,6 +241,7 @@ class Learner:
             generators={"batches": self._rng.bit_generator.state},
             progress={
                 "multiplier": self._multiplier.state(),
+                "plan_runs": dict(self._plan_runs),
                 "kept": [experience_arrays(one) for one in self._kept],
                 "epoch": [experience_arrays(one) for one in self._epoch],
             },
@@ -253,6 +258,7 @@ class Learner:
         self._multiplier = TieredMultiplier.restored(
             self.config.pid, self.config.edges_s, state.progress["multiplier"]
         )
+        self._plan_runs = Counter(state.progress["plan_runs"])
         self._kept = deque(experience_of(arrays) for arrays in state.progress["kept"])
         self._epoch = [experience_of(arrays) for arrays in state.progress["epoch"]]
 
@@ -266,6 +272,7 @@ class Learner:
                 edges_s=self.config.edges_s,
                 latency=latency,
                 excluded_strategies=self.config.excluded_strategies,
+                plan_runs=dict(self._plan_runs),
             ),
             queries=self.queries.weights,
             valuation=self._valuation(progress),

@@ -18,6 +18,7 @@ from inframind.errors import CallerError, ConfigError, InfraMindError
 from inframind.plugin.cli_evaluate import evaluate
 from inframind.plugin.cli_options import DEFAULT_CONFIG, Config, Scheduling
 from inframind.plugin.cli_traces import explain, feedback, traces_app
+from inframind.plugin.cli_train import train
 
 DEFAULT_OUT = Path(".out/demo")
 
@@ -257,7 +258,8 @@ def run(
     run(text, options, config=config, as_json=as_json)
 
 
-app.command(rich_help_panel="Judge")(evaluate)
+app.command(rich_help_panel="Learn and judge")(train)
+app.command(rich_help_panel="Learn and judge")(evaluate)
 app.command(rich_help_panel="Traces")(explain)
 app.command(rich_help_panel="Traces")(feedback)
 app.add_typer(traces_app, name="traces", rich_help_panel="Traces")

@@ -125,7 +125,7 @@ def evaluate(
     [bold]inframind evaluate --replay outcomes.parquet[/bold]
     """
     _refuse_misplaced(ctx, _READ if read else _EVALUATED if replay is None else _REPLAYED)
-    _require_arena()
+    require_arena()
     sys.path.insert(0, str(Path.cwd()))  # for contenders of the user's own, as with `python -m`
     from inframind.plugin.commands import evaluate as command
     from inframind.plugin.terminal import err, out
@@ -195,7 +195,7 @@ def _shown(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _require_arena() -> None:
+def require_arena() -> None:
     """The arena needs libraries that the core does not."""
     from importlib.util import find_spec
 

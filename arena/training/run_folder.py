@@ -37,14 +37,14 @@ class RunFolder:
 
     @classmethod
     def begin(cls, path: Path, config: Mapping[str, Any]) -> RunFolder:
-        """A new folder.
+        """A new folder, or one whose training did not get through its first epoch.
 
         Raises:
             ConfigError: there is a training in it, finished or not, or it cannot be made.
         """
         if (path / SUMMARY).exists():
             raise ConfigError("out", str(path), "a finished training is in it: give another folder")
-        if (path / CONFIG).exists():
+        if (path / STATE).exists():
             raise ConfigError("out", str(path), "go on with --resume, or give another folder")
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -77,22 +77,26 @@ class RunFolder:
         """The page that shows how it went."""
         return self.path / REPORT
 
+    def restore(self, training: Training) -> None:
+        """Take the training to where the folder stands.
+
+        Raises:
+            CheckpointError: the state is damaged.
+        """
+        if (self.path / STATE).exists():
+            training.trainer.restore(TrainingState.load(self.path / STATE), training.latency)
+
     def train(self, training: Training, facts: Mapping[str, object]) -> Iterator[EpochFigures]:
-        """Train from where the folder stands; each epoch is on disk before it is yielded.
+        """Train from where the training stands; each epoch is on disk before it is yielded.
 
         Latency model and learner go on from what was written, also when nothing stopped them: a training that was
         interrupted gives the same policy, byte for byte, as one that was not.
 
         Args:
-            training: made from this folder's configuration.
+            training: made from this folder's configuration, and restored if the folder has a state.
             facts: to keep with the policies.
-
-        Raises:
-            CheckpointError: the state is damaged.
         """
         trainer = training.trainer
-        if (self.path / STATE).exists():
-            trainer.restore(TrainingState.load(self.path / STATE), training.latency)
         self._write_curves(trainer.history)
         for figures in trainer.epochs():
             self._keep(trainer, figures, facts)

@@ -134,14 +134,14 @@ def print_report(console: Console, episodes: Sequence[Episode], store: Path) -> 
     console.print()
     console.print(Text(f"traces: {store}"))
     console.print(Text("try next:"))
-    command = _command()
+    command = typed_command()
     interesting = most_interesting(episodes)
     if interesting is not None:
         console.print(Text(f"  {command} explain {interesting.trace_id[:12]} --store {store}", "bold"))
     console.print(Text(f"  {command} traces list --status late --store {store}", "bold"))
 
 
-def _command() -> str:
+def typed_command() -> str:
     """How to call us again: by name, or by the path that was typed where the name is not on the shell's path."""
     typed = Path(sys.argv[0])
     return str(typed) if typed.name == "inframind" and which("inframind") is None else "inframind"

@@ -40,7 +40,9 @@ def training(learner: str = "learned", seed: int = 4) -> Training:
 
 
 def run(folder: RunFolder, learner: str = "learned", seed: int = 4, epochs: int | None = None) -> None:
-    for _ in islice(folder.train(training(learner, seed), {"seed": seed}), epochs):
+    begun = training(learner, seed)
+    folder.restore(begun)
+    for _ in islice(folder.train(begun, {"seed": seed}), epochs):
         pass
 
 
@@ -120,9 +122,15 @@ def test_nothing_is_overwritten(finished: Path, tmp_path: Path) -> None:
         RunFolder.begin(finished, {})
     with pytest.raises(ConfigError, match="this training is finished"):
         RunFolder.resume(finished)
-    RunFolder.begin(tmp_path, {})
+    run(RunFolder.begin(tmp_path, {}), epochs=1)
     with pytest.raises(ConfigError, match="go on with --resume"):
         RunFolder.begin(tmp_path, {})
+
+
+def test_a_training_that_never_got_through_an_epoch_may_be_begun_anew(tmp_path: Path) -> None:
+    RunFolder.begin(tmp_path, {"seed": 1})
+    assert RunFolder.begin(tmp_path, {"seed": 2}).config == {"seed": 2}
+    assert RunFolder.resume(tmp_path).config == {"seed": 2}
 
 
 def test_a_folder_without_a_training_is_named(tmp_path: Path) -> None:
@@ -135,7 +143,7 @@ def test_a_damaged_state_is_refused(finished: Path, tmp_path: Path) -> None:
     folder = RunFolder.begin(tmp_path, {})
     (tmp_path / STATE).write_bytes((finished / STATE).read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="cut short"):
-        next(folder.train(training(), {}))
+        folder.restore(training())
 
 
 def test_an_unknown_learner_is_refused() -> None:

@@ -20,7 +20,7 @@ from inframind.fleet.snapshot import EndpointLoad
 from inframind.router.actions import ActionSpace, ExecutorAction, PlannerAction
 from inframind.router.policy_parts import Z90
 from inframind.router.query_model import QueryModel, Question
-from inframind.router.views import Array, PlanView, RoleView, StepView
+from inframind.router.views import Array, PlanView, RoleView, Slot, StepView
 
 FEATURES_VERSION = "2"
 
@@ -132,32 +132,24 @@ class FeatureBuilder:
 
     def __init__(self, actions: ActionSpace, queries: QueryModel, sight: Sight | None = None) -> None:
         self.actions, self.queries, self.sight = actions, queries, sight or Sight()
-        self._layout = _ActionLayout.of(actions)
+        self.layout = ActionLayout.of(actions)
         self._abilities, self._discriminations = queries.terms(actions)
-        self._plan_tables = lru_cache(maxsize=64)(self._plan_table)
+        self.plan_table = lru_cache(maxsize=64)(self._plan_table)
 
     def step(self, view: StepView) -> Features:
         """One step: the question, where the workflow stands, and every model with every strategy."""
         question = self.queries.read(view.query.text)
-        slot = view.slot
         load = self._load_columns(view)
-        prior = self._prior_logit(question)
-        times = _Times.of(view.q50_s, view.q90_s, question, view.remaining_s, 1 + slot.depth_left)
+        prior = self.prior_logit(question)
+        times = _Times.of(view.q50_s, view.q90_s, question, view.remaining_s, 1 + view.slot.depth_left)
         state = (
             *question.columns,
-            *_time_columns(view.remaining_s, view.budget_s, load.mean_crowding),
-            float(slot.kind == "judge"),
-            slot.position / 3,
-            slot.team_size / 3,
-            slot.round / 2,
-            slot.depth_left / 3,
-            slot.agreement or 0.0,
-            float(slot.agreement is not None),
-            math.log1p(slot.prompt_tokens) / 8,
+            *time_columns(view.remaining_s, view.budget_s, load.mean_crowding),
+            *slot_columns(view.slot),
         )
         return Features(
             state=np.array(state),
-            state_names=(slot.topology, slot.role, view.query.domain),
+            state_names=(view.slot.topology, view.slot.role, view.query.domain),
             candidates=self._action_rows(prior, times, load),
             prior_logit=prior,
             slack=times.slack,
@@ -168,12 +160,12 @@ class FeatureBuilder:
         """One plan: every topology with every team, each worth what its best call is worth alone."""
         question = self.queries.read(view.query.text)
         load = self._load_columns(view)
-        table = self._plan_tables(view.actions)
+        table = self.plan_table(view.actions)
         prior, slack, share, work = self._best_calls(view, question, load, table)
         state = (
             *question.columns,
-            *_time_columns(view.remaining_s, view.budget_s, load.mean_crowding),
-            math.log1p(view.query.prompt_tokens) / 8,
+            *time_columns(view.remaining_s, view.budget_s, load.mean_crowding),
+            log_prompt(view.query.prompt_tokens),
         )
         candidates = np.column_stack([prior, slack, share, table.static])
         features = Features(
@@ -184,7 +176,7 @@ class FeatureBuilder:
             slack=slack,
             work=work,
         )
-        return features if self.sight.planner_sees_load else _blinded(features, self._prior_logit(question))
+        return features if self.sight.planner_sees_load else _blinded(features, self.prior_logit(question))
 
     def role(self, view: RoleView) -> Features:
         """One seat of a team: every role of the domain."""
@@ -203,13 +195,13 @@ class FeatureBuilder:
             work=never,
         )
 
-    def _prior_logit(self, question: Question) -> Array:
+    def prior_logit(self, question: Question) -> Array:
         """Log odds that each executor action alone solves it (A)."""
         logit = self._abilities - self._discriminations * question.difficulty
         return np.minimum(np.maximum(logit, -LARGEST_LOGIT), LARGEST_LOGIT)
 
     def _action_rows(self, prior: Array, times: _Times, load: _LoadColumns) -> Array:
-        rows = self._layout.template.copy()
+        rows = self.layout.template.copy()
         rows[:, 0] = prior
         rows[:, 1] = times.slack
         rows[:, 2] = times.log_expected
@@ -218,10 +210,10 @@ class FeatureBuilder:
         return rows
 
     def _best_calls(
-        self, view: PlanView, question: Question, load: _LoadColumns, table: _PlanTable
+        self, view: PlanView, question: Question, load: _LoadColumns, table: PlanTable
     ) -> tuple[Array, Array, Array, Array]:
         """Prior, slack, share of the time left and work of each plan, made of its best call alone (P) each."""
-        prior = self._prior_logit(question)
+        prior = self.prior_logit(question)
         depths = table.depths[:, None]
         expected_s, sigma = _expected(view.step_q50_s, view.step_q90_s, question)
         log_left = math.log(max(view.remaining_s, LEAST_TIME_S)) - np.log(expected_s) - np.log(depths)
@@ -238,13 +230,13 @@ class FeatureBuilder:
             work,
         )
 
-    def _plan_table(self, plans: tuple[PlannerAction, ...]) -> _PlanTable:
+    def _plan_table(self, plans: tuple[PlannerAction, ...]) -> PlanTable:
         graphs = [self.actions.topologies[plan.topology].graph(plan.team_size) for plan in plans]
         depth = np.array([float(graph.depth) for graph in graphs])
         calls = np.array([float(graph.calls) for graph in graphs])
         sizes = np.array([plan.team_size for plan in plans])
         depths, of_depth = np.unique(depth, return_inverse=True)
-        return _PlanTable(
+        return PlanTable(
             depths=depths,
             of_depth=of_depth,
             calls=calls,
@@ -253,13 +245,13 @@ class FeatureBuilder:
 
     def _load_columns(self, view: StepView | PlanView) -> _LoadColumns:
         loads = [view.snapshot.least_loaded(model) for model in self.actions.models]
-        slots = self._layout.slots
-        rows = [_load_row(load, slots_here) for load, slots_here in zip(loads, slots, strict=True)]
+        slots = self.layout.slots
+        rows = [load_row(load, slots_here) for load, slots_here in zip(loads, slots, strict=True)]
         by_model = np.array(rows) if self.sight.sees_load else np.zeros((len(rows), 5))
         return _LoadColumns(
-            rows=by_model.take(self._layout.model_of, axis=0),
+            rows=by_model.take(self.layout.model_of, axis=0),
             mean_crowding=sum(row[0] for row in rows) / len(rows) if self.sight.sees_load else 0.0,
-            slots=self._layout.slots_of,
+            slots=self.layout.slots_of,
         )
 
 
@@ -318,7 +310,8 @@ class _LoadColumns:
         return work
 
 
-def _load_row(load: EndpointLoad | None, slots: float) -> tuple[float, float, float, float, float]:
+def load_row(load: EndpointLoad | None, slots: float) -> tuple[float, float, float, float, float]:
+    """Columns of `ACTION_COLUMNS` from ``crowding`` to ``load_age``, of a replica with so many slots."""
     if load is None:
         return (1.0, 0.0, 0.0, 0.0, 1.0)
     age = 1.0 if load.age_s is None else min(load.age_s / OLDEST_AGE_S, 1.0)
@@ -333,7 +326,7 @@ def _load_row(load: EndpointLoad | None, slots: float) -> tuple[float, float, fl
 
 
 @dataclass(frozen=True, slots=True)
-class _ActionLayout:
+class ActionLayout:
     """What never changes about executor actions."""
 
     model_of: NDArray[np.int64]
@@ -342,7 +335,8 @@ class _ActionLayout:
     template: Array
 
     @classmethod
-    def of(cls, actions: ActionSpace) -> _ActionLayout:
+    def of(cls, actions: ActionSpace) -> ActionLayout:
+        """Of these actions."""
         places = {model: place for place, model in enumerate(actions.models)}
         model_of = np.array([places[action.model] for action in actions.executor_actions])
         facts = [actions.models[action.model] for action in actions.executor_actions]
@@ -370,7 +364,7 @@ def _rates(models: Mapping[str, ModelFacts], facts: Sequence[ModelFacts]) -> lis
 
 
 @dataclass(frozen=True, slots=True)
-class _PlanTable:
+class PlanTable:
     """What never changes about plans."""
 
     depths: Array
@@ -379,9 +373,30 @@ class _PlanTable:
     static: Array
 
 
-def _time_columns(remaining_s: float, budget_s: float, crowding: float) -> tuple[float, float, float, float]:
+def time_columns(remaining_s: float, budget_s: float, crowding: float) -> tuple[float, float, float, float]:
+    """`TIME_COLUMNS`."""
     left_s = max(remaining_s, LEAST_TIME_S)
     return (math.log(left_s) / 5, math.log(budget_s) / 5, max(remaining_s, 0.0) / budget_s, crowding)
+
+
+def slot_columns(slot: Slot) -> tuple[float, ...]:
+    """The columns of `STEP_COLUMNS` that tell where the workflow stands."""
+    agreement = slot.agreement
+    return (
+        1.0 if slot.kind == "judge" else 0.0,
+        slot.position / 3,
+        slot.team_size / 3,
+        slot.round / 2,
+        slot.depth_left / 3,
+        agreement or 0.0,
+        0.0 if agreement is None else 1.0,
+        log_prompt(slot.prompt_tokens),
+    )
+
+
+def log_prompt(prompt_tokens: int) -> float:
+    """``log_prompt_tokens``."""
+    return math.log1p(prompt_tokens) / 8
 
 
 def _blinded(features: Features, step_prior: Array) -> Features:

@@ -72,6 +72,42 @@ def joined(one: ScorerWeights, other: ScorerWeights) -> ScorerWeights:
     )
 
 
+def passing_on(weights: ScorerWeights, columns: Mapping[int, tuple[float, Array]]) -> ScorerWeights:
+    """The same scorer, whose outputs also get shares of some candidate columns, through hidden units of their own.
+
+    A unit lets ``column - lowest`` through, which is not negative; one that is always 1 adds ``out_bias`` and takes
+    ``lowest`` off again. So all that is added to the outputs comes with the product that makes them.
+
+    Args:
+        weights: what was learned.
+        columns: by candidate column the lowest value that it takes, and what share of it each output gets (O).
+    """
+    n_new = len(columns) + 1
+
+    def beside_nothing(part: Array) -> Array:
+        return np.concatenate([part, np.zeros((*part.shape[:-1], n_new))], axis=-1)
+
+    bias, candidate = beside_nothing(weights.bias), beside_nothing(weights.candidate)
+    bias[-1] = 1.0
+    out = [*weights.out]
+    constant = weights.out_bias
+    for unit, (column, (lowest, shares)) in enumerate(columns.items(), start=len(weights.bias)):
+        bias[unit], candidate[column, unit] = -lowest, 1.0
+        out.append(shares)
+        constant = constant + lowest * shares
+    return ScorerWeights(
+        state=beside_nothing(weights.state),
+        bias=bias,
+        candidate=candidate,
+        state_tables=tuple(map(beside_nothing, weights.state_tables)),
+        state_names=weights.state_names,
+        candidate_tables=tuple(map(beside_nothing, weights.candidate_tables)),
+        candidate_names=weights.candidate_names,
+        out=np.array([*out, constant]),
+        out_bias=np.zeros_like(weights.out_bias),
+    )
+
+
 class Scorer:
     """Applies the weights to one decision after another."""
 
@@ -81,7 +117,7 @@ class Scorer:
             {name: table[place] for place, name in enumerate(names)} | {UNKNOWN: table[-1]}
             for names, table in zip(weights.state_names, weights.state_tables, strict=True)
         ]
-        self._named_part = lru_cache(maxsize=_NAMED_KEPT)(self._sum_of_names)
+        self.state_part = lru_cache(maxsize=_NAMED_KEPT)(self._sum_of_names)
 
     def fixed_part(self, names: Mapping[str, Sequence[str]]) -> Array:
         """What the candidates' names contribute (C, H): the same for every decision over them."""
@@ -98,7 +134,7 @@ class Scorer:
         """Outputs of every candidate (C, O)."""
         weights = self._w
         shared = features.state.dot(weights.state)
-        shared += self._named_part(features.state_names)
+        shared += self.state_part(features.state_names)
         hidden = features.candidates.dot(weights.candidate)
         hidden += fixed_part
         hidden += shared

@@ -111,13 +111,17 @@ class TimedClient:
         return client
 
     def _make_client(self, spec: EndpointSpec) -> AsyncOpenAI:
-        return AsyncOpenAI(
+        client = AsyncOpenAI(
             base_url=spec.base_url,
             api_key=_key_of(spec) or _NO_KEY,
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=spec.connect_timeout_s, read=spec.read_timeout_s),
             http_client=self._wire.http_client(spec),
         )
+        # Left open, the SDK looks it up in a thread before the first call. Nothing orders that thread's end against
+        # other calls, so that runs in virtual time would differ now and then. It is only a header.
+        client._platform = "Unknown"
+        return client
 
 
 class _Call:

@@ -22,6 +22,7 @@ from inframind.router.features import (
     FeatureBuilder,
     Features,
     action_names,
+    column_counts,
     plan_names,
     role_names,
 )
@@ -173,13 +174,23 @@ class ExperienceReader:
         features: turns views into features.
         state_names: names that have rows of their own, by state table.
         candidate_names: the same, by candidate table.
+        excluded_strategies: not allowed to whoever learns, where anything else was allowed.
     """
 
     def __init__(
-        self, actions: ActionSpace, features: FeatureBuilder, state_names: Names, candidate_names: Names
+        self,
+        actions: ActionSpace,
+        features: FeatureBuilder,
+        state_names: Names,
+        candidate_names: Names,
+        *,
+        excluded_strategies: frozenset[str] = frozenset(),
     ) -> None:
         self._views, self._features = RecordedViews(actions), features
         self._state_names, self._candidate_names = state_names, candidate_names
+        self._is_wanted = np.array(
+            [action.strategy not in excluded_strategies for action in actions.executor_actions]
+        )
         self._n_candidates = {
             "step": len(actions.executor_actions),
             "plan": len(actions.planner_actions),
@@ -212,11 +223,12 @@ class ExperienceReader:
     def _read_run(self, place: int, trajectory: Trajectory, drafts: dict[str, list[_Draft]]) -> None:
         for step in self._views.steps(trajectory):
             names = action_names(step.view.actions)
+            wanted = step.view.allowed & self._is_wanted
             drafts["step"].append(
                 _Draft(
                     self._features.step(step.view),
                     self._rows("step", tuple(names.items())),
-                    step.view.allowed,
+                    wanted if wanted.any() else step.view.allowed,
                     step.chosen,
                     float(step.probabilities[step.chosen]),
                     place,
@@ -247,10 +259,9 @@ class ExperienceReader:
 
     def _arrays(self, kind: str, drafts: Sequence[_Draft]) -> Decisions:
         n, most = len(drafts), self._n_candidates[kind]
+        n_state, n_candidate = column_counts(kind)
         tables = [self._state_names[table] for table in TABLES[kind]]
-        first = drafts[0] if drafts else None
-        n_columns = first.features.candidates.shape[1] if first else 0
-        candidates = np.zeros((n, most, n_columns))
+        candidates = np.zeros((n, most, n_candidate))
         rows = np.zeros((n, most, len(CANDIDATE_TABLES[kind])), dtype=np.int64)
         prior, slack, work = np.zeros((3, n, most))
         allowed = np.zeros((n, most), dtype=np.bool_)
@@ -264,7 +275,7 @@ class ExperienceReader:
             allowed[place, here] = draft.allowed
             allowed[place, draft.chosen] = True
         return Decisions(
-            state=np.array([draft.features.state for draft in drafts]).reshape(n, -1),
+            state=np.array([draft.features.state for draft in drafts]).reshape(n, n_state),
             state_rows=np.array(
                 [
                     [

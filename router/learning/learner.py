@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inframind.errors import ConfigError
 from inframind.rewards.advantage import AdvantageConfig, AdvantageInputs
 from inframind.rewards.multiplier import DEFAULT_EDGES_S, Multiplier, PidConfig, TieredMultiplier
 from inframind.rewards.registry import RewardConfig, reward_named
@@ -101,6 +102,9 @@ class LearnerConfig:
     """Weight of the entropy bonus."""
     sight: Sight = field(default_factory=Sight)
     """What may be looked at."""
+    reads_candidates: bool = True
+    """Whether the networks read what describes candidates; otherwise they know them by name alone, as a head with one
+    output per action does. To measure what the description is worth."""
     loss: str = "reinforce"
     """``reinforce`` or ``ppo``."""
     ppo_passes: int = 3
@@ -129,6 +133,39 @@ class LearnerConfig:
     """Runs that the critics learn from, the latest."""
     excluded_strategies: frozenset[str] = frozenset()
     """Strategies that are never chosen."""
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("reinforce", "ppo"):
+            raise ConfigError("loss", self.loss, "use 'reinforce' or 'ppo'")
+        if set(self.distrust) != set(KINDS):
+            raise ConfigError(
+                "distrust", sorted(self.distrust), f"give a number for each of {', '.join(KINDS)}"
+            )
+
+    def __post_init__(self) -> None:
+        if self.reward.name != "on_time" and self.valuation.uses_critic:
+            raise ConfigError(
+                "reward.name",
+                self.reward.name,
+                "the critic's worth is that of on_time: use LearnerConfig.for_reward, which lets the actor decide alone",
+            )
+
+    @classmethod
+    def for_reward(cls, name: str, *, price: float = Valuation.price) -> LearnerConfig:
+        """The defaults with another reward.
+
+        The critic's worth is the expected `on_time` reward; with any other reward the actor decides alone, against a
+        baseline that is fitted to that reward.
+        """
+        if name == "on_time":
+            return cls(valuation=Valuation(price=price))
+        return cls(
+            reward=RewardConfig(name),
+            valuation=Valuation(price=price, uses_critic=False),
+            advantage=AdvantageConfig(baseline="value", standardisation="batch"),
+            actor_rate=1e-3,
+            actor_decay=0.0,
+        )
 
 
 class _HeadLearner:
@@ -167,7 +204,11 @@ class Learner:
         self._rng = np.random.default_rng(seed)
         state_names, candidate_names = known_names(actions)
         self._reader = ExperienceReader(
-            actions, FeatureBuilder(actions, queries, config.sight), state_names, candidate_names
+            actions,
+            FeatureBuilder(actions, queries, config.sight),
+            state_names,
+            candidate_names,
+            excluded_strategies=config.excluded_strategies,
         )
         torch_rng = torch.Generator().manual_seed(seed)
         self._heads = {
@@ -195,9 +236,7 @@ class Learner:
         if not len(new.on_time):
             return {}
         self._keep(new)
-        self._plan_runs.update(
-            self.actions.planner_actions[place].label for place in new.decisions["plan"].chosen
-        )
+        self._plan_runs.update(_plans_of(trajectories, solved))
         figures = self._learn_critics(joined(list(self._kept)))
         for kind in KINDS:
             figures |= self._learn_actor(kind, new, progress)
@@ -429,6 +468,13 @@ class Learner:
         adam.step()
 
 
+def _plans_of(trajectories: Sequence[Trajectory], solved: Mapping[str, bool]) -> Iterator[str]:
+    """Label of the plan of each graded run; the candidates may have been narrowed, so that places say nothing."""
+    for run in trajectories:
+        if run.trace_id in solved:
+            yield from (decision.action for decision in run.decisions if decision.kind == "plan")
+
+
 def known_names(actions: ActionSpace) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """Names that get rows of their own: by state table, by candidate table."""
     roles = tuple(dict.fromkeys(role for names in actions.roles.values() for role in names))
@@ -457,6 +503,7 @@ def _shape(
         candidate_names={table: candidate_names[table] for table in CANDIDATE_TABLES[kind]},
         n_outputs=3,
         hidden=config.hidden,
+        reads_candidates=config.reads_candidates,
     )
 
 

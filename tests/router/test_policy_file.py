@@ -162,7 +162,7 @@ def test_a_changed_byte_is_refused(stored: StoredPolicy, tmp_path: Path, place: 
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(CheckpointError, match="p.safetensors"):
+    with pytest.raises(CheckpointError, match=r"p\.safetensors"):
         load_policy(path)
 
 

@@ -15,10 +15,10 @@ from typer.core import TyperGroup
 
 from inframind import __version__
 from inframind.errors import CallerError, ConfigError, InfraMindError
-from inframind.plugin.cli_evaluate import evaluate
+from inframind.plugin.cli_evaluate import evaluate, require_arena
 from inframind.plugin.cli_options import DEFAULT_CONFIG, Config, Scheduling
 from inframind.plugin.cli_traces import explain, feedback, traces_app
-from inframind.plugin.cli_train import train
+from inframind.plugin.cli_train import refuse_given, train
 
 DEFAULT_OUT = Path(".out/demo")
 
@@ -126,6 +126,7 @@ def doctor(
 
 @app.command(rich_help_panel="Start")
 def demo(
+    ctx: typer.Context,
     items: Annotated[
         Path | None,
         typer.Option(help="JSONL file of questions: problem or question, answer, optionally level."),
@@ -142,6 +143,15 @@ def demo(
     budget_max: Annotated[float, typer.Option(help="Largest one; budgets are log-uniform between.")] = 30.0,
     speed: Annotated[float, typer.Option(help="How much faster than real time the servers compute.")] = 1.0,
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the trace store.")] = DEFAULT_OUT,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train", help="Learn to route from nothing instead, and compare; three minutes or so."
+        ),
+    ] = False,
+    open_reports: Annotated[
+        bool, typer.Option("--open", help="With --train: show its reports in the browser.")
+    ] = False,
 ) -> None:
     """The whole job on a simulated fleet of five models, over real HTTP, in about a minute.
 
@@ -149,9 +159,13 @@ def demo(
     Exit codes: 0 every question was dealt with, be it late or wrong; 1 a question failed; 2 an option is wrong.
 
     Examples: [bold]inframind demo[/bold], [bold]inframind demo --topology Debate --rate 300[/bold],
-    [bold]inframind demo --items questions.jsonl[/bold]
+    [bold]inframind demo --items questions.jsonl[/bold], [bold]inframind demo --train --open[/bold]
     """
     _require_simulator()
+    if train:
+        _demo_training(ctx, out_folder, items, seed, opens=open_reports)
+        return
+    refuse_given(ctx, set(ctx.params) - {"open_reports"}, "give it together with --train, or leave it out")
     from inframind.plugin.commands.demo import DemoOptions, demo
     from inframind.plugin.terminal import out
 
@@ -170,6 +184,18 @@ def demo(
     )
     if not demo(options, out()):
         raise typer.Exit(1)
+
+
+def _demo_training(
+    ctx: typer.Context, out_folder: Path, items: Path | None, seed: int, *, opens: bool
+) -> None:
+    allowed = {"train", "open_reports", "out_folder", "items", "seed"}
+    refuse_given(ctx, allowed, "leave it out: it means nothing with --train")
+    require_arena()
+    from inframind.plugin.commands.demo_train import DemoTraining, demo_training
+    from inframind.plugin.terminal import out
+
+    demo_training(DemoTraining(out=out_folder, items_file=items, seed=seed), out(), opens=opens)
 
 
 @app.command(rich_help_panel="Start")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class DecideConfig:
     """
     greedy: bool = False
     """Evaluation mode: always the policy's best candidate."""
-    deadline_quantile: Literal[0.5, 0.9] = 0.9
+    deadline_quantile: float = 0.9
     """What is predicted to end after the deadline is masked, by this quantile of its latency.
 
     With 0.9 nothing is tried that fails one time in ten: right for policies that do not weigh the risk themselves.

@@ -47,9 +47,10 @@ class StepMasks:
     ) -> tuple[Mask, tuple[str, ...]]:
         """Which executor actions are allowed (A), and the reason for each that is not ("" otherwise) (A).
 
-        A step is too slow when its own ``upper_s`` (the quantile that must fit) and the least time that must follow it (``depth_left`` calls at the
-        fastest possible median) exceed what is left. When every candidate is masked the fastest possible one is
-        let through after all, or, when none is possible, the fastest: the call itself then says what is wrong.
+        A step is too slow when its own ``upper_s`` (the quantile that must fit) and the least time that must follow
+        it (``depth_left`` calls at the fastest possible median) exceed what is left. When every candidate is masked
+        the fastest possible one is let through after all, or, when none is possible, the fastest: the call itself
+        then says what is wrong.
         """
         spec = self._actions.topologies.get(slot.topology)
         hard = self._hard(

@@ -73,7 +73,7 @@ class TrainOptions:
 
     def plan(self) -> TrainingPlan:
         """What is learned, and how."""
-        config = LearnerConfig(reward=RewardConfig(name=self.reward, parameters=self.parameters))
+        config = LearnerConfig.for_reward(RewardConfig(name=self.reward, parameters=self.parameters))
         if self.price is not None:
             config = replace(config, valuation=replace(config.valuation, price=self.price))
         return TrainingPlan(

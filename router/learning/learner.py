@@ -141,27 +141,29 @@ class LearnerConfig:
             raise ConfigError(
                 "distrust", sorted(self.distrust), f"give a number for each of {', '.join(KINDS)}"
             )
-
-    def __post_init__(self) -> None:
         if self.reward.name != "on_time" and self.valuation.uses_critic:
             raise ConfigError(
                 "reward.name",
                 self.reward.name,
-                "the critic's worth is that of on_time: use LearnerConfig.for_reward, which lets the actor decide alone",
+                "the critic's worth is that of on_time: use LearnerConfig.for_reward, and the actor decides alone",
             )
 
+        if self.reward.name != "on_time" and self.valuation.uses_critic:
+            fix = "the critic's worth is that of on_time: use LearnerConfig.for_reward, which lets the actor decide"
+            raise ConfigError("reward.name", self.reward.name, fix)
+
     @classmethod
-    def for_reward(cls, name: str, *, price: float = Valuation.price) -> LearnerConfig:
+    def for_reward(cls, reward: RewardConfig) -> LearnerConfig:
         """The defaults with another reward.
 
         The critic's worth is the expected `on_time` reward; with any other reward the actor decides alone, against a
         baseline that is fitted to that reward.
         """
-        if name == "on_time":
-            return cls(valuation=Valuation(price=price))
+        if reward.name == "on_time":
+            return cls(reward=reward)
         return cls(
-            reward=RewardConfig(name),
-            valuation=Valuation(price=price, uses_critic=False),
+            reward=reward,
+            valuation=Valuation(uses_critic=False),
             advantage=AdvantageConfig(baseline="value", standardisation="batch"),
             actor_rate=1e-3,
             actor_decay=0.0,

@@ -24,6 +24,7 @@ class NetworkShape:
         candidate_names: names of each candidate table, by table.
         n_outputs: outputs per candidate (O).
         hidden: hidden units (H).
+        reads_candidates: whether candidates are described; otherwise they are known by their names alone.
     """
 
     n_state: int
@@ -32,6 +33,7 @@ class NetworkShape:
     candidate_names: Mapping[str, tuple[str, ...]]
     n_outputs: int
     hidden: int = 32
+    reads_candidates: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,10 @@ class ScorerNetwork(nn.Module):
         self.shape = shape
         self.state = nn.Parameter(_random(shape.n_state, shape.hidden, rng))
         self.bias = nn.Parameter(0.1 * torch.randn(shape.hidden, generator=rng))
-        self.candidate = nn.Parameter(_random(shape.n_candidate, shape.hidden, rng))
+        candidate = _random(shape.n_candidate, shape.hidden, rng)
+        self.candidate = nn.Parameter(
+            candidate if shape.reads_candidates else 0 * candidate, requires_grad=shape.reads_candidates
+        )
         self.state_tables = nn.ParameterList(
             [_table(len(names), shape.hidden, rng) for names in shape.state_names]
         )

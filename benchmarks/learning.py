@@ -129,27 +129,25 @@ class Verdict:
 
     def __init__(self, judgement: Judgement, ours: str, bench: Bench) -> None:
         self._judgement, self._bench = judgement, bench
-        self._place = {name: place for place, name in enumerate(judgement.columns.contenders)}
-        self._ours = self._place[ours]
+        self._place = {_short(name): place for place, name in enumerate(judgement.columns.contenders)}
+        self._ours = self._place[_short(ours)]
 
     def say(self) -> None:
         for name in self._place:
             self._figure(name)
         self._lead(BLIND, 8.0)
-        self._lead(self._named("published"), 5.0)
+        self._lead("published", 5.0)
         for name in ("just-enough", "knn", "knn-on-time", "best-constant"):
             self._lead(name, 3.0)
             self._never_below(name)
         for name in MIXTURES:
             self._lead(name, 0.0)
+        self._lead("hidden-load", 3.0)
         self._lead_of_warm_neighbours()
         self._share_of_oracle()
         self._fronts()
         self._deadlines()
         self._accuracy_by_tier()
-
-    def _named(self, part: str) -> str:
-        return next(name for name in self._place if part in name)
 
     def _success(self, name: str) -> np.ndarray:
         return 100 * per_seed(self._judgement.overall.on_time_success, self._place[name])
@@ -163,13 +161,11 @@ class Verdict:
             f"{100 * group.on_time_success.value_C[self._place[name]]:.1f}"
             for group in self._judgement.by_rate
         ]
-        self._bench.add_figure(
-            f"on_time/{_short(name)}", mean, "%", f"±{half:.1f}; by rate {' '.join(by_rate)}"
-        )
+        self._bench.add_figure(f"on_time/{name}", mean, "%", f"±{half:.1f}; by rate {' '.join(by_rate)}")
 
     def _lead(self, name: str, limit: float) -> None:
         mean, half = interval(self._ours_success() - self._success(name))
-        self._bench.add_bar(f"lead/{_short(name)}", mean, limit, f"points ±{half:.1f}", direction="at least")
+        self._bench.add_bar(f"lead/{name}", mean, limit, f"points ±{half:.1f}", direction="at least")
 
     def _never_below(self, name: str) -> None:
         leads = [
@@ -178,7 +174,7 @@ class Verdict:
             for group in self._judgement.by_rate
         ]
         self._bench.add_bar(
-            f"least_lead_at_a_rate/{_short(name)}", float(min(leads)), 0.0, "points", direction="at least"
+            f"least_lead_at_a_rate/{name}", float(min(leads)), 0.0, "points", direction="at least"
         )
 
     def _lead_of_warm_neighbours(self) -> None:
@@ -244,12 +240,16 @@ def note_of(tier: str | None) -> str:
 
 
 def _short(name: str) -> str:
+    """Without the folder."""
+    if name.startswith("hidden-load:"):
+        return "hidden-load"
     return name.rpartition("/")[2] if name.startswith("trained:") else name
 
 
 def contenders(out: Path) -> Iterator[str]:
     for learner in LEARNERS:
         yield f"trained:{out / learner}"
+    yield f"hidden-load:{out / 'learned'}"
     yield from RIVALS
 
 

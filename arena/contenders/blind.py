@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from inframind.fleet.snapshot import FleetSnapshot
-from inframind.router.latency import LatencyMap
+from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
+from inframind.router.latency import LatencyMap, LatencyModel
 
 NO_TIME_S = 1e-3
 
@@ -41,3 +41,60 @@ class NoForecast:
         output_tokens: int | None = None,
     ) -> None:
         """Learn nothing."""
+
+
+class HiddenLoad:
+    """A latency model that is shown an idle fleet, whatever the load: what a router knows that reads no metrics.
+
+    It still learns from every call, so that it comes to expect the latency that is usual.
+
+    Args:
+        inner: predicts, and learns.
+    """
+
+    def __init__(self, inner: LatencyModel) -> None:
+        self._inner = inner
+
+    def predict(self, snapshot: FleetSnapshot, prompt_tokens: int) -> LatencyMap:
+        """As if nobody were there."""
+        return self._inner.predict(_idle(snapshot), prompt_tokens)
+
+    def observe(
+        self,
+        model: str,
+        strategy: str,
+        snapshot: FleetSnapshot,
+        prompt_tokens: int,
+        latency_s: float,
+        *,
+        ttft_s: float | None = None,
+        output_tokens: int | None = None,
+    ) -> None:
+        """Learn from a call, as if nobody had been there."""
+        self._inner.observe(
+            model,
+            strategy,
+            _idle(snapshot),
+            prompt_tokens,
+            latency_s,
+            ttft_s=ttft_s,
+            output_tokens=output_tokens,
+        )
+
+
+def _idle(snapshot: FleetSnapshot) -> FleetSnapshot:
+    """The same endpoints with nobody there, but for those whose breaker is open."""
+    loads = {
+        name: EndpointLoad(
+            endpoint=name,
+            model=load.model,
+            breaker=load.breaker,
+            max_concurrency=load.max_concurrency,
+            age_s=0.0,
+            running=0.0,
+            waiting=0.0,
+            kv_cache_usage=0.0,
+        )
+        for name, load in snapshot.loads.items()
+    }
+    return FleetSnapshot(taken_s=snapshot.taken_s, loads=loads)

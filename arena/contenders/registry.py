@@ -17,7 +17,14 @@ from inframind.arena.contenders.constant import FIXED, best_constant, fixed, fix
 from inframind.arena.contenders.contender import Contender, Setting
 from inframind.arena.contenders.oracle import oracle
 from inframind.arena.contenders.published import gptswarm, masrouter, moa
-from inframind.arena.contenders.trained import TRAINED, learned, shipped_latency, trained
+from inframind.arena.contenders.trained import (
+    HIDDEN_LOAD,
+    TRAINED,
+    hidden_load,
+    learned,
+    shipped_latency,
+    trained,
+)
 from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace
 from inframind.router.encoder import HashingEncoder
@@ -174,6 +181,8 @@ def contender_by_name(name: str) -> Contender:
         return _WITH_SHARE[kind].contender(name, parameter)
     if name.startswith(TRAINED) and parameter:
         return trained(parameter, name)
+    if name.startswith(HIDDEN_LOAD) and parameter:
+        return hidden_load(parameter, name)
     if name.startswith(FIXED):
         if parameter.count("/") < 3:
             raise ConfigError("contender", name, f"write {FIXED}{ARM_FORM}")
@@ -193,6 +202,7 @@ def describe_contenders() -> Mapping[str, str]:
     lines[FIXED_GROUP] = "a group: every single call, and one small team per topology of two models"
     lines[FIXED + ARM_FORM] = "always the same, such as fixed:IO/1/llama-3.1-8b/Plain"
     lines[TRAINED + "<path>"] = "a policy that `inframind train` wrote: its file or its folder"
+    lines[HIDDEN_LOAD + "<path>"] = "the same, shown an idle fleet whatever the load"
     lines["<module>:<name>"] = "your own: a Contender, a policy class, or a function from Setting to policy"
     return lines
 

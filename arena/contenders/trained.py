@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from inframind.arena.contenders.blind import HiddenLoad
 from inframind.arena.contenders.contender import Contender, Setting
 from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace
 from inframind.router.decide import DecideConfig
+from inframind.router.features import Sight
 from inframind.router.latency import LatencyModel
 from inframind.router.latency_learned import LearnedLatencyModel
 from inframind.router.latency_state import LatencyState
 from inframind.router.learning.checkpoint import kind_of
 from inframind.router.policy import Policy
-from inframind.router.policy_file import load_policy
+from inframind.router.policy_file import StoredPolicy, load_policy
 from inframind.router.policy_shipped import shipped_policy
 from inframind.router.published.policy_file import KIND as PUBLISHED_KIND
 from inframind.router.published.policy_file import load_published
 
-TRAINED = "trained:"
+TRAINED, HIDDEN_LOAD = "trained:", "hidden-load:"
 POLICY_FILE = "policy.safetensors"
 SEED_FOLDER = "seed-*"
 BOLD = DecideConfig(deadline_quantile=0.5)
@@ -82,6 +85,33 @@ def trained(path: str, name: str) -> Contender:
         summary=f"trained: {path}",
         make=make,
         latency=latency,
+        decide=BOLD,
+    )
+
+
+def hidden_load(path: str, name: str) -> Contender:
+    """What `trained` would be on a fleet whose load nobody shows it.
+
+    Args:
+        path: as for `trained`.
+        name: name as on the command line.
+
+    Raises:
+        ConfigError: the policy is not one of ours, when it is made.
+    """
+
+    def stored(setting: Setting) -> StoredPolicy:
+        return load_policy(policy_path(Path(path), setting.seed))
+
+    def make(setting: Setting) -> Policy:
+        return replace(stored(setting), sight=Sight(sees_load=False)).bind(setting.actions, name=name)
+
+    return Contender(
+        name=name,
+        family="learned",
+        summary=f"trained: {path}, its fleet's load hidden from it",
+        make=make,
+        latency=lambda setting: HiddenLoad(_latency(stored(setting).latency, setting)),
         decide=BOLD,
     )
 

@@ -42,7 +42,7 @@ NO_STOP = SelectionConfig(window=1, patience=1_000)
 """The whole way, whatever happens: a collapse is what is looked for."""
 
 _SEED = LearnerConfig(
-    reward=RewardConfig("additive"),
+    reward=RewardConfig(name="additive"),
     sight=Sight(planner_sees_load=False),
     reads_candidates=False,
     valuation=Valuation(uses_critic=False, uses_prior=False, price=0.0, caution=0.0),
@@ -56,8 +56,8 @@ _SEED = LearnerConfig(
 
 def rungs() -> Mapping[str, LearnerConfig]:
     """What is trained, by what was changed last."""
-    signed = replace(_SEED, reward=RewardConfig("signed"))
-    on_time = replace(_SEED, reward=RewardConfig("on_time"))
+    signed = replace(_SEED, reward=RewardConfig(name="signed"))
+    on_time = replace(_SEED, reward=RewardConfig(name="on_time"))
     described = replace(on_time, reads_candidates=True)
     aware = replace(described, sight=Sight())
     plain = replace(aware, excluded_strategies=frozenset())

@@ -142,13 +142,6 @@ class LearnerConfig:
                 "distrust", sorted(self.distrust), f"give a number for each of {', '.join(KINDS)}"
             )
         if self.reward.name != "on_time" and self.valuation.uses_critic:
-            raise ConfigError(
-                "reward.name",
-                self.reward.name,
-                "the critic's worth is that of on_time: use LearnerConfig.for_reward, and the actor decides alone",
-            )
-
-        if self.reward.name != "on_time" and self.valuation.uses_critic:
             fix = "the critic's worth is that of on_time: use LearnerConfig.for_reward, which lets the actor decide"
             raise ConfigError("reward.name", self.reward.name, fix)
 

@@ -380,3 +380,23 @@ def test_weights_that_have_diverged_are_not_stored(shared_bench: Any, tmp_path: 
 def test_settings_that_cannot_be_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         LearnerConfig(**values)
+
+
+def test_another_reward_is_learned_by_an_actor_alone_against_a_baseline_of_its_own(shared_bench: Any) -> None:
+    ours, other = (LearnerConfig.for_reward(RewardConfig(name=name)) for name in ("on_time", "signed"))
+    assert (ours.reward.name, ours.valuation.uses_critic) == ("on_time", True)
+    assert (other.reward.name, other.valuation.uses_critic) == ("signed", False)
+    assert other.advantage.baseline == "value"
+    one = Learner(
+        shared_bench.actions, QueryModel(), replace(other, actor_rate=0.1, actor_batch_size=16), seed=0
+    )
+    teach_by_its_own_choices(shared_bench, one)
+    assert share(shared_bench, one) > 0.8
+
+
+def test_candidates_that_are_known_by_name_alone_are_learned_too(
+    shared_bench: Any, batches: list[Batch]
+) -> None:
+    one = learner(shared_bench, reads_candidates=False)
+    teach(one, batches)
+    assert taken(shared_bench, one) == RULE

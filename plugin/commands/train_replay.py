@@ -40,11 +40,10 @@ def train_replay(path: Path, out: Path, *, seed: int, cost: str | None, console:
     """
     load_extra("pyarrow")
     use_one_thread()
-    tables = _tables(path)
+    tables = {_stem(table): ReplayTable.read(table) for table in _tables(path)}
     make_folder(out)
     reports, files = [], []
-    for table in tables:
-        name = _stem(table)
+    for name, table in tables.items():
         report, file = _learn(table, out / f"{name}.safetensors", seed, cost, console)
         reports.append((name, report))
         files.append(file)
@@ -71,13 +70,12 @@ def _stem(table: Path) -> str:
 
 
 def _learn(
-    table: Path, file: Path, seed: int, cost: str | None, console: Console
+    table: ReplayTable, file: Path, seed: int, cost: str | None, console: Console
 ) -> tuple[LearnReport, Path]:
     if file.exists():
         raise ConfigError("out", str(file), "there is a router already: give another folder")
-    read = ReplayTable.read(table)
     columns = (
-        TextColumn(table.name),
+        TextColumn(file.stem),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("{task.description}"),
@@ -85,7 +83,7 @@ def _learn(
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None)
         router, report = train_on_table(
-            read,
+            table,
             seed=seed,
             cost=cost,
             on_progress=lambda step: progress.update(

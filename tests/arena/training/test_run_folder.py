@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -104,6 +105,7 @@ def test_a_training_that_was_killed_while_it_ran_goes_on(finished: Path, tmp_pat
     child = subprocess.Popen([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "run")])
     while not (tmp_path / "run" / STATE).exists():
         assert child.poll() is None
+        time.sleep(0.02)
     os.kill(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     run(RunFolder.resume(tmp_path / "run"))

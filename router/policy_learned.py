@@ -102,7 +102,9 @@ class LearnedPolicy:
     def plan(self, view: PlanView) -> Proposal:
         """The topology and team that are worth most."""
         worth = self._plans.worth(view, self._multiplier(view.budget_s))
-        doubt = None if self._explores else self._doubts(view.actions)
+        # Doubt is in units of worth, which an actor that decides alone does not propose by.
+        doubts_worth = self._valuation.uses_critic and not self._explores
+        doubt = self._doubts(view.actions) if doubts_worth else None
         return self._proposal(worth, view.allowed, doubt)
 
     def role(self, view: RoleView) -> Proposal:

@@ -192,6 +192,44 @@ def test_worths_that_cannot_be_are_refused(values: dict[str, float]) -> None:
         Valuation(**values)
 
 
+@pytest.mark.parametrize(("caution", "taken"), [(0.0, "Chain/3"), (1.0, "Debate/2")])
+def test_a_plan_that_was_seldom_run_must_look_much_better_to_be_served(
+    bench: Any, make_weights: Any, caution: float, taken: str
+) -> None:
+    """The network is made to prefer Chain a little."""
+    known = untrained(bench, plan_runs={"Debate/2": 10_000, "Chain/3": 24})
+    head = known.heads["plan"]
+    critic = head.critic
+    topologies = critic.candidate_names["topology"]
+    table = np.zeros_like(critic.candidate_tables[0])
+    table[topologies.index("Chain")] = 0.2
+    leaning = replace(
+        critic,
+        state=np.zeros_like(critic.state),
+        bias=np.zeros_like(critic.bias),
+        candidate=np.zeros_like(critic.candidate),
+        state_tables=tuple(map(np.zeros_like, critic.state_tables)),
+        candidate_tables=(table,),
+        out=np.eye(len(critic.out), 3),
+    )
+    weights = replace(known, heads={**known.heads, "plan": replace(head, critic=leaning)})
+    view = bench.plan_view(budget_s=1e6)
+    wanted = [plan.label in ("Chain/3", "Debate/2") for plan in view.actions]
+    view = replace(view, allowed=np.array(wanted))
+    valuation = Valuation(caution=caution, price=0.0)
+    assert best(view, policy(bench, weights, valuation=valuation).plan(view)) == taken
+    explores = policy(bench, weights, valuation=valuation, explores=True).plan(view).weights
+    assert view.actions[int(explores.argmax())].label == "Chain/3"
+
+
+def test_an_actor_that_decides_alone_is_not_doubted(bench: Any, make_weights: Any) -> None:
+    weights = make_weights(bench, 2)
+    counted = replace(weights, plan_runs={"Debate/2": 10_000})
+    view, alone = bench.plan_view(), Valuation(uses_critic=False, caution=5.0)
+    one, other = (policy(bench, given, valuation=alone).plan(view).weights for given in (weights, counted))
+    assert one.tolist() == other.tolist()
+
+
 # What may be chosen ------------------------------------------------------------------------------------
 
 

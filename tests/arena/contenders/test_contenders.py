@@ -272,4 +272,9 @@ def test_forecasts_are_for_those_who_would_have_them() -> None:
         contender.name: contender.takes_forecasts for contender in contenders_by_name(DEFAULT_CONTENDERS)
     }
 
-    assert {name for name, it_does in takes.items() if it_does} == {"just-enough", "knn", "knn-on-time"}
+    assert {name for name, it_does in takes.items() if it_does} == {
+        "just-enough",
+        "knn",
+        "knn-on-time",
+        "learned",
+    }

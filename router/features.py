@@ -314,13 +314,14 @@ def load_row(load: EndpointLoad | None, slots: float) -> tuple[float, float, flo
     """Columns of `ACTION_COLUMNS` from ``crowding`` to ``load_age``, of a replica with so many slots."""
     if load is None:
         return (1.0, 0.0, 0.0, 0.0, 1.0)
-    age = 1.0 if load.age_s is None else min(load.age_s / OLDEST_AGE_S, 1.0)
+    age_s = load.age_s
+    age = 1.0 if age_s is None or age_s > OLDEST_AGE_S else age_s / OLDEST_AGE_S
     running, waiting = load.engine_now
     return (
         (running + waiting + load.waiting_here) / slots,
         waiting / slots,
         load.kv_cache_usage or 0.0,
-        float(load.age_s is not None and load.running is not None),
+        0.0 if age_s is None or load.running is None else 1.0,
         age,
     )
 

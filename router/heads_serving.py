@@ -43,15 +43,21 @@ from inframind.router.features import (
     slot_columns,
     time_columns,
 )
-from inframind.router.heads import Head, HeadWeights, Valuation, Worth, odds_share
+from inframind.router.heads import Head, HeadWeights, Valuation, Worth, odds_against
 from inframind.router.policy_parts import Z90
 from inframind.router.scorer import Scorer, joined, passing_on
 from inframind.router.views import Array, PlanView, RoleView, StepView
 
 _QUESTIONS_KEPT = 512
 """Questions whose share of the sums is kept; a workflow asks about one question several times."""
-_ZERO, _MINUS_Z90, _LEAST_LOG_RATIO = np.zeros(()), np.array(-Z90), np.array(LEAST_SIGMA * Z90)
+_ZERO, _ONE, _MINUS_Z90, _LEAST_LOG_RATIO = (
+    np.zeros(()),
+    np.ones(()),
+    np.array(-Z90),
+    np.array(LEAST_SIGMA * Z90),
+)
 """Arrays without axes: numpy takes half as long with them as with plain floats."""
+_LARGEST_SLACK, _LARGEST_LOG_RATIO = np.array(LARGEST_SLACK), np.array(LARGEST_LOG_RATIO)
 _MINUS_SLACK_LOGIT = np.array(-SLACK_LOGIT)
 
 
@@ -99,26 +105,27 @@ class _Output:
             },
         )
         self.scorer = Scorer(self.weights)
-        self._out = self.weights.out.T.copy()
-        self._wrong_late = valuation.wrong_late
+        # Odds against being right, against being in time when right, and for being in time when wrong.
+        self._out = self.weights.out.T * np.array([[-1.0], [-1.0], [1.0], [1.0]])
+        self._wrong_late = np.array(valuation.wrong_late)
         self._sharpness = np.array(1.0 / valuation.temperature if valuation.uses_critic else 0.0)
 
     def worth(self, hidden: Array, priced_work: Array, multiplier: float) -> Worth:
         """Values from hidden units (C, H) before they are rectified, which changes them, and from the work's price."""
         np.maximum(hidden, _ZERO, out=hidden)
         rows = self._out.dot(hidden.T)
-        solved, share, share_wrong = odds_share(rows[:3])
-        on_time = solved * share
-        worth = on_time - solved
+        solved, share, late = odds_against(rows[:3])
+        late *= self._wrong_late
+        worth = share
         worth *= multiplier
-        worth += solved
-        wrong_late = (1.0 - solved) * (1.0 - share_wrong)
-        wrong_late *= self._wrong_late
-        worth -= wrong_late
+        worth += 1.0 - multiplier
+        worth += late
+        worth *= solved
+        worth -= late
         worth -= priced_work
-        logits = worth * self._sharpness
-        logits += rows[3]
-        return Worth(solved, on_time, worth, logits)
+        logits = rows[3]
+        logits += worth * self._sharpness
+        return Worth(solved, worth, logits)
 
 
 class _Crowds:
@@ -187,6 +194,7 @@ class StepHead:
         n_actions = len(builder.actions.executor_actions)
         self._rows = np.concatenate([np.zeros((3, n_actions)), self._crowds.is_of_model])
         self._most = np.repeat([[LARGEST_LOG_RATIO], [LARGEST_SLACK]], n_actions, axis=1)
+        self._least = -self._most
         self._asked = lru_cache(maxsize=_QUESTIONS_KEPT)(self._ask)
 
     def worth(self, view: StepView, multiplier: float) -> Worth:
@@ -230,7 +238,7 @@ class StepHead:
         np.divide(log_share, spread, out=slack)
         slack *= _MINUS_Z90
         np.minimum(bounded, self._most, out=bounded)
-        np.maximum(bounded, -self._most, out=bounded)
+        np.maximum(bounded, self._least, out=bounded)
         return rows
 
     def _ask(self, text: str) -> _Asked:
@@ -328,19 +336,19 @@ class PlanHead:
         left = log_left - offered.log_depths
         slack = left / spread
         slack *= -_MINUS_Z90
-        np.minimum(slack, LARGEST_SLACK, out=slack)
-        np.maximum(slack, -LARGEST_SLACK, out=slack)
+        np.minimum(slack, _LARGEST_SLACK, out=slack)
+        np.maximum(slack, -_LARGEST_SLACK, out=slack)
         odds_late = slack * _MINUS_SLACK_LOGIT
         np.exp(odds_late, out=odds_late)
-        odds_late += 1.0
+        odds_late += _ONE
         best = ((wanted.chance * view.step_allowed) / odds_late).argmax(axis=1)
         cells = offered.first + best
         columns = np.empty((3, len(best)))
         wanted.prior.take(best, out=columns[0], mode="clip")
         slack.take(cells, out=columns[1], mode="clip")
         share = np.negative(left.take(cells), out=columns[2])
-        np.minimum(share, LARGEST_LOG_RATIO, out=share)
-        np.maximum(share, -LARGEST_LOG_RATIO, out=share)
+        np.minimum(share, _LARGEST_LOG_RATIO, out=share)
+        np.maximum(share, -_LARGEST_LOG_RATIO, out=share)
         prices = np.array(self._crowds.prices(loads, wanted.length))
         priced = prices.take(self._builder.layout.model_of.take(best)) * view.step_q50_s.take(best)
         state = time_columns(view.remaining_s, view.budget_s, _mean_crowding(loads))
@@ -412,7 +420,6 @@ class RoleHead:
         cells = np.array([first + 2 * place + (role in taken) for place, role in enumerate(roles)])
         return Worth(
             table.solved.take(cells),
-            table.on_time.take(cells),
             table.worth.take(cells),
             table.logits.take(cells),
         )

@@ -7,7 +7,7 @@ A policy therefore never sees a random number, a clock or a store, and a trained
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from inframind.errors import ConfigError
 from inframind.router.views import Array, PaceView, PlanView, RoleView, StepView
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Proposal:
     """Weights over the candidates of a view, and why.
 
@@ -24,8 +24,8 @@ class Proposal:
         reason: a few words for people.
     """
 
-    weights: Array
-    reason: str
+    weights: Final[Array]
+    reason: Final[str]
 
 
 class Policy(Protocol):

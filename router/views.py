@@ -1,5 +1,6 @@
-"""What a policy sees when it is asked: one frozen view per kind of decision.
+"""What a policy sees when it is asked: one view per kind of decision.
 
+Views are made at every decision, so their fields are read-only to the type checker alone, see `EndpointLoad`.
 A = number of executor actions, P = number of planner actions, R = number of roles of the domain.
 """
 
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +41,7 @@ class Query:
     needs: frozenset[Capability] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class PlanView:
     """What a planner sees.
 
@@ -62,25 +64,25 @@ class PlanView:
         snapshot: the fleet's load.
     """
 
-    query: Query
-    budget_s: float
-    remaining_s: float
-    actions: tuple[PlannerAction, ...]
-    calls: Array
-    allowed: Mask
-    q50_s: Array
-    q90_s: Array
-    step_quality: float
-    depth: Array
-    step_actions: tuple[ExecutorAction, ...]
-    step_allowed: Mask
-    step_q50_s: Array
-    step_q90_s: Array
-    models: Mapping[str, ModelFacts]
-    snapshot: FleetSnapshot
+    query: Final[Query]
+    budget_s: Final[float]
+    remaining_s: Final[float]
+    actions: Final[tuple[PlannerAction, ...]]
+    calls: Final[Array]
+    allowed: Final[Mask]
+    q50_s: Final[Array]
+    q90_s: Final[Array]
+    step_quality: Final[float]
+    depth: Final[Array]
+    step_actions: Final[tuple[ExecutorAction, ...]]
+    step_allowed: Final[Mask]
+    step_q50_s: Final[Array]
+    step_q90_s: Final[Array]
+    models: Final[Mapping[str, ModelFacts]]
+    snapshot: Final[FleetSnapshot]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RoleView:
     """What a planner sees when it fills one seat of the team.
 
@@ -93,12 +95,12 @@ class RoleView:
         allowed: candidates that are not masked (R).
     """
 
-    query: Query
-    action: PlannerAction
-    seat: int
-    roles: tuple[str, ...]
-    taken: tuple[str, ...]
-    allowed: Mask
+    query: Final[Query]
+    action: Final[PlannerAction]
+    seat: Final[int]
+    roles: Final[tuple[str, ...]]
+    taken: Final[tuple[str, ...]]
+    allowed: Final[Mask]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,7 @@ class Slot:
     prompt_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StepView:
     """What an executor sees.
 
@@ -147,18 +149,18 @@ class StepView:
         snapshot: the fleet's load.
     """
 
-    query: Query
-    slot: Slot
-    budget_s: float
-    remaining_s: float
-    actions: tuple[ExecutorAction, ...]
-    allowed: Mask
-    q50_s: Array
-    q90_s: Array
-    quality: Array
-    cost: Array
-    models: Mapping[str, ModelFacts]
-    snapshot: FleetSnapshot
+    query: Final[Query]
+    slot: Final[Slot]
+    budget_s: Final[float]
+    remaining_s: Final[float]
+    actions: Final[tuple[ExecutorAction, ...]]
+    allowed: Final[Mask]
+    q50_s: Final[Array]
+    q90_s: Final[Array]
+    quality: Final[Array]
+    cost: Final[Array]
+    models: Final[Mapping[str, ModelFacts]]
+    snapshot: Final[FleetSnapshot]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from inframind.fleet.messages import Attempt
 
@@ -22,12 +22,14 @@ StepKind = Literal["agent", "judge"]
 Status = Literal["ok", "late", "failed", "cancelled"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Decision:
     """One choice of a policy, stored before it is acted on.
 
     Columns (``actions``, ``probabilities``, ``masked``, ``latency_q50_s``, ``latency_q90_s``) have one entry
     per candidate, in the same order; the latency columns are empty where no latency was predicted.
+
+    Made while an answer waits, so its fields are read-only to the type checker alone, see `EndpointLoad`.
 
     Attributes:
         decision_id: unique in the store.
@@ -48,22 +50,22 @@ class Decision:
         reason: the policy's own words, for people.
     """
 
-    decision_id: str
-    kind: DecisionKind
-    made_s: float
-    policy: str
-    policy_version: str
-    features_version: str
-    actions: tuple[str, ...]
-    probabilities: tuple[float, ...]
-    masked: tuple[str, ...]
-    latency_q50_s: tuple[float, ...] = ()
-    latency_q90_s: tuple[float, ...] = ()
-    chosen: int
-    probability: float
-    choice: Mapping[str, Any]
-    seen: Mapping[str, Any] = field(default_factory=dict)
-    reason: str = ""
+    decision_id: Final[str]
+    kind: Final[DecisionKind]
+    made_s: Final[float]
+    policy: Final[str]
+    policy_version: Final[str]
+    features_version: Final[str]
+    actions: Final[tuple[str, ...]]
+    probabilities: Final[tuple[float, ...]]
+    masked: Final[tuple[str, ...]]
+    latency_q50_s: Final[tuple[float, ...]] = ()
+    latency_q90_s: Final[tuple[float, ...]] = ()
+    chosen: Final[int]
+    probability: Final[float]
+    choice: Final[Mapping[str, Any]]
+    seen: Final[Mapping[str, Any]] = field(default_factory=dict)
+    reason: Final[str] = ""
 
     @property
     def action(self) -> str:

@@ -30,19 +30,21 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 from _common import Bench, arguments, percentile
+from _decision_learned import learned, learner, published
 from _decision_rivals import rivals
 from _decision_world import Task, World, open_world
 
 from inframind.fleet.clock import Deadline
 from inframind.fleet.pool import Fleet
 from inframind.fleet.snapshot import FleetSnapshot
+from inframind.router.actions import ActionSpace
 from inframind.router.decide import Decider, StepChoice
 from inframind.router.encoder import Encoder, HashingEncoder
 from inframind.router.masks import StepMasks
 from inframind.router.policy import JustEnoughPolicy, Policy, Proposal, UniformPolicy
 from inframind.router.views import PaceView, PlanView, RoleView, StepView
 
-OURS = "just_enough"
+OURS = "learned"
 """The policy whose figures are held against the bars."""
 EXECUTOR_US, PLANNER_US, ENCODER_US = 60.0, 150.0, 50.0
 PARTS = ("snapshot", "latency_map", "masks", "policy")
@@ -54,36 +56,19 @@ LITELLM_PYTHON = ROOT / ".venv-litellm" / "bin" / "python"
 """Made by ``overhead.py`` on its first run."""
 
 
-def policies() -> Mapping[str, Policy]:
+def policies(actions: ActionSpace) -> Mapping[str, Policy]:
     """What decides, by name; a policy under test is one more line."""
-    return {"just_enough": JustEnoughPolicy(), "uniform": UniformPolicy()}
+    return {
+        "learned": learned(actions),
+        "published": published(actions),
+        "just_enough": JustEnoughPolicy(),
+        "uniform": UniformPolicy(),
+    }
 
 
 def encoders() -> Mapping[str, Encoder]:
     """What turns a question into a vector, by name; the first is the default and held against the bar."""
     return {"hashing": HashingEncoder()}
-
-
-def learner() -> Callable[[], object]:
-    """One step of learning, made in the process or thread that learns.
-
-    An Adam step of a policy gradient on 64 decisions, of the size of the published executor.
-    """
-    import torch
-
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    net = torch.nn.Sequential(torch.nn.Linear(784, 128), torch.nn.ReLU(), torch.nn.Linear(128, 15))
-    adam = torch.optim.Adam(net.parameters(), lr=1e-3)
-    states, chosen, advantages = torch.randn(64, 784), torch.randint(15, (64,)), torch.randn(64)
-
-    def step() -> None:
-        log_chance = torch.log_softmax(net(states), dim=1)[torch.arange(64), chosen]
-        adam.zero_grad()
-        (-(log_chance * advantages).mean()).backward()  # type: ignore[no-untyped-call]
-        adam.step()
-
-    return step
 
 
 def main() -> None:
@@ -158,19 +143,21 @@ class Timings:
 
 async def measure_ours(bench: Bench, size: Size, seed: int) -> None:
     async with open_world(seed) as world:
+        contenders = policies(world.actions)
+        ours = contenders[OURS]
         await steps_between_calls(world, UniformPolicy(), Timings(), 200)
-        await measure_decisions(bench, world, size)
-        await measure_parts(bench, world, size)
-        await measure_throughput(bench, world, size)
-        await measure_while_learning(bench, world, size)
+        await measure_decisions(bench, world, contenders, size)
+        await measure_parts(bench, world, ours, size)
+        await measure_throughput(bench, world, ours, size)
+        await measure_while_learning(bench, world, ours, size)
 
 
-async def measure_decisions(bench: Bench, world: World, size: Size) -> None:
+async def measure_decisions(bench: Bench, world: World, contenders: Mapping[str, Policy], size: Size) -> None:
     """Executor and planner decisions of every policy, in rounds that alternate."""
-    executor = {name: Timings() for name in policies()}
-    planner = {name: Timings() for name in policies()}
+    executor = {name: Timings() for name in contenders}
+    planner = {name: Timings() for name in contenders}
     for _ in range(size.rounds):
-        for name, policy in policies().items():
+        for name, policy in contenders.items():
             await world.read_loads()
             steps(world, policy, executor[name], size.decisions)
             plans(world, policy, planner[name], size.decisions)
@@ -178,14 +165,16 @@ async def measure_decisions(bench: Bench, world: World, size: Size) -> None:
         for name, taken in timings.items():
             add_times(bench, f"{kind}_{name}", taken, limit_us if name == OURS else None)
     between = Timings()
-    await steps_between_calls(world, policies()[OURS], between, size.rounds * size.decisions // 2)
+    await steps_between_calls(world, contenders[OURS], between, size.rounds * size.decisions // 2)
     add_times(bench, "executor_between_calls", between)
 
 
 def steps(world: World, policy: Policy, taken: Timings, decisions: int) -> None:
-    """Executor decisions, one right after the other."""
+    """Executor decisions, one right after the other; each question has been planned for, and so been read."""
     decider = world.decider(policy)
     tasks = [world.next_task() for _ in range(64)]
+    for task in tasks:
+        plan(decider, world.fleet, task, world.deadline(task))
     gc.collect()
     taken.next_round()
     for place in range(decisions):
@@ -235,10 +224,10 @@ def plan(decider: Decider, fleet: Fleet, task: Task, deadline: Deadline) -> None
     decider.plan(task.query, fleet.snapshot(), deadline, decision_id="d")
 
 
-async def measure_parts(bench: Bench, world: World, size: Size) -> None:
+async def measure_parts(bench: Bench, world: World, ours: Policy, size: Size) -> None:
     """The parts of one decision, each timed by itself; what is left is choosing and recording."""
     parts = {name: Timings() for name in PARTS}
-    policy = TimedPolicy(policies()[OURS], parts["policy"])
+    policy = TimedPolicy(ours, parts["policy"])
     decider, masks, whole = world.decider(policy), StepMasks(world.actions), Timings()
     tasks = [world.next_task() for _ in range(64)]
     for _ in range(size.rounds):
@@ -254,7 +243,7 @@ async def measure_parts(bench: Bench, world: World, size: Size) -> None:
             columns = map_s.q50_s.ravel(), map_s.q90_s.ravel()
             parts["masks"].time(partial(masks.of, task.query, task.slot, snapshot, *columns, task.budget_s))
             decider.step(task.query, task.slot, snapshot, world.deadline(task), decision_id="d")
-        steps(world, policies()[OURS], whole, size.decisions)
+        steps(world, ours, whole, size.decisions)
     for name, taken in parts.items():
         bench.add_figure(f"executor_part_{name}_p50_us", taken.p50_us, "us", f"of {OURS}")
     rest_us = whole.p50_us - sum(taken.p50_us for taken in parts.values())
@@ -281,9 +270,9 @@ class TimedPolicy:
         return self._policy.pace(view)
 
 
-async def measure_throughput(bench: Bench, world: World, size: Size) -> None:
+async def measure_throughput(bench: Bench, world: World, ours: Policy, size: Size) -> None:
     """Decisions per second of so many workflows in one event loop, which hand over after each decision."""
-    decider = world.decider(policies()[OURS])
+    decider = world.decider(ours)
     tasks = [world.next_task() for _ in range(64)]
     per_s: dict[int, list[float]] = {count: [] for count in CONCURRENCIES}
     decisions = max(CONCURRENCIES) * max(2, size.decisions // 100)
@@ -333,7 +322,7 @@ def learn_until(ready: Flag, may_learn: Flag, stop: Flag) -> None:
             step()
 
 
-async def measure_while_learning(bench: Bench, world: World, size: Size) -> None:
+async def measure_while_learning(bench: Bench, world: World, ours: Policy, size: Size) -> None:
     """The same decisions while something learns in another process, and in another thread of this one."""
     spawn = multiprocessing.get_context("spawn")
     for where, make_flag, make_worker in (
@@ -347,9 +336,9 @@ async def measure_while_learning(bench: Bench, world: World, size: Size) -> None
         idle, learning = Timings(), Timings()
         for _ in range(size.rounds):
             await world.read_loads()
-            steps(world, policies()[OURS], idle, size.decisions)
+            steps(world, ours, idle, size.decisions)
             may_learn.set()
-            steps(world, policies()[OURS], learning, size.decisions)
+            steps(world, ours, learning, size.decisions)
             may_learn.clear()
         stop.set()
         worker.join()

@@ -5,6 +5,7 @@ N = decisions, C = most candidates of any of them (rows beyond a decision's own 
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -213,7 +214,7 @@ class ExperienceReader:
             decisions={kind: self._arrays(kind, drafts[kind]) for kind in drafts},
             outcomes=RunOutcomes(
                 solved_B=np.array([solved[run.trace_id] for run in runs], dtype=np.bool_),
-                latency_s_B=np.array([max(run.latency_s, 0.0) for run in runs], dtype=np.float64),
+                latency_s_B=np.array([_latency_s(run) for run in runs], dtype=np.float64),
                 budget_s_B=np.array([run.budget_s for run in runs], dtype=np.float64),
             ),
             on_time=np.array([run.on_time for run in runs], dtype=np.bool_),
@@ -306,6 +307,18 @@ class _Draft:
     chosen: int
     probability: float
     run: int
+
+
+def _latency_s(run: Trajectory) -> float:
+    """As rewards read it, who know a late run by its latency alone.
+
+    A run that is cut off at its deadline ends there, give or take rounding, and was late all the same.
+    """
+    is_cut = run.status == "late" or (run.status == "failed" and run.latency_s >= _NEARLY * run.budget_s)
+    return max(run.latency_s, math.nextafter(run.budget_s, math.inf)) if is_cut else max(run.latency_s, 0.0)
+
+
+_NEARLY = 1 - 1e-9
 
 
 def _ids(questions: Sequence[str]) -> Ints:

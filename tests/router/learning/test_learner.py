@@ -342,6 +342,28 @@ def test_multipliers_move_by_the_late_share_of_their_own_tier(
     assert one.multipliers == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("status", "latency_s", "is_late"),
+    [
+        ("ok", 60.0, False),
+        ("late", 60.0, True),
+        ("late", 60.0 - 1e-14, True),
+        ("late", 61.0, True),
+        ("failed", 60.0, True),
+        ("failed", 60.0 - 1e-14, True),
+        ("failed", 3.0, False),
+    ],
+)
+def test_a_run_that_its_deadline_cut_off_is_late_though_it_ended_on_the_dot(
+    shared_bench: Any, batches: list[Batch], status: Any, latency_s: float, is_late: bool
+) -> None:
+    runs, solved = batches[0]
+    one = learner(shared_bench, pid=PidConfig(target=0.1, start=0.5, ki=0.25, kp=1.0))
+    one.learn([replace(run, status=status, latency_s=latency_s) for run in runs], solved, 0.0)
+    one.end_epoch()
+    assert one.multipliers[2] == pytest.approx(0.9 if is_late else 0.375)
+
+
 def test_an_excluded_strategy_is_not_served_even_where_it_is_right(
     shared_bench: Any, batches: list[Batch]
 ) -> None:

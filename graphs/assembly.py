@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from inframind.router.actions import DEFAULT_STRATEGIES, ActionSpace, StrategySp
 from inframind.router.decide import DecideConfig, Decider
 from inframind.router.latency import LatencyModel
 from inframind.router.latency_learned import LearnedLatencyModel
+from inframind.router.latency_state import LatencyState
 from inframind.router.policy import Policy
 from inframind.traces.store import TraceStore
 
@@ -58,9 +60,23 @@ class Parts:
         )
 
 
+@runtime_checkable
+class PolicyToBind(Protocol):
+    """A policy that was learned, before it knows the fleet: `inframind.router.policy_file.StoredPolicy` is one."""
+
+    @property
+    def latency(self) -> LatencyState | None:
+        """What was learned of the fleet's speed, to start from."""
+        ...
+
+    def bind(self, actions: ActionSpace) -> Policy:
+        """The policy over these models, strategies and topologies."""
+        ...
+
+
 def assemble(
     parts: Parts,
-    policy: Policy,
+    policy: Policy | PolicyToBind,
     store: TraceStore,
     *,
     clock: Clock,
@@ -72,7 +88,7 @@ def assemble(
 
     Args:
         parts: configuration.
-        policy: who proposes.
+        policy: who proposes; one that is to be bound brings what its latency model knows.
         store: where traces go.
         clock: time.
         rng: chance of trace ids, decisions and the fleet, from three streams of their own.
@@ -85,10 +101,13 @@ def assemble(
     ids_rng, decide_rng, fleet_rng = rng.spawn(3)
     fleet = Fleet(parts.endpoints, clock=clock, rng=fleet_rng, config=parts.fleet, wire=wire)
     actions = parts.action_space(fleet.models)
+    state: LatencyState | None = None
+    if isinstance(policy, PolicyToBind):
+        state, policy = policy.latency, policy.bind(actions)
     decider = Decider(
         actions,
         policy,
-        latency or LearnedLatencyModel(actions.models, actions.strategies),
+        latency or LearnedLatencyModel(actions.models, actions.strategies, state=state),
         clock=clock,
         rng=decide_rng,
         config=parts.decide,

@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.fleet.wire import Wire
-from inframind.graphs.assembly import Parts, assemble
+from inframind.graphs.assembly import Parts, PolicyToBind, assemble
 from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.roles import RoleSpec, default_roles, load_roles, merge_roles
 from inframind.graphs.services import Services
-from inframind.plugin.config import Settings
+from inframind.plugin.config import PolicySection, Settings
 from inframind.router.policy import Policy, policy_by_name
+from inframind.router.policy_file import load_policy
+from inframind.router.policy_shipped import shipped_policy
 from inframind.traces.store import TraceStore, open_store
 
 
@@ -35,7 +38,7 @@ def build_services(
     """
     return assemble(
         parts_of(settings, registry, roles),
-        policy or policy_by_name(settings.policy.name, quality_floor=settings.policy.quality_floor),
+        policy or _policy_of(settings.policy),
         store or open_store(settings.traces.url),
         clock=clock,
         rng=rng,
@@ -59,6 +62,18 @@ def parts_of(settings: Settings, registry: TopologyRegistry, roles: Sequence[Rol
         decide=settings.decide_config(),
         defaults=settings.run_defaults(),
     )
+
+
+def _policy_of(section: PolicySection) -> Policy | PolicyToBind:
+    if section.name != "learned":
+        if section.path is not None:
+            raise ConfigError("policy.path", str(section.path), "only name = 'learned' reads a file")
+        return policy_by_name(section.name, quality_floor=section.quality_floor)
+    if section.quality_floor is not None:
+        raise ConfigError(
+            "policy.quality_floor", section.quality_floor, "policy 'learned' has no quality floor"
+        )
+    return shipped_policy() if section.path is None else load_policy(section.path)
 
 
 def _catalogue(settings: Settings, roles: Sequence[RoleSpec]) -> Mapping[str, RoleSpec]:

@@ -88,8 +88,14 @@ class RunSection(_Section):
 class PolicySection(_Section):
     """Who decides."""
 
-    name: Literal["just_enough", "uniform"] = "just_enough"
+    name: Literal["just_enough", "uniform", "learned"] = "just_enough"
     """Policy."""
+    path: Path | None = None
+    """File of a trained policy, as ``inframind train`` wrote it; None takes the one that comes with the package. Only
+    for ``learned``."""
+    deadline_quantile: float | None = None
+    """What is predicted to be late is masked, by this quantile (0.5 or 0.9); None is 0.5 for ``learned``, which weighs
+    the risk itself, and 0.9 otherwise."""
     quality_floor: float | None = Field(default=None, ge=0, lt=1)
     """Share of questions a call should solve; only for ``just_enough``."""
     exploration: float = Field(default=0.0, ge=0, le=1)
@@ -193,7 +199,9 @@ class Settings(BaseSettings):
 
     def decide_config(self) -> DecideConfig:
         """For the router."""
-        return DecideConfig(exploration=self.policy.exploration, greedy=self.policy.greedy)
+        policy = self.policy
+        quantile = policy.deadline_quantile or (0.5 if policy.name == "learned" else 0.9)
+        return DecideConfig(exploration=policy.exploration, greedy=policy.greedy, deadline_quantile=quantile)
 
     def fleet_config(self) -> FleetConfig:
         """For the fleet."""
@@ -242,6 +250,9 @@ def _anchored(values: dict[str, Any], base: Path) -> dict[str, Any]:
     """The mapping with its relative paths made relative to ``base``."""
     if isinstance(values.get("roles_file"), str):
         values["roles_file"] = str(base / values["roles_file"])
+    policy = values.get("policy")
+    if isinstance(policy, dict) and isinstance(policy.get("path"), str):
+        values["policy"] = {**policy, "path": str(base / policy["path"])}
     traces = values.get("traces")
     if isinstance(traces, dict) and str(traces.get("url", "")).startswith("sqlite:///"):
         place = Path(str(traces["url"]).removeprefix("sqlite:///"))

@@ -36,13 +36,13 @@ class Valuation:
         ConfigError: a negative price or weight, or a temperature that is not positive.
     """
 
-    price: float = 0.03
+    price: float = 0.015
     """What a second of a whole server costs, in solved questions, when its slots are just taken."""
     wrong_late: float = 0.05
     """``w``: what being late costs when the answer is wrong too."""
-    temperature: float = 0.02
+    temperature: float = 0.008
     """Differences in worth of this size change odds by a factor e."""
-    caution: float = 1.0
+    caution: float = 2.0
     """Standard errors by which a plan that was seldom run must look better than one that was run often."""
     uses_prior: bool = True
     """Whether difficulty and predicted latency speak before anything is learned."""

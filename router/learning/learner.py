@@ -74,8 +74,8 @@ from inframind.traces.records import Trajectory
 class TemperatureSchedule:
     """Temperature of the choice over the training: geometric from ``start`` to ``end``."""
 
-    start: float = 0.05
-    end: float = 0.015
+    start: float = 0.03
+    end: float = 0.008
 
     def at(self, progress: float) -> float:
         """After that share of the training."""
@@ -115,9 +115,9 @@ class LearnerConfig:
     """Learning rate of the critics' Adam."""
     actor_rate: float = 3e-4
     """Learning rate of the actors' Adam."""
-    distrust: Mapping[str, float] = field(default_factory=lambda: {"plan": 0.1, "role": 0.02, "step": 0.15})
+    distrust: Mapping[str, float] = field(default_factory=lambda: {"plan": 0.3, "role": 0.02, "step": 0.3})
     """Penalty on the squared log odds by which each critic departs from what single calls say of being right."""
-    distrust_of_time: float = 0.002
+    distrust_of_time: float = 0.1
     """The same, of being in time as predicted."""
     actor_decay: float = 0.02
     """Penalty on the squared logits that the actors add: what the critics say stands until there is evidence."""

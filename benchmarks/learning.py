@@ -63,7 +63,7 @@ class Scale:
     rates_per_min: tuple[float, ...]
 
 
-FULL = Scale(seeds=5, epochs=30, questions=200, rates_per_min=(10.0, 30.0, 50.0, 100.0, 150.0, 200.0, 300.0))
+FULL = Scale(seeds=5, epochs=30, questions=300, rates_per_min=(10.0, 30.0, 50.0, 100.0, 150.0, 200.0, 300.0))
 QUICK = Scale(seeds=2, epochs=2, questions=40, rates_per_min=(30.0, 300.0))
 
 

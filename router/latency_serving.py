@@ -46,15 +46,11 @@ class LatencyTables:
         self._stale_after_s = stale_after_s
         self._shape = models, strategies = beliefs.models.shape
         self._engines = [_Engine(beliefs, place) for place in range(models)]
-        lengths = beliefs.parts.length.reshape(models * strategies, len(LENGTH_COLUMNS))
-        more = len(PROMPT_COLUMNS) - len(LENGTH_COLUMNS)
-        self._prompt = np.concatenate(
-            [
-                beliefs.parts.ttft[:, : len(PROMPT_COLUMNS)],
-                beliefs.parts.tpot[:, : len(PROMPT_COLUMNS)],
-                np.pad(lengths, ((0, 0), (0, more))),
-            ]
-        )
+        n_prompt, n_length, parts = len(PROMPT_COLUMNS), len(LENGTH_COLUMNS), beliefs.parts
+        self._prompt = np.zeros((2 * models + models * strategies, n_prompt))
+        self._prompt[:models] = parts.ttft[:, :n_prompt]
+        self._prompt[models : 2 * models] = parts.tpot[:, :n_prompt]
+        self._prompt[2 * models :, :n_length] = parts.length.reshape(-1, n_length)
         self._is_of_model = np.repeat(np.eye(models), strategies, axis=1)
         self._expected = np.tile(beliefs.models.expected, models)
         self._decode_variance, self._parts_share = (

@@ -181,18 +181,16 @@ class FeatureBuilder:
     def role(self, view: RoleView) -> Features:
         """One seat of a team: every role of the domain."""
         question = self.queries.read(view.query.text)
-        taken = view.taken
-        is_taken = np.array([1.0 if role in taken else 0.0 for role in view.roles])[:, None]
-        always, never = _constant(len(view.roles), LARGEST_SLACK), _constant(len(view.roles), 0.0)
+        n, is_taken = len(view.roles), [float(role in view.taken) for role in view.roles]
         return Features(
             state=np.array(
                 (*question.columns, view.seat / 3, view.action.team_size / 3, float(bool(view.taken)))
             ),
             state_names=(view.action.topology, view.query.domain),
-            candidates=is_taken,
-            prior_logit=always * (question.typical_logit / LARGEST_SLACK),
-            slack=always,
-            work=never,
+            candidates=np.array(is_taken)[:, None],
+            prior_logit=np.full(n, question.typical_logit),
+            slack=np.full(n, LARGEST_SLACK),
+            work=np.zeros(n),
         )
 
     def prior_logit(self, question: Question) -> Array:
@@ -253,13 +251,6 @@ class FeatureBuilder:
             mean_crowding=sum(row[0] for row in rows) / len(rows) if self.sight.sees_load else 0.0,
             slots=self.layout.slots_of,
         )
-
-
-@lru_cache(maxsize=64)
-def _constant(length: int, value: float) -> Array:
-    column = np.full(length, value)
-    column.setflags(write=False)
-    return column
 
 
 SLACK_LOGIT = 1.702

@@ -43,6 +43,8 @@ HOMES = {
     "rich": {"plugin", "arena"},
     "pydantic_settings": {"plugin"},
 }
+LEARNERS = ("learning", "published", "losses.py")
+"""Parts of the router that may import torch; what serves does without."""
 LAZY_GUESTS = {"arena", "simulator"}
 
 
@@ -101,6 +103,16 @@ def test_heavy_dependencies_stay_at_home(room: str) -> None:
         for path in modules(room)
         for name, _ in imports(path)
         if room not in HOMES.get(name.split(".")[0], {room})
+    ]
+    assert wrong == []
+
+
+def test_torch_stays_with_what_learns() -> None:
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in modules("router")
+        if path.relative_to(ROOT / "router").parts[0] not in LEARNERS
+        and any(name.split(".")[0] == "torch" for name, _ in imports(path))
     ]
     assert wrong == []
 

@@ -68,10 +68,13 @@ class EndpointLoad:
         """
         running, waiting = self.running or 0.0, self.waiting or 0.0
         net_sent = 0 if self.age_s is None else self.sent_since - self.ended_since
-        requests = max(running + waiting + net_sent, float(self.in_flight))
+        requests = running + waiting + net_sent
+        if requests < self.in_flight:
+            requests = float(self.in_flight)
         if not waiting:
             return requests, 0.0
-        running = min(running, requests)
+        if running > requests:
+            running = requests
         return running, requests - running
 
     @property

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import PlannerAction
@@ -48,7 +49,7 @@ from inframind.router.policy_parts import Z90
 from inframind.router.scorer import Scorer, joined, passing_on
 from inframind.router.views import Array, PlanView, RoleView, StepView
 
-_QUESTIONS_KEPT = 512
+_QUESTIONS_KEPT = 256
 """Questions whose share of the sums is kept; a workflow asks about one question several times."""
 _ZERO, _ONE, _MINUS_Z90, _LEAST_LOG_RATIO = (
     np.zeros(()),
@@ -233,7 +234,7 @@ class StepHead:
         np.maximum(spread, _LEAST_LOG_RATIO, out=spread)
         np.log(view.q50_s, out=log_expected)
         log_expected += log_length
-        left_s = max(view.remaining_s, LEAST_TIME_S)
+        left_s = view.remaining_s if view.remaining_s > LEAST_TIME_S else LEAST_TIME_S
         np.add(log_expected, math.log((1 + view.slot.depth_left) / left_s), out=log_share)
         np.divide(log_share, spread, out=slack)
         slack *= _MINUS_Z90
@@ -283,7 +284,7 @@ class _Offered:
     is_of_depth: Array
     calls: Array
     log_depths: Array
-    first: np.ndarray
+    first: NDArray[np.int64]
 
 
 class PlanHead:
@@ -344,13 +345,13 @@ class PlanHead:
         best = ((wanted.chance * view.step_allowed) / odds_late).argmax(axis=1)
         cells = offered.first + best
         columns = np.empty((3, len(best)))
-        wanted.prior.take(best, out=columns[0], mode="clip")
-        slack.take(cells, out=columns[1], mode="clip")
-        share = np.negative(left.take(cells), out=columns[2])
+        columns[0] = wanted.prior[best]
+        columns[1] = slack.ravel()[cells]
+        share = np.negative(left.ravel()[cells], out=columns[2])
         np.minimum(share, _LARGEST_LOG_RATIO, out=share)
         np.maximum(share, -_LARGEST_LOG_RATIO, out=share)
         prices = np.array(self._crowds.prices(loads, wanted.length))
-        priced = prices.take(self._builder.layout.model_of.take(best)) * view.step_q50_s.take(best)
+        priced = prices[self._builder.layout.model_of[best]] * view.step_q50_s[best]
         state = time_columns(view.remaining_s, view.budget_s, _mean_crowding(loads))
         return (*state, log_prompt(view.query.prompt_tokens)), columns, priced
 
@@ -411,18 +412,13 @@ class RoleHead:
         self._builder, self._head = builder, Head(weights, valuation)
         self._tables = lru_cache(maxsize=_QUESTIONS_KEPT)(self._table)
         self._fixed_parts = lru_cache(maxsize=64)(self._fixed_part)
+        self._cells = lru_cache(maxsize=1024)(_seat_cells)
 
     def worth(self, view: RoleView) -> Worth:
         """Values of all roles of the domain for one seat."""
-        roles, taken = view.roles, view.taken
-        table = self._tables(_Seated(view.query.text, view.query.domain, view.action, roles))
-        first = 2 * len(roles) * (2 * view.seat + bool(taken))
-        cells = np.array([first + 2 * place + (role in taken) for place, role in enumerate(roles)])
-        return Worth(
-            table.solved.take(cells),
-            table.worth.take(cells),
-            table.logits.take(cells),
-        )
+        table = self._tables(_Seated(view.query.text, view.query.domain, view.action, view.roles))
+        cells = self._cells(view.seat, view.taken, view.roles)
+        return Worth(table.solved[cells], table.worth[cells], table.logits[cells])
 
     def _table(self, seated: _Seated) -> Worth:
         """For each seat, without and with anyone seated before, each role that is free and that is taken."""
@@ -446,3 +442,9 @@ class RoleHead:
 
     def _fixed_part(self, roles: tuple[str, ...], size: int) -> Array:
         return np.tile(self._head.fixed_part(role_names(roles)).repeat(2, axis=0), (2 * size, 1))
+
+
+def _seat_cells(seat: int, taken: tuple[str, ...], roles: tuple[str, ...]) -> NDArray[np.int64]:
+    """Place of each role in a table of seats, for one of them (R)."""
+    first = 2 * len(roles) * (2 * seat + bool(taken))
+    return np.array([first + 2 * place + (role in taken) for place, role in enumerate(roles)])

@@ -172,10 +172,16 @@ class _Engine:
         if met.known != known:
             met = self._met = self._meet(known)
         prefill_s = self._overhead_s + self._prefill_s * prompt_tokens
-        ttft_s = max(prefill_s + met.delay_s + self._service_s * prompt_ttft, prefill_s / 2)
+        ttft_s = prefill_s + met.delay_s + self._service_s * prompt_ttft
+        if ttft_s < prefill_s / 2:
+            ttft_s = prefill_s / 2
         soft_s = self._soft_s
-        drifted_s = max((ttft_s + soft_s) * self._ttft_drift - soft_s, ttft_s / 4)
-        log_tpot = min(max(met.log_tpot + prompt_log_tpot, -LONGEST_LOG), LONGEST_LOG)
+        drifted_s = (ttft_s + soft_s) * self._ttft_drift - soft_s
+        if drifted_s < ttft_s / 4:
+            drifted_s = ttft_s / 4
+        log_tpot = met.log_tpot + prompt_log_tpot
+        if not -LONGEST_LOG < log_tpot < LONGEST_LOG:
+            log_tpot = min(max(log_tpot, -LONGEST_LOG), LONGEST_LOG)
         tpot_s = met.tpot_s * exp(log_tpot)
         ttft_sd_s = self._ttft_sigma * (drifted_s + soft_s)
         return drifted_s, ttft_sd_s * ttft_sd_s, tpot_s, more_variance

@@ -62,6 +62,8 @@ class StepMasks:
         after_s = (
             slot.depth_left * min(compress(q50_s.tolist(), hard.is_possible)) if slot.depth_left else 0.0
         )
+        if max(uppers_s) + after_s <= remaining_s:
+            return hard.mask, hard.reasons
         reasons = tuple(
             [
                 reason or ("" if upper_s + after_s <= remaining_s else TOO_SLOW)
@@ -71,8 +73,6 @@ class StepMasks:
         if "" not in reasons:
             possible = compress(range(len(uppers_s)), hard.is_possible)
             return _only(min(possible, key=uppers_s.__getitem__), reasons)
-        if reasons == hard.reasons:
-            return hard.mask, reasons
         return np.array([not reason for reason in reasons]), reasons
 
     def _by_model(self, query: Query, slot: Slot, snapshot: FleetSnapshot) -> tuple[str, ...]:

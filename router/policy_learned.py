@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 KINDS = ("plan", "role", "step")
+_NEVER = np.array(-np.inf)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,7 +135,7 @@ class LearnedPolicy:
         return doubts
 
     def _proposal(self, worth: Worth, allowed: Mask, doubt: Array | None = None) -> Proposal:
-        logits = np.where(allowed, worth.logits if doubt is None else worth.logits - doubt, -np.inf)
+        logits = np.where(allowed, worth.logits if doubt is None else worth.logits - doubt, _NEVER)
         best = int(logits.argmax())
         reason = f"worth {worth.worth.item(best):.2f}: right {worth.solved.item(best):.0%}"
         if not self._explores:

@@ -64,6 +64,7 @@ class Domain(StrEnum):
 class PolicyName(StrEnum):
     """Who decides."""
 
+    learned = "learned"
     just_enough = "just_enough"
     uniform = "uniform"
 
@@ -135,10 +136,10 @@ def demo(
     rate: Annotated[float, typer.Option(help="Mean arrivals a minute (Poisson).")] = 120.0,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is left to chance.")] = 0,
     topology: Annotated[str, typer.Option(help="Topology of every question, or auto.")] = "auto",
-    policy: Annotated[PolicyName, typer.Option(help="Who decides.")] = PolicyName.just_enough,
+    policy: Annotated[PolicyName, typer.Option(help="Who decides.")] = PolicyName.learned,
     exploration: Annotated[
         float, typer.Option(min=0, max=1, help="Share of decisions drawn at random.")
-    ] = 0.3,
+    ] = 0.1,
     budget_min: Annotated[float, typer.Option(help="Least latency budget in seconds.")] = 2.0,
     budget_max: Annotated[float, typer.Option(help="Largest one; budgets are log-uniform between.")] = 30.0,
     speed: Annotated[float, typer.Option(help="How much faster than real time the servers compute.")] = 1.0,

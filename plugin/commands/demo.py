@@ -32,6 +32,9 @@ from inframind.simulator.prompt_reading import AnswerKey
 from inframind.traces.records import Step, Trajectory
 
 
+LEARNED = "learned"
+
+
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """What the demo does; checked here, before any server starts.
@@ -50,9 +53,9 @@ class DemoOptions:
     """Of questions, arrivals, budgets, decisions and replies."""
     topology: str = "auto"
     """Topology of every question; ``auto`` leaves it to the planner."""
-    policy: str = "just_enough"
-    """Who decides."""
-    exploration: float = 0.3
+    policy: str = "learned"
+    """Who decides: ``learned`` is the policy that comes with the package."""
+    exploration: float = 0.1
     """Share of decisions drawn at random."""
     budget_min_s: float = 2.0
     """Least budget."""
@@ -70,7 +73,8 @@ class DemoOptions:
             raise ConfigError("speed", self.speed, "give a positive number")
         if not 0 <= self.exploration <= 1:
             raise ConfigError("exploration", self.exploration, "give a share from 0 to 1")
-        policy_by_name(self.policy)
+        if self.policy != LEARNED:
+            policy_by_name(self.policy)
         known = tuple(TopologyRegistry().specs)
         if self.topology not in ("auto", *known):
             raise UnknownTopology(self.topology, known)

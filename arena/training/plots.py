@@ -65,7 +65,7 @@ def _success_plot(runs: Sequence[Histories]) -> Plot:
     return Plot(
         name="success",
         title="What came in right and in time",
-        text="Shares of all offered questions, epoch by epoch, while the policy explored: it serves better than this.",
+        text="Shares of all offered questions, epoch by epoch, while the policy explored.",
         views={"": {"traces": lines}},
         layout={"xaxis": _RUNS_AXIS, "yaxis": {"tickformat": PERCENT, "rangemode": "tozero"}},
         is_by_contender=False,

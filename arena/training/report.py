@@ -88,12 +88,14 @@ def _lead(kinds: Sequence[Histories]) -> str:
     epochs = max(len(history) for kind in kinds for history in kind.seeds)
     text = f"{counted(epochs, 'epoch')}, {counted(runs, 'workflow run')}."
     if len(kinds) == 1:
-        return f"{text} On-time success while it explored: {kept} at the epoch that is kept."
-    return f"{counted(len(kinds), 'kind')} of training, {text} Highest on-time success: {best.name}, {kept}."
+        return f"{text} On-time success while it explored, averaged up to the epoch that is kept: {kept}."
+    return f"{counted(len(kinds), 'kind')} of training, {text} Highest averaged on-time success: {best.name}, {kept}."
 
 
-_HEADERS = ("Training", "Seeds", "Epochs", "Kept at run", "On-time success", "Accuracy", "SLO attainment",
-            "Latency, mean", "Calls", "At the end", "Fall, points")  # fmt: skip
+_HEADERS = (
+    "Training", "Seeds", "Epochs", "Kept at run", "On-time success", "Accuracy", "SLO attainment", "Latency, mean",
+    "Calls", "Averaged success", "At the end", "Fall, points",
+)  # fmt: skip
 
 
 def _table(kinds: Sequence[Histories]) -> str:
@@ -115,11 +117,12 @@ def _row(kind: Histories) -> str:
         str(len(kind.seeds)),
         f"{fmean(len(history) for history in kind.seeds):.3g}",
         f"{fmean(one.runs for one in best):,.0f}",
-        percent(fmean(one.smoothed for one in best)),
+        percent(fmean(one.on_time_success for one in best)),
         percent(fmean(one.accuracy for one in best)),
         percent(fmean(one.slo_attainment for one in best)),
         seconds(fmean(one.latency_mean_s for one in best)),
         f"{fmean(one.calls for one in best):.2f}",
+        percent(fmean(one.smoothed for one in best)),
         percent(fmean(one.smoothed for one in last)),
         points(fmean(end.smoothed - top.smoothed for end, top in zip(last, best, strict=True))),
     )

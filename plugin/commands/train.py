@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -98,7 +97,15 @@ def _say_how_to_go_on(folder: RunFolder, history: Sequence[EpochFigures], consol
 def _publish(
     folder: RunFolder, options: TrainOptions, history: Sequence[EpochFigures], console: Console
 ) -> None:
-    facts = {"options": json.dumps(folder.config["options"]), **folder.config["facts"]}
+    facts = {
+        **{key: _text(value) for key, value in folder.config["facts"].items()},
+        **{
+            key: _text(value)
+            for key, value in folder.config["options"].items()
+            if value not in (None, [], {})
+        },
+        "version": folder.config["version"],
+    }
     name = options.reward if options.learner == "learned" else options.learner
     write_training_report({name: [history]}, folder.report, facts=facts)
     best = max(history, key=lambda one: one.smoothed)
@@ -114,6 +121,10 @@ def _publish(
     if options.config is None:
         console.print(Text("try next:"))
         console.print(Text(f"  {_evaluation(folder, options)}", "bold"))
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _evaluation(folder: RunFolder, options: TrainOptions) -> str:

@@ -23,12 +23,12 @@ _COLUMNS = (
     Column(name="on time", justify="right"),
     Column(name="accuracy", justify="right"),
     Column(name="SLO", justify="right"),
-    Column(name="latency", justify="right", leave_out=3),
-    Column(name="calls", justify="right", leave_out=5),
-    Column(name="models", leave_out=4),
-    Column(name="strategies", leave_out=2),
-    Column(name="topologies", leave_out=1),
-    Column(name="multipliers", leave_out=6),
+    Column(name="latency", justify="right", leave_out=1),
+    Column(name="calls", justify="right", leave_out=3),
+    Column(name="top model"),
+    Column(name="top strategy", leave_out=5),
+    Column(name="top topology", leave_out=4),
+    Column(name="multipliers", leave_out=2),
 )
 
 
@@ -92,15 +92,15 @@ def _cells(one: EpochFigures) -> tuple[Text, ...]:
         percent(one.slo_attainment),
         seconds(one.latency_mean_s),
         f"{one.calls:.1f}",
-        _top(one.models),
-        _top(one.strategies),
-        _top(one.topologies),
+        _top(one.models, 1),
+        _top(one.strategies, 1),
+        _top(one.topologies, 1),
         " ".join(f"{value:.2f}" for value in one.multipliers),
     )
     return tuple(map(Text, cells))
 
 
-def _top(shares: Mapping[str, float], most: int = 2) -> str:
+def _top(shares: Mapping[str, float], most: int) -> str:
     """The largest shares."""
     ranked = sorted(shares.items(), key=lambda pair: -pair[1])[:most]
     return ", ".join(f"{name} {percent(share)}" for name, share in ranked) or "-"
@@ -109,6 +109,6 @@ def _top(shares: Mapping[str, float], most: int = 2) -> str:
 def _sentence(one: EpochFigures) -> Text:
     return Text(
         f"epoch {one.epoch + 1}, {one.runs:,} runs: {percent(one.on_time_success)} on time, accuracy "
-        f"{percent(one.accuracy)}, SLO {percent(one.slo_attainment)}, {one.calls:.1f} calls; {_top(one.models)}; "
-        f"{_top(one.strategies)}; {_top(one.topologies)}"
+        f"{percent(one.accuracy)}, SLO {percent(one.slo_attainment)}, {one.calls:.1f} calls; {_top(one.models, 2)}; "
+        f"{_top(one.strategies, 2)}; {_top(one.topologies, 2)}"
     )

@@ -107,22 +107,25 @@ def test_losses_and_entropies_are_drawn() -> None:
 
 
 def test_the_table_says_what_is_kept_and_how_far_it_fell() -> None:
-    page = render_training_report({"collapse": [[epoch(0, 0.5), epoch(1, 0.8), epoch(2, 0.7)]]})
+    history = [epoch(0, 0.5), epoch(1, 0.9, smoothed=0.7), epoch(2, 0.7, smoothed=0.6)]
+    page = render_training_report({"collapse": [history]})
     row = re.search(r"<tbody><tr>(.*?)</tr>", page)
     assert row is not None
-    cells = re.findall(r"<t[hd][^>]*>(.*?)</t", row[1])
-    assert cells == [
-        "collapse",
-        "1",
-        "3",
-        "200",
-        "80.0 %",
-        "90.0 %",
-        "90.0 %",
-        "5.0 s",
-        "2.00",
-        "70.0 %",
-        "-10.0",
+    assert re.findall(r"<t[hd][^>]*>(.*?)</t", row[1]) == [
+        *(
+            "collapse",
+            "1",
+            "3",
+            "200",
+            "90.0 %",
+            "100.0 %",
+            "90.0 %",
+            "5.0 s",
+            "2.00",
+            "70.0 %",
+            "60.0 %",
+            "-10.0",
+        )
     ]
 
 

@@ -17,13 +17,12 @@ from inframind.graphs.domains import find_answer
 from inframind.graphs.model import StepCall
 from inframind.graphs.prompts import PeerAnswer
 from inframind.graphs.recorder import RunRecorder
-from inframind.graphs.roles import JUDGE_ROLE
 from inframind.graphs.services import Services, announce
 from inframind.graphs.state import AgentTask, Draft
 from inframind.router.decide import StepChoice
 from inframind.router.latency import estimate_tokens
 from inframind.router.priority import slack_priority
-from inframind.router.topology import JUDGE, call_name
+from inframind.router.topology import JUDGE, JUDGE_ROLE, call_name
 from inframind.router.views import Slot
 from inframind.traces.records import Step
 

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from inframind.errors import ConfigError
 
 DOMAINS = ("math", "code", "knowledge", "general")
-JUDGE_ROLE = "Judge"
 
 
 class RoleSpec(BaseModel):

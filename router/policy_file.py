@@ -147,9 +147,9 @@ def load_policy(path: Path) -> StoredPolicy:
             facts=given["facts"],
             version=checkpoint.sha256,
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ConfigError) as error:
         raise CheckpointError(
-            str(path), f"it lacks {error}", "train anew, or use the release that wrote it"
+            str(path), f"it does not hold together: {error}", "train anew, or use the release that wrote it"
         ) from error
 
 

@@ -11,6 +11,8 @@ from inframind.traces.records import Trajectory
 
 MAX_TEAM_SIZE = 6
 JUDGE = "judge"
+JUDGE_ROLE = "Judge"
+"""Role of a judge's call, whatever the team."""
 
 
 def call_name(position: int, round_number: int) -> str:

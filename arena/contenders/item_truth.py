@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inframind.fleet.context import StepContext
-from inframind.graphs.roles import JUDGE_ROLE
 from inframind.router.actions import ActionSpace, ExecutorAction
-from inframind.router.topology import JUDGE
+from inframind.router.topology import JUDGE, JUDGE_ROLE
 from inframind.simulator.items import Item
 from inframind.simulator.mistakes import typical_mistakes
 from inframind.simulator.outcomes import LatentDifficultyModel

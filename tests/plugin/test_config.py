@@ -66,7 +66,7 @@ def test_every_section_reaches_its_part() -> None:
         ({**with_endpoint(), "run": {"budget_s": float("inf")}}, "run.budget_s", "finite"),
         ({**with_endpoint(), "run": {"budget_s": "soon"}}, "run.budget_s", "valid number"),
         ({**with_endpoint(), "run": {"domain": "law"}}, "run.domain", "'math'"),
-        ({**with_endpoint(), "policy": {"name": "best"}}, "policy.name", "'just_enough' or 'uniform'"),
+        ({**with_endpoint(), "policy": {"name": "best"}}, "policy.name", "'uniform' or 'learned'"),
         ({**with_endpoint(), "policy": {"exploration": 2}}, "policy.exploration", "less than or equal to 1"),
         ({**with_endpoint(), "policy": {"max_team": 7}}, "policy.max_team", "less than or equal to 6"),
         (with_endpoint(base_url="gpu"), "endpoints.0.base_url", "full URL"),

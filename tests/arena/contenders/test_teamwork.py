@@ -10,7 +10,6 @@ import pytest
 from inframind.arena.contenders.item_truth import ItemTruth, best_role
 from inframind.arena.contenders.teamwork import Teamwork
 from inframind.fleet.context import StepContext
-from inframind.graphs.roles import JUDGE_ROLE
 from inframind.rewards.normalise import canonical_answer
 from inframind.simulator.mistakes import typical_mistakes
 from inframind.simulator.outcome_parameters import OutcomeParameters

@@ -11,6 +11,7 @@ from inframind.arena.contenders.item_truth import ItemTruth, best_role
 from inframind.arena.contenders.teamwork import Teamwork
 from inframind.fleet.context import StepContext
 from inframind.rewards.normalise import canonical_answer
+from inframind.router.topology import JUDGE_ROLE
 from inframind.simulator.mistakes import typical_mistakes
 from inframind.simulator.outcome_parameters import OutcomeParameters
 

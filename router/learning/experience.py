@@ -92,12 +92,16 @@ class Experience:
     Attributes:
         decisions: by kind of decision.
         outcomes: of the runs (R).
+        solved_share: label of each run, or the probability that stands in for one (R).
+        weight: of each run in the critics' loss, 1 for a label (R).
         on_time: whether each run answered within its budget (R).
         question: an id of each run's question, equal for equal questions (R).
     """
 
     decisions: Mapping[str, Decisions]
     outcomes: RunOutcomes
+    solved_share: Array
+    weight: Array
     on_time: NDArray[np.bool_]
     question: Ints
 
@@ -120,6 +124,8 @@ def experience_arrays(experience: Experience) -> dict[str, Any]:
         },
         "runs": {
             "solved": outcomes.solved_B,
+            "solved_share": experience.solved_share,
+            "weight": experience.weight,
             "latency_s": outcomes.latency_s_B,
             "budget_s": outcomes.budget_s_B,
             "on_time": experience.on_time,
@@ -136,6 +142,8 @@ def experience_of(arrays: Mapping[str, Any]) -> Experience:
         outcomes=RunOutcomes(
             solved_B=runs["solved"], latency_s_B=runs["latency_s"], budget_s_B=runs["budget_s"]
         ),
+        solved_share=runs["solved_share"],
+        weight=runs["weight"],
         on_time=runs["on_time"],
         question=runs["question"],
     )
@@ -154,6 +162,8 @@ def joined(parts: Sequence[Experience]) -> Experience:
             latency_s_B=np.concatenate([part.outcomes.latency_s_B for part in parts]),
             budget_s_B=np.concatenate([part.outcomes.budget_s_B for part in parts]),
         ),
+        solved_share=np.concatenate([part.solved_share for part in parts]),
+        weight=np.concatenate([part.weight for part in parts]),
         on_time=np.concatenate([part.on_time for part in parts]),
         question=np.concatenate([part.question for part in parts]),
     )
@@ -199,24 +209,34 @@ class ExperienceReader:
         }
         self._rows = lru_cache(maxsize=256)(self._candidate_rows)
 
-    def read(self, trajectories: Iterable[Trajectory], solved: Mapping[str, bool]) -> Experience:
-        """Experience of the runs that are graded.
+    def read(
+        self, trajectories: Iterable[Trajectory], solved: Mapping[str, float], *, weight: float = 1.0
+    ) -> Experience:
+        """Experience of the runs that have a label.
 
         Args:
             trajectories: finished runs.
-            solved: whether each run's answer is right, by trace id; runs that are not in it are left out.
+            solved: whether each run's answer is right, or how probably, by trace id; runs that are not in it are
+                left out.
+            weight: of each of these runs.
+
+        Raises:
+            ValueError: a label is not in [0, 1].
         """
         drafts: dict[str, list[_Draft]] = {kind: [] for kind in TABLES}
         runs = [trajectory for trajectory in trajectories if trajectory.trace_id in solved]
         for place, trajectory in enumerate(runs):
             self._read_run(place, trajectory, drafts)
+        share_R = _shares(runs, solved)
         return Experience(
             decisions={kind: self._arrays(kind, drafts[kind]) for kind in drafts},
             outcomes=RunOutcomes(
-                solved_B=np.array([solved[run.trace_id] for run in runs], dtype=np.bool_),
+                solved_B=share_R >= 0.5,  # where it is a probability, no reward looks at it
                 latency_s_B=np.array([_latency_s(run) for run in runs], dtype=np.float64),
                 budget_s_B=np.array([run.budget_s for run in runs], dtype=np.float64),
             ),
+            solved_share=share_R,
+            weight=np.full(len(runs), weight),
             on_time=np.array([run.on_time for run in runs], dtype=np.bool_),
             question=_ids([run.question for run in runs]),
         )
@@ -307,6 +327,13 @@ class _Draft:
     chosen: int
     probability: float
     run: int
+
+
+def _shares(runs: Sequence[Trajectory], solved: Mapping[str, float]) -> Array:
+    share_R = np.array([solved[run.trace_id] for run in runs], dtype=np.float64)
+    if not ((share_R >= 0) & (share_R <= 1)).all():
+        raise ValueError("solved: give labels, or probabilities in [0, 1]")
+    return share_R
 
 
 def _latency_s(run: Trajectory) -> float:

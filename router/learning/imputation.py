@@ -1,6 +1,6 @@
 """Labels for traces that nobody labelled: calibrated probabilities at half weight, or none where they drift.
 
-An imputed label stands in for ``solved`` in the critic's loss and in the return; it is never added to either.
+An imputed label stands in for ``solved`` in the critics' loss; rewards, and the actors they teach, never see it.
 Whoever has too few fresh labels to be checked, or fails the check, gets weight 0: no labels, no imputing.
 
 B = calls.
@@ -20,7 +20,18 @@ from inframind.router.learning.calibration import Calibration, ScoredCalls, Scor
 from inframind.router.learning.quality import Response
 from inframind.router.learning.ridge_logistic import Array
 
-__all__ = ["DriftConfig", "DriftReport", "GroupDrift", "ImputedLabels", "check_drift", "impute_labels"]
+__all__ = [
+    "IMPUTED_WEIGHT",
+    "DriftConfig",
+    "DriftReport",
+    "GroupDrift",
+    "ImputedLabels",
+    "check_drift",
+    "impute_labels",
+]
+
+IMPUTED_WEIGHT = 0.5
+"""Of an imputed label beside a real one's 1."""
 
 Kind = Literal["all", "band", "model", "strategy"]
 _BANDS = ("unlikely", "open", "likely")
@@ -136,7 +147,7 @@ def impute_labels(
     calibration: Calibration,
     drift: DriftReport,
     *,
-    weight: float = 0.5,
+    weight: float = IMPUTED_WEIGHT,
 ) -> ImputedLabels:
     """Soft labels for responses without any, to be used as labels and never as a bonus.
 

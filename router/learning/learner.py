@@ -2,8 +2,9 @@
 
 One round of learning follows each batch of finished runs:
 
-1. the critics learn from all runs kept: right, and in time, for the choice that was taken;
-2. the actors learn from the new runs: ``A = R - price work - sum_a pi(a) Q(a)``, the Monte-Carlo return less a
+1. the critics learn from all runs kept: right, and in time, for the choice that was taken; runs that nobody graded
+   may come with a probability of being right, and weigh half;
+2. the actors learn from the new graded runs: ``A = R - price work - sum_a pi(a) Q(a)``, the Monte-Carlo return less a
    counterfactual baseline over all candidates;
 3. at the end of an epoch the multipliers move by the share of late runs in each budget tier.
 
@@ -46,6 +47,7 @@ from inframind.router.learning.experience import (
     experience_of,
     joined,
 )
+from inframind.router.learning.imputation import IMPUTED_WEIGHT
 from inframind.router.learning.networks import NetworkInput, NetworkShape, ScorerNetwork
 from inframind.router.learning.training_state import TrainingState
 from inframind.router.losses import (
@@ -224,13 +226,24 @@ class Learner:
         return self._multiplier.values
 
     def learn(
-        self, trajectories: Sequence[Trajectory], solved: Mapping[str, bool], progress: float
+        self,
+        trajectories: Sequence[Trajectory],
+        solved: Mapping[str, bool],
+        progress: float,
+        *,
+        imputed: Mapping[str, float] | None = None,
     ) -> dict[str, float]:
-        """Learn from runs that have just ended; see `RoutingLearner.learn`."""
+        """Learn from runs that have just ended; see `RoutingLearner.learn`.
+
+        Imputed runs teach the critics alone: actors, multipliers and the counts of plans go by labels.
+        """
         new = self._reader.read(trajectories, solved)
-        if not len(new.on_time):
+        ungraded = [run for run in trajectories if run.trace_id not in solved]
+        guessed = self._reader.read(ungraded, imputed or {}, weight=IMPUTED_WEIGHT)
+        if not len(new.on_time) + len(guessed.on_time):
             return {}
-        self._keep(new)
+        self._keep(joined([new.taken(), guessed.taken()]))
+        self._epoch.append(new.without_decisions())
         self._plan_runs.update(_plans_of(trajectories, solved))
         figures = self._learn_critics(joined(list(self._kept)))
         for kind in KINDS:
@@ -318,10 +331,8 @@ class Learner:
         given = {**self.config.valuation.__dict__, "temperature": self.config.temperature.at(progress)}
         return Valuation(**given)
 
-    def _keep(self, new: Experience) -> None:
-        kept = new.taken()
-        self._kept.append(kept)
-        self._epoch.append(kept.without_decisions())
+    def _keep(self, taken: Experience) -> None:
+        self._kept.append(taken)
         n_kept = sum(len(one.on_time) for one in self._kept)
         while len(self._kept) > 1 and n_kept - len(self._kept[0].on_time) >= self.config.runs_kept:
             n_kept -= len(self._kept.popleft().on_time)
@@ -345,8 +356,9 @@ class Learner:
         learned = head.critic(_input(batch))
         loss = factored_critic_loss(
             self._with_prior(learned, batch)[:, 0, :],
-            torch.tensor(kept.outcomes.solved_B[batch.run], dtype=torch.float32),
+            torch.tensor(kept.solved_share[batch.run], dtype=torch.float32),
             torch.tensor(kept.on_time[batch.run], dtype=torch.float32),
+            torch.tensor(kept.weight[batch.run], dtype=torch.float32),
         )
         self._step(
             head.critic, head.critic_adam, loss + (self._distrust[kind] * learned**2).sum(dim=-1).mean()

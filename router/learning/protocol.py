@@ -34,14 +34,25 @@ class RoutingLearner(Protocol):
         ...
 
     def learn(
-        self, trajectories: Sequence[Trajectory], solved: Mapping[str, bool], progress: float
+        self,
+        trajectories: Sequence[Trajectory],
+        solved: Mapping[str, bool],
+        progress: float,
+        *,
+        imputed: Mapping[str, float] | None = None,
     ) -> Mapping[str, float]:
         """Learn from one batch of runs, in the order in which they came.
 
         Args:
             trajectories: finished runs.
-            solved: whether each run's answer is right, by trace id; runs that are not in it are left out.
+            solved: whether each run's answer is right, by trace id.
             progress: share of the training that is done.
+            imputed: calibrated probability that a run's answer is right, by trace id, for runs without a label
+                (`imputing`); runs that are in neither are left out. A soft label of half weight for a critic of
+                what solves; never part of a reward, so a learner that goes by rewards alone leaves these runs out.
+
+        Raises:
+            ValueError: a probability is not in [0, 1].
 
         Returns:
             Losses, entropies and whatever else belongs on a curve.

@@ -128,9 +128,17 @@ class PublishedLearner:
         return self._policy(self.config.serving_temperature)
 
     def learn(
-        self, trajectories: Sequence[Trajectory], solved: Mapping[str, bool], progress: float
+        self,
+        trajectories: Sequence[Trajectory],
+        solved: Mapping[str, bool],
+        progress: float,
+        *,
+        imputed: Mapping[str, float] | None = None,
     ) -> dict[str, float]:
-        """Learn from runs in batches, in the order in which they came; see `RoutingLearner.learn`."""
+        """Learn from runs in batches, in the order in which they came; see `RoutingLearner.learn`.
+
+        The published design learns from rewards alone: runs with an imputed label are left out.
+        """
         graded = [run for run in trajectories if run.trace_id in solved]
         figures = [
             self._learn_batch(self._batches.read(part, solved))

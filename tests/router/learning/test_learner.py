@@ -110,9 +110,11 @@ def share(bench: Any, one: Learner) -> float:
     return float(weights[bench.actions.executor_labels.index(RULE)] / weights.sum())
 
 
-def weights_of(one: Learner) -> list[np.ndarray]:
+def weights_of(one: Learner, ending: str = "") -> list[np.ndarray]:
+    """As they are now: the learner goes on in the same memory."""
     modules = one.state().modules
-    return [tensor.numpy() for name in modules for tensor in modules[name].values()]
+    names = [name for name in modules if name.endswith(ending)]
+    return [tensor.numpy().copy() for name in names for tensor in modules[name].values()]
 
 
 def same(one: Learner, other: Learner) -> bool:
@@ -250,6 +252,7 @@ def test_it_goes_on_after_a_stop_as_if_there_had_been_none(
     one = learner(shared_bench, **kept_short)
     teach(one, batches[:3])
     one.learn(*batches[3], 0.5)
+    one.learn(batches[6][0], {}, 0.5, imputed=as_guesses(batches[6], lambda right: 0.2 + 0.6 * right))
     one.state().save(tmp_path / "state.safetensors")
 
     resumed = learner(shared_bench, seed=77, **kept_short)
@@ -292,6 +295,90 @@ def test_runs_without_a_label_are_left_out(shared_bench: Any, batches: list[Batc
     before = weights_of(one)
     assert one.learn(runs, {}, 0.5) == {}
     assert equal(before, weights_of(one))
+
+
+def as_guesses(given: Batch, share: Callable[[bool], float] = float) -> dict[str, float]:
+    """Imputed labels of a batch, which is then one without labels."""
+    return {trace_id: share(solved) for trace_id, solved in given[1].items()}
+
+
+def critics_of(one: Learner) -> list[np.ndarray]:
+    return weights_of(one, "critic")
+
+
+def actors_of(one: Learner) -> list[np.ndarray]:
+    return weights_of(one, "actor")
+
+
+def test_imputed_labels_teach_the_critics_and_nobody_else(shared_bench: Any, batches: list[Batch]) -> None:
+    one = learner(shared_bench, pid=PidConfig(start=0.5))
+    fresh_actors, fresh_critics = actors_of(one), critics_of(one)
+    for place, (runs, solved) in enumerate(batches):
+        figures = one.learn(
+            runs,
+            {},
+            place / len(batches),
+            imputed={key: 0.95 if right else 0.05 for key, right in solved.items()},
+        )
+        assert set(figures) == {"plan_critic_loss", "role_critic_loss", "step_critic_loss"}
+    one.end_epoch()
+    assert taken(shared_bench, one) == RULE
+    assert not equal(critics_of(one), fresh_critics)
+    assert equal(actors_of(one), fresh_actors)
+    assert one.multipliers == (0.5,) * 4
+    assert one.serving().weights.plan_runs == {}
+
+
+def test_nothing_that_is_imputed_reaches_actors_and_multipliers(
+    shared_bench: Any, batches: list[Batch]
+) -> None:
+    (runs, solved), guessed = batches[0], batches[1]
+    # Critics that stay as they are, for actors follow critics.
+    one, opposite, untaught = (learner(shared_bench, critic_rate=1e-30) for _ in range(3))
+    for each, share in ((one, float), (opposite, lambda right: 1.0 - right)):
+        each.learn([*guessed[0], *runs], solved, 0.0, imputed=as_guesses(guessed, share))
+        each.end_epoch()
+    assert equal(actors_of(one), actors_of(opposite))
+    assert not equal(actors_of(one), actors_of(untaught))
+    untaught.learn(runs, solved, 0.0)
+    untaught.end_epoch()
+    assert one.multipliers == untaught.multipliers
+    assert one.serving().weights.plan_runs == untaught.serving().weights.plan_runs
+
+
+def test_a_run_with_a_label_counts_in_full_whatever_is_imputed_for_it(
+    shared_bench: Any, batches: list[Batch]
+) -> None:
+    runs, solved = batches[0]
+    one, other = learner(shared_bench), learner(shared_bench)
+    one.learn(runs, solved, 0.0, imputed=as_guesses(batches[0], lambda right: 1.0 - right))
+    other.learn(runs, solved, 0.0)
+    assert same(one, other)
+
+
+def test_a_certain_guess_weighs_half_of_a_label(shared_bench: Any, batches: list[Batch]) -> None:
+    """Where labels say right and guesses say wrong of the same runs, what is believed is two thirds."""
+    runs, _ = batches[0]
+    guessed = [replace(run, trace_id=f"{place:032x}") for place, run in enumerate(runs, start=10**6)]
+    one = learner(shared_bench, critic_batches=60, critic_batch_size=128, critic_rate=0.05)
+    for _ in range(4):
+        one.learn(
+            [*runs, *guessed],
+            dict.fromkeys([run.trace_id for run in runs], True),
+            0.5,
+            imputed=dict.fromkeys([run.trace_id for run in guessed], 0.0),
+        )
+    policy = one.serving()
+    reason = policy.step(shared_bench.step_view(QUESTIONS[0], budget_s=60.0)).reason
+    assert float(reason.rpartition(" ")[2].rstrip("%")) == pytest.approx(100 * 2 / 3, abs=6)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_guess_that_is_no_probability_is_refused(
+    shared_bench: Any, batches: list[Batch], share: float
+) -> None:
+    with pytest.raises(ValueError, match="probabilities in"):
+        learner(shared_bench).learn(batches[0][0], {}, 0.0, imputed=as_guesses(batches[0], lambda _: share))
 
 
 def test_runs_that_cannot_be_rebuilt_teach_nothing_but_count_as_late_or_not(

@@ -413,6 +413,7 @@ class RoleHead:
         self._tables = lru_cache(maxsize=_QUESTIONS_KEPT)(self._table)
         self._fixed_parts = lru_cache(maxsize=64)(self._fixed_part)
         self._cells = lru_cache(maxsize=1024)(_seat_cells)
+        self._seats = lru_cache(maxsize=64)(_seat_states)
 
     def worth(self, view: RoleView) -> Worth:
         """Values of all roles of the domain for one seat."""
@@ -422,21 +423,18 @@ class RoleHead:
 
     def _table(self, seated: _Seated) -> Worth:
         """For each seat, without and with anyone seated before, each role that is free and that is taken."""
-        size, n_roles = seated.action.team_size, len(seated.roles)
+        size = seated.action.team_size
         question = self._builder.queries.read(seated.text)
-        seat, is_taken_by_someone, _, is_taken = (
-            np.indices((size, 2, n_roles, 2)).reshape(4, -1).astype(float)
-        )
-        state = np.empty((len(seat), len(question.columns) + 3))
-        state[:, :-3] = question.columns
-        state[:, -3:] = np.array([seat / 3, np.full_like(seat, size / 3), is_taken_by_someone]).T
+        seats, is_taken, always, never = self._seats(size, len(seated.roles))
+        state = seats.copy()
+        state[:, : len(QUESTION_COLUMNS)] = question.columns
         features = Features(
             state=state,
             state_names=(seated.action.topology, seated.domain),
-            candidates=is_taken[:, None],
-            prior_logit=np.full(len(seat), question.typical_logit),
-            slack=np.full(len(seat), LARGEST_SLACK),
-            work=np.zeros(len(seat)),
+            candidates=is_taken,
+            prior_logit=always * (question.typical_logit / LARGEST_SLACK),
+            slack=always,
+            work=never,
         )
         return self._head.worth(features, self._fixed_parts(seated.roles, size), 0.0)
 
@@ -448,3 +446,12 @@ def _seat_cells(seat: int, taken: tuple[str, ...], roles: tuple[str, ...]) -> ND
     """Place of each role in a table of seats, for one of them (R)."""
     first = 2 * len(roles) * (2 * seat + bool(taken))
     return np.array([first + 2 * place + (role in taken) for place, role in enumerate(roles)])
+
+
+def _seat_states(size: int, n_roles: int) -> tuple[Array, Array, Array, Array]:
+    """States but for the question, whether the role is taken, and columns of the largest slack and of zeros."""
+    places = np.indices((size, 2, n_roles, 2)).reshape(4, -1).astype(np.float64)
+    seat, is_taken_by_someone, _, is_taken = places
+    question = np.zeros((len(QUESTION_COLUMNS), len(seat)))
+    states = np.vstack([question, seat / 3, np.full_like(seat, size / 3), is_taken_by_someone]).T.copy()
+    return states, is_taken[:, None], np.full_like(seat, LARGEST_SLACK), np.zeros_like(seat)

@@ -4,7 +4,7 @@
 
 Every rung keeps the changes of those before it. The first rung is the first design: ``additive`` reward, a planner
 that sees the question alone, a head that knows actions by name only, no undegraded prompt, constant entropy.
-Half as many workflows per epoch as a full training; thirty epochs. What is trained already is not trained again.
+A quarter of the workflows of a full training, in as many epochs (thirty). What is trained already is not trained again.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ def train_one(scale: Scale, place: int, seed: int, folder: Path) -> None:
     use_one_thread()
     if (folder / SUMMARY).exists():
         return
-    half = {rate: max(5, questions // 2) for rate, questions in QUESTIONS_BY_RATE.items()}
+    few = {rate: max(5, questions // 4) for rate, questions in QUESTIONS_BY_RATE.items()}
     plan = TrainingPlan(
         config=list(rungs().values())[place],
-        curriculum=Curriculum(epochs=scale.epochs, questions_by_rate=half),
+        curriculum=Curriculum(epochs=scale.epochs, questions_by_rate=few),
         selection=NO_STOP,
         seed=seed,
     )

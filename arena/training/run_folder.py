@@ -78,7 +78,7 @@ class RunFolder:
         return self.path / REPORT
 
     def restore(self, training: Training) -> None:
-        """Take the training to where the folder stands.
+        """Take the training to where the folder stands; `train` does so too, if nobody has before.
 
         Raises:
             CheckpointError: the state is damaged.
@@ -87,16 +87,21 @@ class RunFolder:
             training.trainer.restore(TrainingState.load(self.path / STATE), training.latency)
 
     def train(self, training: Training, facts: Mapping[str, object]) -> Iterator[EpochFigures]:
-        """Train from where the training stands; each epoch is on disk before it is yielded.
+        """Train from where the folder stands; each epoch is on disk before it is yielded.
 
         Latency model and learner go on from what was written, also when nothing stopped them: a training that was
         interrupted gives the same policy, byte for byte, as one that was not.
 
         Args:
-            training: made from this folder's configuration, and restored if the folder has a state.
+            training: made from this folder's configuration.
             facts: to keep with the policies.
+
+        Raises:
+            CheckpointError: the state is damaged.
         """
         trainer = training.trainer
+        if not trainer.history:
+            self.restore(training)
         self._write_curves(trainer.history)
         for figures in trainer.epochs():
             self._keep(trainer, figures, facts)

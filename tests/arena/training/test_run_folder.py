@@ -41,9 +41,7 @@ def training(learner: str = "learned", seed: int = 4) -> Training:
 
 
 def run(folder: RunFolder, learner: str = "learned", seed: int = 4, epochs: int | None = None) -> None:
-    begun = training(learner, seed)
-    folder.restore(begun)
-    for _ in islice(folder.train(begun, {"seed": seed}), epochs):
+    for _ in islice(folder.train(training(learner, seed), {"seed": seed}), epochs):
         pass
 
 
@@ -145,7 +143,7 @@ def test_a_damaged_state_is_refused(finished: Path, tmp_path: Path) -> None:
     folder = RunFolder.begin(tmp_path, {})
     (tmp_path / STATE).write_bytes((finished / STATE).read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="cut short"):
-        folder.restore(training())
+        next(folder.train(training(), {}))
 
 
 def test_an_unknown_learner_is_refused() -> None:

@@ -371,7 +371,7 @@ async def test_a_server_says_that_it_is_there_and_what_it_serves(fcfs: Server, p
             reply = await server.http.get(path)
             assert (reply.status_code, reply.content) == (200, b"")
         assert (await server.http.get("/version")).json()["version"].startswith("0.32.0")
-        (model,) = (await server.http.get("/v1/models", headers=server.key_header)).json()["data"]
+        model, *_aliases = (await server.http.get("/v1/models", headers=server.key_header)).json()["data"]
         assert (model["id"], model["max_model_len"]) == (MODEL, MAX_MODEL_LEN)
 
 

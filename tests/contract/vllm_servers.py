@@ -31,6 +31,8 @@ from inframind.simulator.model import EchoModel
 from inframind.simulator.server import ServerSpec
 
 MODEL = "tiny"
+ALIAS = "tiny-urgent"
+"""What the real ``priority`` server also answers to, so that the pair can be taken for servers of two models."""
 MAX_NUM_SEQS = 2
 MAX_NUM_BATCHED_TOKENS = 2048
 MAX_MODEL_LEN = 16384
@@ -176,12 +178,16 @@ async def simulated_target() -> AsyncIterator[Target]:
 @asynccontextmanager
 async def real_target() -> AsyncIterator[Target]:
     """The two servers that ``.ci/test-vllm`` has started."""
-    urls = {name: os.environ[variable] for name, variable in _URL_VARIABLES.items()}
     pid = int(os.environ[_PID_VARIABLE])
-    async with _target(urls, lambda: os.kill(_engine_of(pid), signal.SIGKILL)) as target:
+    async with _target(real_base_urls(), lambda: os.kill(_engine_of(pid), signal.SIGKILL)) as target:
         await target.fcfs.until_idle()
         await target.priority.until_idle()
         yield target
+
+
+def real_base_urls() -> dict[str, str]:
+    """Where the two servers are, by name."""
+    return {name: os.environ[variable] for name, variable in _URL_VARIABLES.items()}
 
 
 def has_real_target() -> bool:

@@ -54,8 +54,8 @@ class Setting:
     rate_per_min: float
     grader: RememberingGrader
 
-    def run(self, topology: str, pacer: Pacer, seed: int) -> VirtualRun:
-        arm = Arm(PlannerAction(topology, TEAM), ExecutorAction(self.model, "Plain"))
+    def run(self, topology: str, pacer: Pacer, seed: int, team: int = TEAM) -> VirtualRun:
+        arm = Arm(PlannerAction(topology, team), ExecutorAction(self.model, "Plain"))
         policy = PacedPolicy(FixedPolicy(arm), pacer)
         return run_virtually(
             self.scenario, policy, seed=seed, rate_per_min=self.rate_per_min, grader=self.grader
@@ -106,14 +106,15 @@ class Paired:
         return Z95 * float((sums**2).sum() * groups / (groups - 1)) ** 0.5 / len(gains)
 
 
-def tossed_rounds(setting: Setting, seeds: Sequence[int]) -> PacingSamples:
+def tossed_rounds(setting: Setting, seeds: Sequence[int], teams: Sequence[int] = (TEAM,)) -> PacingSamples:
     """Decisions in which a coin chose between STAY and ADVANCE, on the training questions."""
     coin = PacerOf(UniformPolicy())
     trajectories = [
         judged_trajectory(ran.trajectories[episode.trace_id], episode)
         for topology in TOPOLOGIES
+        for team in teams
         for seed in seeds
-        for ran in (setting.run(topology, coin, seed),)
+        for ran in (setting.run(topology, coin, seed, team),)
         for episode in ran.episodes
     ]
     return PacingSamples.of(trajectories)

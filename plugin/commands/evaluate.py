@@ -34,6 +34,9 @@ REPORT = "report.html"
 DEFAULT_OUT = Path(".out/evaluation")
 ITEMS_SEED = 20_261_121
 """Of generated questions: the same in every evaluation, so that results compare."""
+ASKED_FIRST, RESERVED = 500, 1_000
+"""Questions that are asked, and those after them that are only ever learned from, by the shipped policy too; whoever
+asks for more gets them from beyond."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,9 +214,14 @@ class Questions:
         """
         if options.items_file is not None:
             return cls.from_file(options.items_file)
-        n_asked = max(options.scale.questions, 500)
-        items = generate_items(n_asked + options.training_questions, ITEMS_SEED)
-        return cls(asked=items[:n_asked], training=items[n_asked:])
+        n_training = max(options.training_questions, RESERVED)
+        n_more = max(options.scale.questions - ASKED_FIRST, 0)
+        items = generate_items(ASKED_FIRST + n_training + n_more, ITEMS_SEED)
+        training = items[ASKED_FIRST : ASKED_FIRST + n_training]
+        return cls(
+            asked=items[:ASKED_FIRST] + items[ASKED_FIRST + n_training :],
+            training=training[: options.training_questions],
+        )
 
     @classmethod
     def from_file(cls, path: Path) -> Questions:

@@ -31,7 +31,6 @@ from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.prompt_reading import AnswerKey
 from inframind.traces.records import Step, Trajectory
 
-
 LEARNED = "learned"
 
 

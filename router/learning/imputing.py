@@ -4,7 +4,8 @@
     learner.learn(new, solved_of_new, progress, imputed=imputer.impute(ungraded).solved)
 
 What comes out is a label for the critics, or a column of the state; never a bonus in a reward. Graded runs are used
-once each, oldest first: some train the predictor, the next calibrate it, the latest check it.
+oldest first: some train the predictor, the next calibrate it, the latest check that calibration. Labels are few, so
+what is used in the end is calibrated with the latest ones too.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class ImputingConfig:
     trained: float = 0.5
     """Share of the graded runs, the oldest, that train the predictor; none where there is a predictor already."""
     checked: float = 0.5
-    """Share of the other graded runs, the latest, that check it; those between calibrate it."""
+    """Share of the other graded runs, the latest, that check it; those between calibrate it first."""
     quality: QualityConfig = field(default_factory=QualityConfig)
     """Of the predictor."""
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
@@ -78,9 +79,9 @@ class Imputer:
     scorer: Scorer
     """Judges answers."""
     calibration: Calibration
-    """Turns scores into probabilities."""
+    """Turns scores into probabilities; fitted to all labels that the scorer was not trained on."""
     drift: DriftReport
-    """Whom the calibration is believed of."""
+    """Whom the calibration is believed of: how well the earlier labels foretold the latest."""
 
     def impute(self, ungraded: Sequence[Trajectory]) -> Imputation:
         """Labels for runs without any.
@@ -150,8 +151,9 @@ def calibrate_imputer(
     config = config or ImputingConfig()
     graded = _graded(trajectories, solved)
     first_checked = len(graded) - int(config.checked * len(graded))
-    calibration = fit_calibration(*_final_calls(graded[:first_checked], scorer), config.calibration)
-    drift = check_drift(calibration, *_final_calls(graded[first_checked:], scorer), config.drift)
+    earlier = fit_calibration(*_final_calls(graded[:first_checked], scorer), config.calibration)
+    drift = check_drift(earlier, *_final_calls(graded[first_checked:], scorer), config.drift)
+    calibration = fit_calibration(*_final_calls(graded, scorer), config.calibration)
     return Imputer(scorer=scorer, calibration=calibration, drift=drift)
 
 

@@ -121,7 +121,7 @@ def test_who_is_overrated_by_a_calibration_blind_to_names_has_no_labels(world: W
     assert sum(imputed.refusals.values()) >= sum(one.steps[0].model == "small" for one in world.ungraded)
 
 
-def test_the_latest_labels_check_and_the_older_ones_calibrate(world: World) -> None:
+def test_the_latest_labels_check_what_the_older_ones_said(world: World) -> None:
     half = ImputingConfig(checked=0.25)
     groups = calibrate_imputer(Favouring(), world.runs, world.labels, half).drift.groups
     assert groups[0].labels == GRADED // 4
@@ -133,7 +133,6 @@ def test_the_latest_labels_check_and_the_older_ones_calibrate(world: World) -> N
     }
     changed = calibrate_imputer(Favouring(), world.runs, flipped, half)
     assert changed.drift.groups[0].refusal.startswith("all is off by -")
-    assert changed.calibration == calibrate_imputer(Favouring(), world.runs, world.labels, half).calibration
 
 
 def test_runs_without_an_answer_are_unsolved_if_their_model_is_believed_of(

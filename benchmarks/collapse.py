@@ -13,6 +13,7 @@ import multiprocessing
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from learning import QUICK, Scale, interval, scenario_of
 from rich.console import Console
 from rich.table import Table
 
-from inframind.arena.evaluation import evaluate
+from inframind.arena.evaluation import Stage, evaluate
 from inframind.arena.results.judgement import judge
 from inframind.arena.training.assembly import TrainingPlan, virtual_training
 from inframind.arena.training.curriculum import QUESTIONS_BY_RATE, Curriculum
@@ -78,6 +79,12 @@ def rungs() -> Mapping[str, LearnerConfig]:
     }
 
 
+@cache
+def _stage(scale: Scale) -> Stage:
+    """Single calls are recorded once per process."""
+    return Stage.of(scenario_of(scale))
+
+
 def train_one(scale: Scale, place: int, seed: int, folder: Path) -> None:
     use_one_thread()
     if (folder / SUMMARY).exists():
@@ -91,7 +98,8 @@ def train_one(scale: Scale, place: int, seed: int, folder: Path) -> None:
     )
     config = {"rung": list(rungs())[place], "seed": seed}
     run = RunFolder.resume(folder) if (folder / "config.json").exists() else RunFolder.begin(folder, config)
-    for _ in run.train(virtual_training(scenario_of(scale), plan), config):
+    stage = _stage(scale)
+    for _ in run.train(virtual_training(stage.scenario, plan, stage=stage), config):
         pass
     (folder / "last.safetensors").replace(folder / "policy.safetensors")  # the end is judged, not the best
 

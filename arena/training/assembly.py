@@ -72,6 +72,7 @@ def virtual_training(
     scenario: Scenario,
     plan: TrainingPlan,
     *,
+    stage: Stage | None = None,
     watched: Callable[[Environment], Environment] = lambda environment: environment,
 ) -> Training:
     """A training on the scenario's fleet in virtual time, asked its training questions.
@@ -79,6 +80,7 @@ def virtual_training(
     Args:
         scenario: what policies will meet.
         plan: what is learned, and how.
+        stage: the scenario with its single calls, where they are recorded already.
         watched: wraps the environment, to see sweeps go by.
 
     Raises:
@@ -86,7 +88,7 @@ def virtual_training(
     """
     if not scenario.training_items:
         raise ConfigError("training_items", 0, "give questions to learn from")
-    stage = Stage.of(scenario)
+    stage = stage or Stage.of(scenario)
     actions = stage.setting(plan.seed).actions
     queries = _fitted(stage.training, actions, plan.seed) if plan.learner == "learned" else QueryModel()
     return training_on(watched(VirtualEnvironment(scenario, DECIDE)), actions, queries, plan)

@@ -5,14 +5,14 @@
 One run in ten has a label, by a hash of its question. The predictor ranks answers well (AUC 0.90), and overrates one
 model by 2.2 logits. Short trainings from nothing, on the same questions, arrivals and budgets: with all labels; with
 the tenth alone; with the tenth and labels imputed as `calibrate_imputer` allows, by a predictor that is fair and by
-the one that is not; and with the raw scores for labels. Nothing is known of the models beforehand, so that a favourite
-can be believed in; with ``--primed`` what their configuration says is, as it would be.
+the one that is not; and with the raw scores for labels. No single calls are graded beforehand: all that is known of
+the models is what their configuration says, or with ``--from-nothing`` not even that, so that any favourite can be
+believed in. The predictor that is fair tells what is the overrating's doing from what is the lack of labels'.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -82,6 +82,7 @@ ARMS = {
 class Scale:
     epochs: int
     questions: int
+    favourite: str = FAVOURITE
     rates_per_min: tuple[float, ...] = (30.0, 100.0, 300.0)
 
 
@@ -92,9 +93,9 @@ QUICK = Scale(epochs=1, questions=30)
 class Favouring:
     """Scores by whether an answer is right, blurred, and in favour of one model. Equal answers score alike."""
 
-    def __init__(self, items: Sequence[Item], overrated_by: float) -> None:
+    def __init__(self, items: Sequence[Item], favourite: str, overrated_by: float) -> None:
         self._items, self._grader = {item.question: item for item in items}, RememberingGrader()
-        self._overrated_by = overrated_by
+        self._favourite, self._overrated_by = favourite, overrated_by
 
     def scores(self, responses: Sequence[Response]) -> np.ndarray:
         logits = np.array([self._logit(response) for response in responses], dtype=np.float64)
@@ -103,7 +104,7 @@ class Favouring:
     def _logit(self, response: Response) -> float:
         right = self._grader.is_right(response.text, self._items[response.question])
         blur = np.random.default_rng(zlib.crc32(f"{response.question}|{response.text}".encode())).normal()
-        bias = self._overrated_by * (response.model == FAVOURITE)
+        bias = self._overrated_by * (response.model == self._favourite)
         return float(SEPARATION * (SEPARATION * (right - 0.5) + blur) + bias)
 
 
@@ -161,24 +162,27 @@ def scenario() -> Scenario:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one training came to: of the serving policy by model, and of what its critics were told of the favourite."""
+    """What one training came to: of the serving policy, and of what its critics were told of the favourite."""
 
-    shares: Mapping[str, float]
+    share: float
     on_time: float
     n_labels: int
     n_guesses: int
-    guessed: float
-    truth: float
+    guessed: float | None
+    truth: float | None
 
 
-def run_one(world: Scenario, arm: Arm, config: LearnerConfig, seed: int, scale: Scale) -> Result:
+def run_one(world: Scenario, arm: Arm, config: LearnerConfig, scale: Scale, seed: int) -> Result:
     curriculum = Curriculum(epochs=scale.epochs)
     plan = TrainingPlan(config=config, curriculum=curriculum, seed=seed)
     environment = VirtualEnvironment(world, DECIDE)
     actions = Stage.of(world).setting(seed).actions
     trainer = training_on(environment, actions, QueryModel(), plan).trainer
     learner, latency = trainer.learner, trainer.latency
-    labels, truth = Labels(arm, Favouring(world.training_items, arm.overrated_by)), _Truth()
+    labels, truth = (
+        Labels(arm, Favouring(world.training_items, scale.favourite, arm.overrated_by)),
+        _Truth(scale.favourite),
+    )
     for epoch in range(curriculum.epochs):
         progress = curriculum.progress(epoch)
         for sweep in curriculum.sweeps(epoch, seed):
@@ -195,7 +199,7 @@ def run_one(world: Scenario, arm: Arm, config: LearnerConfig, seed: int, scale: 
     ]
     guessed, true = truth.of_favourite(labels.guesses)
     return Result(
-        shares=shares_of(served),
+        share=share_of(scale.favourite, served),
         on_time=float(np.mean([e.solved and e.status == "ok" for one in served for e in one.episodes])),
         n_labels=len(labels.solved),
         n_guesses=len(labels.guesses),
@@ -207,52 +211,54 @@ def run_one(world: Scenario, arm: Arm, config: LearnerConfig, seed: int, scale: 
 class _Truth:
     """Whether each answer of the favourite was right."""
 
-    def __init__(self) -> None:
+    def __init__(self, favourite: str) -> None:
+        self._favourite = favourite
         self._solved: dict[str, bool] = {}
 
     def add(self, played: PlayedSweep) -> None:
         for run in played.trajectories:
             final = final_response(run)
-            if final is not None and final.model == FAVOURITE:
+            if final is not None and final.model == self._favourite:
                 self._solved[run.trace_id] = played.solved[run.trace_id]
 
-    def of_favourite(self, guesses: Mapping[str, float]) -> tuple[float, float]:
-        """Mean guess of its answers, and the share of the same answers that was right; 0 where none was guessed."""
+    def of_favourite(self, guesses: Mapping[str, float]) -> tuple[float | None, float | None]:
+        """Mean guess of its answers, and the share of the same answers that was right; None where none was guessed."""
         both = [(guesses[key], solved) for key, solved in self._solved.items() if key in guesses]
         return (
             (float(np.mean([g for g, _ in both])), float(np.mean([s for _, s in both])))
             if both
-            else (0.0, 0.0)
+            else (None, None)
         )
 
 
-def shares_of(served: Sequence[PlayedSweep]) -> dict[str, float]:
-    """Of all steps, by model."""
+def share_of(model: str, served: Sequence[PlayedSweep]) -> float:
+    """Of all steps."""
     models = [step.model for one in served for run in one.trajectories for step in run.steps]
-    return {model: count / len(models) for model, count in Counter(models).items()}
+    return models.count(model) / len(models)
 
 
-def show(results: Mapping[str, Sequence[Result]], console: Console) -> None:
-    table = Table("labels", f"{FAVOURITE}: steps", "on-time success", "labels", "guesses", "its answers, as guessed",
+def show(results: Mapping[str, Sequence[Result]], favourite: str, console: Console) -> None:
+    table = Table("labels", f"{favourite}: steps", "on-time success", "labels", "guesses", "its answers, as guessed",
                   "as they were")  # fmt: skip
     for name, runs in results.items():
         share, on_time = (_interval_of(runs, value) for value in (_share, _on_time))
         counts = (np.mean([getattr(run, column) for run in runs]) for column in ("n_labels", "n_guesses"))
-        means = (100 * np.mean([getattr(run, column) for run in runs]) for column in ("guessed", "truth"))
+        guessed = [run for run in runs if run.truth is not None]
+        means = (100 * np.mean([getattr(run, column) for run in guessed]) for column in ("guessed", "truth"))
         table.add_row(
             name,
             *(f"{mean:.1f} % ±{half:.1f}" for mean, half in (share, on_time)),
             *(f"{count:.0f}" for count in counts),
-            *(f"{mean:.0f} %" if ARMS[name].guesses != "none" else "" for mean in means),
+            *((f"{mean:.0f} %" for mean in means) if guessed else ()),
         )
     console.print(table)
 
 
-def report(results: Mapping[str, Sequence[Result]], bench: Bench) -> None:
+def report(results: Mapping[str, Sequence[Result]], favourite: str, bench: Bench) -> None:
     shares = {}
     for name, runs in results.items():
         shares[name], half = _interval_of(runs, _share)
-        bench.add_figure(f"{FAVOURITE}, {name}", shares[name], f"% of steps ±{half:.1f}")
+        bench.add_figure(f"{favourite}, {name}", shares[name], f"% of steps ±{half:.1f}")
         on_time, half = _interval_of(runs, _on_time)
         bench.add_figure(f"on time, {name}", on_time, f"% ±{half:.1f}")
     for other in ("all labels", "10 % + calibrated, fair"):
@@ -266,7 +272,7 @@ def _interval_of(runs: Sequence[Result], value: Callable[[Result], float]) -> tu
 
 
 def _share(run: Result) -> float:
-    return run.shares.get(FAVOURITE, 0.0)
+    return run.share
 
 
 def _on_time(run: Result) -> float:
@@ -276,22 +282,27 @@ def _on_time(run: Result) -> float:
 def main() -> None:
     parser = arguments(__doc__ or "", seed=SEED)
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each kind (default 3)")
-    parser.add_argument("--primed", action="store_true", help="begin with what is configured of the models")
+    parser.add_argument("--epochs", type=int, default=FULL.epochs, help="of 330 workflows each (default 4)")
+    parser.add_argument("--favourite", default=FAVOURITE, help=f"whom it overrates (default {FAVOURITE})")
+    parser.add_argument("--from-nothing", action="store_true", help="forget what is configured of the models")
     options = parser.parse_args()
-    scale, seeds = (QUICK, 1) if options.quick else (FULL, options.seeds)
+    full = replace(FULL, epochs=options.epochs, favourite=options.favourite)
+    scale, seeds = (
+        (replace(QUICK, favourite=options.favourite), 1) if options.quick else (full, options.seeds)
+    )
     use_one_thread()
     console, world = Console(stderr=True, width=150), scenario()
-    config = LearnerConfig() if options.primed else UNPRIMED
+    config = UNPRIMED if options.from_nothing else LearnerConfig()
     results: dict[str, list[Result]] = {name: [] for name in ARMS}
     for seed in range(options.seed, options.seed + seeds):
         for name, arm in ARMS.items():
-            results[name].append(run_one(world, arm, config, seed, scale))
+            results[name].append(run_one(world, arm, config, scale, seed))
             console.print(f"seed {seed}, {name}: {results[name][-1]}")
-    show(results, console)
+    show(results, scale.favourite, console)
     bench = Bench(
         title="Imputed labels and an overrating predictor", packages=("torch", "numpy"), seed=options.seed
     )
-    report(results, bench)
+    report(results, scale.favourite, bench)
     bench.print(as_json=options.json)
 
 

@@ -16,7 +16,8 @@ from _decision_world import Task, World
 from inframind.router.actions import ActionSpace
 from inframind.router.decide import Decider
 from inframind.router.encoder import HashingEncoder
-from inframind.router.learning.learner import Learner, LearnerConfig
+from inframind.router.learning.config import LearnerConfig
+from inframind.router.learning.learner import Learner
 from inframind.router.policy import Policy, UniformPolicy
 from inframind.router.published.learner import PublishedLearner
 from inframind.router.query_model import SHAPE_COLUMNS, QueryModel, QueryWeights

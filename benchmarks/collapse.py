@@ -33,7 +33,7 @@ from inframind.arena.training.trainer import SelectionConfig
 from inframind.rewards.advantage import AdvantageConfig
 from inframind.rewards.registry import RewardConfig
 from inframind.router.features import Sight
-from inframind.router.learning.learner import LearnerConfig
+from inframind.router.learning.config import LearnerConfig
 from inframind.router.learning.threads import use_one_thread
 from inframind.router.losses import EntropySchedule
 from inframind.router.policy_learned import Valuation

@@ -29,9 +29,9 @@ from inframind.arena.scenario import Scenario, models_of_fleet
 from inframind.arena.training.assembly import DECIDE, TrainingPlan, training_on
 from inframind.arena.training.curriculum import Curriculum, Sweep
 from inframind.arena.training.environment import PlayedSweep, VirtualEnvironment
+from inframind.router.learning.config import LearnerConfig
 from inframind.router.learning.imputation import DriftConfig
 from inframind.router.learning.imputing import ImputingConfig, calibrate_imputer
-from inframind.router.learning.learner import LearnerConfig
 from inframind.router.learning.quality import BEST_SCORE, Response
 from inframind.router.learning.quality_samples import final_response
 from inframind.router.learning.threads import use_one_thread

@@ -17,7 +17,8 @@ from inframind.router.actions import ActionSpace
 from inframind.router.decide import DecideConfig
 from inframind.router.latency_learned import LearnedLatencyModel
 from inframind.router.latency_state import LatencyState
-from inframind.router.learning.learner import Learner, LearnerConfig
+from inframind.router.learning.config import LearnerConfig
+from inframind.router.learning.learner import Learner
 from inframind.router.learning.protocol import RoutingLearner
 from inframind.router.learning.query_fit import cross_fitted
 from inframind.router.published.learner import PublishedLearner

@@ -16,7 +16,7 @@ from inframind.arena.training.assembly import LEARNERS, TrainingPlan
 from inframind.arena.training.curriculum import QUESTIONS_BY_RATE, Curriculum
 from inframind.errors import ConfigError
 from inframind.rewards.registry import RewardConfig, reward_named
-from inframind.router.learning.learner import LearnerConfig
+from inframind.router.learning.config import LearnerConfig
 
 DEFAULT_OUT = Path(".out/training")
 EPOCHS, QUICK_EPOCHS, QUICK_SCALE = 30, 3, 0.2

@@ -13,10 +13,8 @@ Actors, planner critics and executor critics have optimisers of their own.
 
 from __future__ import annotations
 
-import math
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +22,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inframind.errors import ConfigError
-from inframind.rewards.advantage import AdvantageConfig, AdvantageInputs
-from inframind.rewards.multiplier import DEFAULT_EDGES_S, Multiplier, PidConfig, TieredMultiplier
-from inframind.rewards.registry import RewardConfig, reward_named
+from inframind.rewards.advantage import AdvantageInputs
+from inframind.rewards.multiplier import Multiplier, TieredMultiplier
+from inframind.rewards.registry import reward_named
 from inframind.router.actions import ActionSpace
 from inframind.router.features import (
     CANDIDATE_TABLES,
     SLACK_LOGIT,
     TABLES,
     FeatureBuilder,
-    Sight,
     column_counts,
 )
 from inframind.router.latency_state import LatencyState
+from inframind.router.learning.config import LearnerConfig
 from inframind.router.learning.experience import (
     Decisions,
     Experience,
@@ -51,7 +48,7 @@ from inframind.router.learning.imputation import IMPUTED_WEIGHT
 from inframind.router.learning.networks import NetworkInput, NetworkShape, ScorerNetwork
 from inframind.router.learning.training_state import TrainingState
 from inframind.router.losses import (
-    EntropySchedule,
+    clipped_importance_weights,
     entropy,
     factored_critic_loss,
     masked_log_softmax,
@@ -68,101 +65,9 @@ from inframind.router.policy_learned import (
     Valuation,
 )
 from inframind.router.query_model import QueryModel
+from inframind.router.topology import JUDGE_ROLE
 from inframind.router.views import Array
 from inframind.traces.records import Trajectory
-
-
-@dataclass(frozen=True, kw_only=True)
-class TemperatureSchedule:
-    """Temperature of the choice over the training: geometric from ``start`` to ``end``."""
-
-    start: float = 0.03
-    end: float = 0.008
-
-    def at(self, progress: float) -> float:
-        """After that share of the training."""
-        return self.start * math.pow(self.end / self.start, min(max(progress, 0.0), 1.0))
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearnerConfig:
-    """How it learns."""
-
-    reward: RewardConfig = field(default_factory=RewardConfig)
-    """What a run is worth."""
-    pid: PidConfig = field(default_factory=lambda: PidConfig(target=0.03, start=0.9, lowest=0.8))
-    """The controller of each budget tier's multiplier."""
-    edges_s: tuple[float, ...] = DEFAULT_EDGES_S
-    """Budgets that part the tiers."""
-    advantage: AdvantageConfig = field(default_factory=lambda: AdvantageConfig(standardisation="scale"))
-    """Baseline and standardisation."""
-    valuation: Valuation = field(default_factory=Valuation)
-    """Price, prior and what a worth is."""
-    temperature: TemperatureSchedule = field(default_factory=TemperatureSchedule)
-    """Of the choice, while it learns; it serves the best candidate."""
-    entropy: EntropySchedule = field(default_factory=EntropySchedule)
-    """Weight of the entropy bonus."""
-    sight: Sight = field(default_factory=Sight)
-    """What may be looked at."""
-    reads_candidates: bool = True
-    """Whether the networks read what describes candidates; otherwise they know them by name alone, as a head with one
-    output per action does. To measure what the description is worth."""
-    loss: str = "reinforce"
-    """``reinforce`` or ``ppo``."""
-    ppo_passes: int = 3
-    """Passes over a batch with ``ppo``."""
-    hidden: int = 24
-    """Hidden units of every network."""
-    critic_rate: float = 1e-3
-    """Learning rate of the critics' Adam."""
-    actor_rate: float = 3e-4
-    """Learning rate of the actors' Adam."""
-    distrust: Mapping[str, float] = field(default_factory=lambda: {"plan": 0.3, "role": 0.02, "step": 0.3})
-    """Penalty on the squared log odds by which each critic departs from what single calls say of being right."""
-    distrust_of_time: float = 0.1
-    """The same, of being in time as predicted."""
-    actor_decay: float = 0.02
-    """Penalty on the squared logits that the actors add: what the critics say stands until there is evidence."""
-    critic_batches: int = 6
-    """Minibatches per batch of runs."""
-    critic_batch_size: int = 256
-    """Decisions per minibatch."""
-    actor_batch_size: int = 256
-    """Decisions per step of an actor."""
-    gradient_clip: float = 1.0
-    """Largest norm of a gradient."""
-    runs_kept: int = 8000
-    """Runs that the critics learn from, the latest."""
-    excluded_strategies: frozenset[str] = frozenset()
-    """Strategies that are never chosen."""
-
-    def __post_init__(self) -> None:
-        if self.loss not in ("reinforce", "ppo"):
-            raise ConfigError("loss", self.loss, "use 'reinforce' or 'ppo'")
-        if set(self.distrust) != set(KINDS):
-            raise ConfigError(
-                "distrust", sorted(self.distrust), f"give a number for each of {', '.join(KINDS)}"
-            )
-        if self.reward.name != "on_time" and self.valuation.uses_critic:
-            fix = "the critic's worth is that of on_time: use LearnerConfig.for_reward, which lets the actor decide"
-            raise ConfigError("reward.name", self.reward.name, fix)
-
-    @classmethod
-    def for_reward(cls, reward: RewardConfig) -> LearnerConfig:
-        """The defaults with another reward.
-
-        The critic's worth is the expected `on_time` reward; with any other reward the actor decides alone, against a
-        baseline that is fitted to that reward.
-        """
-        if reward.name == "on_time":
-            return cls(reward=reward)
-        return cls(
-            reward=reward,
-            valuation=Valuation(uses_critic=False),
-            advantage=AdvantageConfig(baseline="value", standardisation="batch"),
-            actor_rate=1e-3,
-            actor_decay=0.0,
-        )
 
 
 class _HeadLearner:
@@ -393,6 +298,14 @@ class Learner:
         advantage = torch.tensor(
             self._advantages(kind, new, decisions, worth.numpy(), before.exp().numpy()), dtype=torch.float32
         )
+        if (
+            self.config.largest_weight is not None and kind != "role"
+        ):  # traces keep whole teams' probabilities
+            chosen = torch.tensor(decisions.chosen)[:, None]
+            behaviour = torch.tensor(decisions.probability, dtype=torch.float32).log()
+            advantage = advantage * clipped_importance_weights(
+                before.gather(1, chosen)[:, 0], behaviour, self.config.largest_weight
+            )
         passes = self.config.ppo_passes if self.config.loss == "ppo" else 1
         figures: dict[str, list[float]] = {"entropy": []}
         for _ in range(passes):
@@ -458,13 +371,20 @@ class Learner:
             else reward_R[decisions.run]
         )
         work_N = decisions.work[np.arange(len(decisions)), decisions.chosen]
-        return self.config.advantage.advantages(
+        advantage = self.config.advantage
+        if advantage.baseline in (
+            "leave_one_out",
+            "shrinkage",
+        ):  # of runs: the steps of one run share its return
+            run_value = np.full(len(reward_R), float(reward_R.mean()))
+            inputs = AdvantageInputs(return_B=reward_R, value_B=run_value, group_B=new.question)
+            return advantage.advantages(inputs)[decisions.run]
+        return advantage.advantages(
             AdvantageInputs(
                 return_B=reward_N - self.config.valuation.price * work_N,
                 probabilities_BA=probabilities.astype(np.float64),
                 q_BA=worth.astype(np.float64),
                 value_B=_linear_value(decisions.state, reward_N),
-                group_B=new.question[decisions.run],
             )
         )
 
@@ -485,7 +405,11 @@ def _plans_of(trajectories: Sequence[Trajectory], solved: Mapping[str, bool]) ->
 def known_names(actions: ActionSpace) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """Names that get rows of their own: by state table, by candidate table."""
     roles = tuple(dict.fromkeys(role for names in actions.roles.values() for role in names))
-    state = {"topology": tuple(actions.topologies), "role": (*roles, "Judge"), "domain": tuple(actions.roles)}
+    state = {
+        "topology": tuple(actions.topologies),
+        "role": (*roles, JUDGE_ROLE),
+        "domain": tuple(actions.roles),
+    }
     candidate = {
         "model": tuple(actions.models),
         "strategy": tuple(actions.strategies),

@@ -18,7 +18,8 @@ from inframind.router.decide import DecideConfig, Decider
 from inframind.router.latency import estimate_tokens
 from inframind.router.latency_learned import LearnedLatencyModel
 from inframind.router.latency_learners import LatencyConfig
-from inframind.router.learning.learner import Learner, LearnerConfig
+from inframind.router.learning.config import LearnerConfig
+from inframind.router.learning.learner import Learner
 from inframind.router.policy import JustEnoughPolicy, Policy, Proposal, UniformPolicy
 from inframind.router.policy_learned import HeadWeights, PolicyWeights
 from inframind.router.query_model import QueryModel

@@ -15,7 +15,8 @@ from inframind.errors import CheckpointError, ConfigError
 from inframind.rewards.advantage import AdvantageConfig
 from inframind.rewards.multiplier import PidConfig
 from inframind.rewards.registry import RewardConfig
-from inframind.router.learning.learner import Learner, LearnerConfig, TemperatureSchedule
+from inframind.router.learning.config import LearnerConfig, TemperatureSchedule
+from inframind.router.learning.learner import Learner
 from inframind.router.learning.training_state import TrainingState
 from inframind.router.policy import UniformPolicy
 from inframind.router.policy_file import load_policy

@@ -1,6 +1,6 @@
 """Makes the policy that comes with the package: a trained run folder, and a pacer trained on tossed rounds.
 
-python benchmarks/ship_policy.py runs/learning/learned/seed-0/policy.safetensors router/reference.safetensors
+python benchmarks/_ship_policy.py runs/learning/learned/seed-0/policy.safetensors router/reference.safetensors
 """
 
 from __future__ import annotations

@@ -61,6 +61,29 @@ class RunRecorder:
     _next_step: int = 0
     _next_decision: int = 0
 
+    @classmethod
+    def resumed(cls, trajectory: Trajectory, clock: Clock) -> RunRecorder:
+        """The recorder of a run that was begun elsewhere, or is long ago, with what is left of its budget."""
+        gone_s = clock.wall_s() - trajectory.arrived_at_s
+        return cls(
+            trace_id=trajectory.trace_id,
+            query=Query(
+                text=trajectory.question, domain=trajectory.domain, question_id=trajectory.question_id
+            ),
+            deadline=Deadline(clock.now_s() + trajectory.budget_s - gone_s, trajectory.budget_s),
+            clock=clock,
+            arrived_at_s=trajectory.arrived_at_s,
+            metadata=trajectory.metadata,
+            topology=trajectory.topology,
+            team=trajectory.team,
+            rounds=trajectory.rounds,
+            decisions=list(trajectory.decisions),
+            steps=list(trajectory.steps),
+            skips=list(trajectory.skips),
+            _next_step=1 + max((step.step_id for step in trajectory.steps), default=-1),
+            _next_decision=len(trajectory.decisions),
+        )
+
     def since_arrival_s(self, at_s: float | None = None) -> float:
         """Seconds after arrival, of an instant on the clock's axis or of now."""
         at_s = self.clock.now_s() if at_s is None else at_s

@@ -1,0 +1,179 @@
+"""The runs of applications while they last: one deadline and one trace for all the calls of a run.
+
+A run is known by its trace id. Somebody may keep track of it (a context manager, a handler on a graph) and say when it
+ends; otherwise calls that name the same run join it one by one, and a call that names none is a run of its own.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from inframind.errors import UnknownTrace
+from inframind.fleet.clock import Clock, Deadline
+from inframind.graphs.domains import guess_domain
+from inframind.graphs.recorder import FinalAnswer, RunRecorder
+from inframind.graphs.services import Services
+from inframind.plugin.calls.asked import AskedCall
+from inframind.plugin.calls.site import CallSite
+from inframind.router.latency import estimate_tokens
+from inframind.router.views import Query
+from inframind.traces.records import Status
+
+KEPT = 10_000
+"""Most runs of which nobody says when they end, kept in memory; an older one continues from the store."""
+
+
+class NodeShares(Protocol):
+    """Splits what is left of a run's budget over the nodes that are still to come."""
+
+    def share_s(self, graph: str, node: str, remaining_s: float) -> float:
+        """Seconds that this node should keep to, at most ``remaining_s``."""
+        ...
+
+    def note_node(self, graph: str, node: str, took_s: float) -> None:
+        """Learn what a node's calls took."""
+        ...
+
+    def note_run(self, graph: str, order: tuple[tuple[str, float, float], ...]) -> None:
+        """Learn from a finished run: (node, started_s, finished_s) of its calls."""
+        ...
+
+
+class AllThatIsLeft:
+    """Every node may take all that is left: what holds where nothing is known of the graph."""
+
+    def share_s(self, graph: str, node: str, remaining_s: float) -> float:
+        """What is left."""
+        return remaining_s
+
+    def note_node(self, graph: str, node: str, took_s: float) -> None:
+        """Nothing is learned."""
+
+    def note_run(self, graph: str, order: tuple[tuple[str, float, float], ...]) -> None:
+        """Nothing is learned."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RunScope:
+    """One run of an application.
+
+    Attributes:
+        recorder: its trace while it grows.
+        graph: name of the graph, or "".
+        is_tracked: whether somebody says when it ends; its trace is ``open`` until then.
+        is_hard: whether calls fail once the budget is spent; otherwise the budget is what decisions aim at.
+        shares: splits the budget.
+    """
+
+    recorder: RunRecorder
+    graph: str = ""
+    is_tracked: bool = False
+    is_hard: bool = False
+    shares: NodeShares = field(default_factory=AllThatIsLeft)
+
+    @property
+    def trace_id(self) -> str:
+        """Id of the run and of its trace."""
+        return self.recorder.trace_id
+
+    def share(self, node: str, clock: Clock) -> Deadline:
+        """What a node that begins now should keep to; the whole deadline where nothing is left to split."""
+        remaining_s = self.recorder.remaining_s()
+        if remaining_s <= 0:
+            return self.recorder.deadline
+        share_s = min(remaining_s, self.shares.share_s(self.graph, node, remaining_s))
+        if share_s >= remaining_s:
+            return self.recorder.deadline
+        return Deadline.after(share_s, clock)
+
+
+current_scope: ContextVar[RunScope | None] = ContextVar("inframind_run_scope", default=None)
+"""The run that `InfraMind.run` opened around the code that is running."""
+
+
+class Runs:
+    """Finds the run that a call belongs to, and stores its trace.
+
+    Args:
+        services: fleet, store, clock, defaults.
+        shares: splits budgets of runs with several nodes.
+    """
+
+    def __init__(self, services: Services, shares: NodeShares | None = None) -> None:
+        self._services = services
+        self._shares = shares or AllThatIsLeft()
+        self._kept: OrderedDict[str, RunScope] = OrderedDict()
+
+    def open(
+        self,
+        trace_id: str,
+        query: Query,
+        *,
+        budget_s: float,
+        graph: str = "",
+        is_tracked: bool = False,
+        is_hard: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> RunScope:
+        """Begin a run now."""
+        clock = self._services.clock
+        recorder = RunRecorder(
+            trace_id=trace_id,
+            query=query,
+            deadline=Deadline.after(budget_s, clock),
+            clock=clock,
+            arrived_at_s=clock.wall_s(),
+            metadata=dict(metadata or {}),
+        )
+        return RunScope(
+            recorder=recorder, graph=graph, is_tracked=is_tracked, is_hard=is_hard, shares=self._shares
+        )
+
+    async def of(self, asked: AskedCall, site: CallSite) -> RunScope:
+        """The run of a call: the one that is kept track of, else the one it names, else one of its own."""
+        scope = site.scope or current_scope.get()
+        if scope is not None:
+            return scope
+        if not site.trace_id:
+            return self._new(site.call_id or self._services.new_trace_id(), asked, site)
+        if site.trace_id not in self._kept:
+            self._kept[site.trace_id] = await self._begun(site.trace_id) or self._new(
+                site.trace_id, asked, site
+            )
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(site.trace_id)
+        return self._kept[site.trace_id]
+
+    async def store(
+        self, scope: RunScope, status: Status, *, final: FinalAnswer | None = None, error: BaseException | None = None
+    ) -> None:
+        """Store the run's trace as it stands; durable when this returns."""
+        await self._services.store.put(scope.recorder.freeze(status, final=final, error=error))
+
+    def _new(self, trace_id: str, asked: AskedCall, site: CallSite) -> RunScope:
+        budget_s = asked.budget_s or self._services.defaults.budget_s
+        return self.open(trace_id, query_of(asked), budget_s=budget_s, metadata=site.metadata)
+
+    async def _begun(self, trace_id: str) -> RunScope | None:
+        """The run as the store knows it: begun in another process, or longer ago than we remember."""
+        try:
+            trajectory = await self._services.store.get(trace_id)
+        except UnknownTrace:
+            return None
+        recorder = RunRecorder.resumed(trajectory, self._services.clock)
+        return RunScope(recorder=recorder, shares=self._shares)
+
+
+def query_of(asked: AskedCall) -> Query:
+    """The question of a call, as the router sees it."""
+    return Query(
+        text=asked.question,
+        domain=guess_domain(asked.question),
+        prompt_tokens=estimate_tokens([asked.question]),
+        needs=asked.needs,
+    )

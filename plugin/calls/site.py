@@ -1,0 +1,44 @@
+"""Where in an application a call is made: the graph's node, its thread, its task, and the run it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inframind.plugin.calls.runs import RunScope
+
+OWN_METADATA = "inframind"
+"""Key of a node's metadata under which its author speaks to us: ``{"role": ..., "strategy": ..., "model": ...}``."""
+TRACE_METADATA = "inframind_trace_id"
+"""Key of a run's metadata that names its trace: 32 hex digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSite:
+    """Where a call is made. What is not known is "".
+
+    Attributes:
+        node: name of the LangGraph node.
+        role: role that the node's metadata names.
+        thread_id: the conversation.
+        task_id: LangGraph's id of the node's task; the same before an interrupt and after it.
+        execution: identity of this execution of the task; a resumed or retried task has another.
+        attempt: 1 for a task's first attempt, more for LangGraph's own retries.
+        trace_id: trace that the caller names for the run, or the root run's id where that is known (32 hex digits).
+        call_id: LangChain's id of the model run (32 hex digits).
+        scope: the run, where somebody keeps track of it.
+        metadata: plain data of the run's and the node's metadata, for the trace.
+    """
+
+    node: str = ""
+    role: str = ""
+    thread_id: str = ""
+    task_id: str = ""
+    execution: object = None
+    attempt: int = 1
+    trace_id: str = ""
+    call_id: str = ""
+    scope: RunScope | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from inframind.errors import EndpointError, EndpointTimeout, FleetExhausted, Inf
 from inframind.fleet.context import StepContext
 from inframind.fleet.messages import ChatRequest, Completion
 from inframind.fleet.snapshot import FleetSnapshot
+from inframind.fleet.traceparent import step_headers
 from inframind.graphs.agreement import agreement
 from inframind.graphs.domains import find_answer
 from inframind.graphs.model import StepCall
@@ -138,6 +139,7 @@ class _StepCall:
             max_tokens=self._max_tokens(choice, [str(message["content"]) for message in messages]),
             temperature=strategy.temperature,
             extra=strategy.extra,
+            headers=step_headers(self._recorder.trace_id, self._step_id, self._recorder.metadata),
             context=self._context(choice),
             expected_output_tokens=strategy.expected_output_tokens,
         )

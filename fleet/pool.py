@@ -29,6 +29,9 @@ from inframind.fleet.own_calls import OwnCalls
 from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 from inframind.fleet.wire import HttpWire, Wire
 
+LOYALTY = 0.25
+"""Share of its slots by which a replica with a warm prefix cache may be busier than another and still be preferred."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FleetConfig:
@@ -161,6 +164,7 @@ class Fleet:
         *,
         priority: int = 0,
         on_delta: OnDelta | None = None,
+        prefer: str = "",
     ) -> Completion:
         """One answer from the first model that gives one, before the deadline.
 
@@ -174,6 +178,8 @@ class Fleet:
             deadline: total, over all tries.
             priority: lower is sooner, on our side and on servers that schedule by priority.
             on_delta: awaited with each piece of the answer.
+            prefer: endpoint whose prefix cache holds the prompt's beginning; of its model's replicas it is tried
+                first, unless it is much busier than another.
 
         Raises:
             UnknownModel: a candidate that no endpoint serves.
@@ -189,7 +195,7 @@ class Fleet:
                 break
             if number:
                 await self._back_off(number, deadline)
-            for endpoint in self._ranked(models):
+            for endpoint in self._ranked(models, prefer):
                 if len(failures) >= self._config.max_attempts:
                     break
                 try:
@@ -269,14 +275,18 @@ class Fleet:
             endpoint.in_flight_tokens -= expected_output_tokens
             endpoint.own_calls.note_ended(self.clock.now_s())
 
-    def _ranked(self, models: Sequence[str]) -> Iterator[_Endpoint]:
+    def _ranked(self, models: Sequence[str], prefer: str) -> Iterator[_Endpoint]:
         """Endpoints to try: models in the order given, each model's free and least occupied replica first."""
         for model in models:
             now_s = self.clock.now_s()
             replicas = [self._endpoints[name] for name in self.models[model].endpoints]
             allowed = [replica for replica in replicas if replica.breaker.allows(now_s)]
             yield from sorted(
-                allowed, key=lambda replica: (replica.limit.is_full, self._load(replica, now_s).occupancy)
+                allowed,
+                key=lambda replica: (
+                    replica.limit.is_full,
+                    self._load(replica, now_s).occupancy - (LOYALTY if replica.spec.name == prefer else 0.0),
+                ),
             )
 
     async def _back_off(self, number: int, deadline: Deadline) -> None:

@@ -103,6 +103,11 @@ class RunRecorder:
         self._next_decision += 1
         return f"{self.trace_id}-{self._next_decision - 1}"
 
+    def put_step(self, step: Step) -> None:
+        """Note a step that has ended; one that was made again replaces what it was before."""
+        self.steps[:] = [known for known in self.steps if known.step_id != step.step_id]
+        self.steps.append(step)
+
     def skip(self, node: str, reason: str) -> None:
         """Note a planned call that is left out."""
         self.skips.append(Skip(node=node, reason=reason, at_s=self.since_arrival_s()))

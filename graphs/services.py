@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,7 +94,11 @@ class Services:
 
     def close_run_soon(self, trace_id: str, status: Status, error: BaseException) -> None:
         """Like `close_run` for a node that is being cancelled and cannot wait."""
-        task = asyncio.get_running_loop().create_task(self.close_run(trace_id, status, error=error))
+        self.write_soon(self.close_run(trace_id, status, error=error))
+
+    def write_soon(self, write: Coroutine[Any, Any, None]) -> None:
+        """Begin a write that nobody waits for but `drain`."""
+        task = asyncio.get_running_loop().create_task(write)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack, cast
@@ -24,11 +24,14 @@ from inframind.graphs.routed import require_budget, require_question
 from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState
 from inframind.graphs.workflow import RoutedWorkflow, as_state
 from inframind.plugin.build import build_services
+from inframind.plugin.calls.router import CallRouter
+from inframind.plugin.calls.runs import Runs, RunScope, current_scope
 from inframind.plugin.config import Settings, load_settings
 from inframind.plugin.explain import explain_trajectory
 from inframind.plugin.feedback import Feedback, feedback_outcome
 from inframind.plugin.result import Event, EventKind, Result
 from inframind.router.policy import Policy
+from inframind.router.views import Query
 from inframind.traces.records import Outcome, Trajectory
 from inframind.traces.store import TraceStore
 
@@ -103,6 +106,7 @@ class InfraMind:
             wire=wire,
         )
         self._workflow = RoutedWorkflow(self._services, registry, self._portal)
+        self._calls = CallRouter(self._services, Runs(self._services))
 
     @classmethod
     def from_config(cls, path: str | Path = "inframind.toml", **overrides: Any) -> InfraMind:
@@ -215,6 +219,69 @@ class InfraMind:
         ``builder.add_node("solve", mind.graph().compile())`` makes it a node of your own graph.
         """
         return self._workflow.graph
+
+    @contextmanager
+    def run(
+        self,
+        name: str = "",
+        *,
+        budget_s: float | None = None,
+        hard: bool = False,
+        trace_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Iterator[RunScope]:
+        """One run of your application: every routed call inside shares one budget and one trace.
+
+        Args:
+            name: the run's question, for people; the first call's question unless given.
+            budget_s: seconds for the whole run (default: the configured budget).
+            hard: fail calls once the budget is spent. Otherwise it is what decisions aim at, and a late answer is
+                marked late.
+            trace_id: 32 hex digits; a new one unless given.
+            metadata: plain data to keep with the trace.
+
+        Raises:
+            InvalidBudget: not a positive, finite number of seconds.
+        """
+        budget_s = require_budget(self._services.defaults.budget_s if budget_s is None else budget_s)
+        scope = self._calls.runs.open(
+            trace_id or self._services.new_trace_id(),
+            Query(text=name),
+            budget_s=budget_s,
+            is_tracked=True,
+            is_hard=hard,
+            metadata=metadata,
+        )
+        token = current_scope.set(scope)
+        try:
+            yield scope
+        except BaseException as error:
+            self._finish(scope, error)
+            raise
+        else:
+            self._finish(scope, None)
+        finally:
+            current_scope.reset(token)
+
+    def _finish(self, scope: RunScope, error: BaseException | None) -> None:
+        """Close a run's trace, whichever kind of caller ends it."""
+        write = self._calls.runs.finish(scope, error)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self._portal.run(write)
+        else:
+            self._services.write_soon(write)
+
+    @property
+    def calls(self) -> CallRouter:
+        """Routes single calls of applications; what the chat model, the middleware and `route` stand on."""
+        return self._calls
+
+    @property
+    def portal(self) -> Portal:
+        """The background loop of the synchronous doors."""
+        return self._portal
 
     # Traces --------------------------------------------------------------------------------------------
 

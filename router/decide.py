@@ -5,15 +5,15 @@ Nothing here takes a lock across an await, does I/O or waits for a metrics page.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from inframind.errors import ConfigError
+from inframind.errors import ConfigError, UnknownModel
 from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import ADVANCE, STAY, ActionSpace, PlannerAction
@@ -22,6 +22,7 @@ from inframind.router.features import FEATURES_VERSION
 from inframind.router.latency import LatencyModel
 from inframind.router.masks import PaceMask, StepMasks, plan_masks
 from inframind.router.policy import Policy, Proposal
+from inframind.router.switching import SwitchingConfig, saved_cost, saved_s
 from inframind.router.topology import TopologySpec
 from inframind.router.views import Array, Mask, PaceView, PlanView, Query, RoleView, Slot, StepView
 from inframind.traces.records import Decision, DecisionKind
@@ -39,6 +40,8 @@ class DecideConfig:
     """
     greedy: bool = False
     """Evaluation mode: always the policy's best candidate."""
+    switching: SwitchingConfig = field(default_factory=SwitchingConfig)
+    """What it is worth to stay with the model that has read a conversation's beginning."""
     deadline_quantile: float = 0.9
     """What is predicted to end after the deadline is masked, by this quantile of its latency.
 
@@ -96,6 +99,7 @@ class _Planned(NamedTuple):
 
 
 _PLANNED_KEPT = 256
+_NOTHING: Mapping[str, Any] = {}
 
 
 class Decider:
@@ -168,9 +172,21 @@ class Decider:
         return Plan(self.actions.topology(action.topology), team), decision
 
     def step(
-        self, query: Query, slot: Slot, snapshot: FleetSnapshot, deadline: Deadline, *, decision_id: str
+        self,
+        query: Query,
+        slot: Slot,
+        snapshot: FleetSnapshot,
+        deadline: Deadline,
+        *,
+        decision_id: str,
+        context: Mapping[str, Any] = _NOTHING,
     ) -> tuple[StepChoice, Decision]:
-        """Choose model and strategy for one step."""
+        """Choose model and strategy for one step; ``context`` is kept with what was seen, for people and audits.
+
+        Raises:
+            UnknownModel, ConfigError: the slot's caller settled on a model or a strategy that there is not.
+        """
+        self._require_known(slot)
         view, reasons = self._step_view(query, slot, snapshot, deadline)
         proposal = self.policy.step(view)
         weights = proposal.weights.tolist()
@@ -193,6 +209,8 @@ class Decider:
                 "depth_left": slot.depth_left,
                 "agreement": slot.agreement,
                 "prompt_tokens": slot.prompt_tokens,
+                **({"warm_model": slot.warm_model, "warm_tokens": slot.warm_tokens} if slot.warm_tokens else {}),
+                **context,
                 "loads": _loads(snapshot),
             },
         )  # fmt: skip
@@ -309,7 +327,9 @@ class Decider:
     ) -> tuple[StepView, tuple[str, ...]]:
         remaining_s = deadline.remaining_s(self._clock)
         map_s = self.latency.predict(snapshot, slot.prompt_tokens)
-        q50_s, q90_s = map_s.q50_s.reshape(-1), map_s.q90_s.reshape(-1)
+        q50_s, q90_s, cost = map_s.q50_s.reshape(-1), map_s.q90_s.reshape(-1), self._cost
+        if slot.warm_tokens:
+            q50_s, q90_s, cost = self._warmed(slot, q50_s, q90_s)
         upper_s = q90_s if self._is_careful else q50_s
         allowed, reasons = self._masks.of(query, slot, snapshot, q50_s, upper_s, remaining_s)
         view = StepView(
@@ -322,11 +342,28 @@ class Decider:
             q50_s=q50_s,
             q90_s=q90_s,
             quality=self._quality,
-            cost=self._cost,
+            cost=cost,
             models=self.actions.models,
             snapshot=snapshot,
         )
         return view, reasons
+
+    def _warmed(self, slot: Slot, q50_s: Array, q90_s: Array) -> tuple[Array, Array, Array]:
+        """Latency and cost with what a warm prefix cache saves; at most half of a prediction."""
+        models, columns = self.actions.models, len(self.actions.strategies)
+        seconds = saved_s(slot, models, self._config.switching).repeat(columns)
+        dollars = saved_cost(slot, models, self._config.switching).repeat(columns)
+        saving_s = np.minimum(seconds, q50_s / 2)
+        return q50_s - saving_s, q90_s - saving_s, np.maximum(self._cost - dollars, 0.0)
+
+    def _require_known(self, slot: Slot) -> None:
+        for model in slot.models or ():
+            if model not in self.actions.models:
+                raise UnknownModel(model, tuple(self.actions.models))
+        for strategy in slot.strategies or ():
+            if strategy not in self.actions.strategies:
+                known = ", ".join(self.actions.strategies)
+                raise ConfigError("strategy", strategy, f"use 'auto' or one of {known}")
 
     def _fastest_q90_s(self, snapshot: FleetSnapshot, prompt_tokens: int) -> float:
         """Of the models that can be called now; infinite when there is none."""

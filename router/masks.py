@@ -16,6 +16,8 @@ from inframind.router.actions import ActionSpace
 from inframind.router.views import Array, Mask, Query, Slot
 
 OPEN, CONTEXT, CAPABILITY = "breaker open", "context too long", "capability missing"
+NOT_ASKED = "not asked for"
+"""The caller has settled on another model or strategy."""
 MIN_ANSWER_TOKENS = 64
 """Room that a prompt must leave for an answer."""
 CONTRADICTS, TOO_SLOW, NO_ROUNDS = "strategy contradicts topology", "too slow", "no rounds left"
@@ -49,16 +51,19 @@ class StepMasks:
 
         A step is too slow when its own ``upper_s`` (the quantile that must fit) and the least time that must follow
         it (``depth_left`` calls at the fastest possible median) exceed what is left. When every candidate is masked
-        the fastest possible one is let through after all, or, when none is possible, the fastest: the call itself
-        then says what is wrong.
+        the fastest possible one is let through after all, or, when none is possible, the fastest of those that the
+        caller asked for: the call itself then says what is wrong.
         """
         spec = self._actions.topologies.get(slot.topology)
         hard = self._hard(
-            spec.excluded_strategies if spec else frozenset(), self._by_model(query, slot, snapshot)
+            spec.excluded_strategies if spec else frozenset(),
+            slot.strategies,
+            self._by_model(query, slot, snapshot),
         )
         uppers_s = upper_s.tolist()
         if not hard.n_possible:
-            return _only(uppers_s.index(min(uppers_s)), hard.reasons)
+            asked = [place for place, reason in enumerate(hard.reasons) if reason != NOT_ASKED]
+            return _only(min(asked, key=uppers_s.__getitem__), hard.reasons)
         after_s = (
             slot.depth_left * min(compress(q50_s.tolist(), hard.is_possible)) if slot.depth_left else 0.0
         )
@@ -77,19 +82,29 @@ class StepMasks:
 
     def _by_model(self, query: Query, slot: Slot, snapshot: FleetSnapshot) -> tuple[str, ...]:
         tokens, models = slot.prompt_tokens + MIN_ANSWER_TOKENS, self._actions.models
-        if not query.needs and tokens <= self._shortest_context and models.keys() <= snapshot.callable_models:
+        is_narrow = query.needs or slot.models is not None
+        if not is_narrow and tokens <= self._shortest_context and models.keys() <= snapshot.callable_models:
             return self._all_free
         return tuple(
             [
-                OPEN if model not in snapshot.callable_models else _unfit(facts, query, tokens)
+                NOT_ASKED
+                if slot.models is not None and model not in slot.models
+                else OPEN
+                if model not in snapshot.callable_models
+                else _unfit(facts, query, tokens)
                 for model, facts in models.items()
             ]
         )
 
-    def _work_out(self, excluded: frozenset[str], by_model: tuple[str, ...]) -> _Hard:
+    def _work_out(
+        self, excluded: frozenset[str], asked: frozenset[str] | None, by_model: tuple[str, ...]
+    ) -> _Hard:
         reason_of = dict(zip(self._actions.models, by_model, strict=True))
+        unwanted = dict.fromkeys(excluded, CONTRADICTS)
+        if asked is not None:
+            unwanted |= dict.fromkeys(self._actions.strategies.keys() - asked, NOT_ASKED)
         reasons = tuple(
-            reason_of[action.model] or (CONTRADICTS if action.strategy in excluded else "")
+            _first_of(unwanted.get(action.strategy, ""), reason_of[action.model])
             for action in self._actions.executor_actions
         )
         is_possible = [not reason for reason in reasons]
@@ -108,6 +123,11 @@ class _Hard(NamedTuple):
 
 
 _HARD_KEPT = 1024
+
+
+def _first_of(strategy: str, model: str) -> str:
+    """What to say of a candidate: that nobody asked for it before anything else."""
+    return NOT_ASKED if NOT_ASKED in (strategy, model) else model or strategy
 
 
 def _unfit(facts: ModelFacts, query: Query, tokens: int) -> str:

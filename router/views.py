@@ -117,6 +117,10 @@ class Slot:
         depth_left: calls that must follow this one, one after the other.
         agreement: share of the visible answers that equal the most frequent one; None when none is visible.
         prompt_tokens: rough number of tokens of the prompt.
+        models: models that its caller lets choose from; None is all of them.
+        strategies: strategies that its caller lets choose from; None is all of them.
+        warm_model: model whose prefix cache holds the beginning of the prompt, or "".
+        warm_tokens: rough number of the prompt's tokens that are there.
     """
 
     topology: str
@@ -128,6 +132,10 @@ class Slot:
     depth_left: int = 0
     agreement: float | None = None
     prompt_tokens: int = 0
+    models: frozenset[str] | None = None
+    strategies: frozenset[str] | None = None
+    warm_model: str = ""
+    warm_tokens: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

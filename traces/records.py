@@ -19,7 +19,7 @@ RECORD_VERSION = 1
 
 DecisionKind = Literal["plan", "step", "pace"]
 StepKind = Literal["agent", "judge"]
-Status = Literal["ok", "late", "failed", "cancelled"]
+Status = Literal["open", "ok", "late", "failed", "cancelled"]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -48,7 +48,7 @@ class Replays:
         self._kept = kept
         self._tasks: OrderedDict[tuple[str, str], _Task] = OrderedDict()
 
-    def claim(self, site: CallSite, messages: tuple[Message, ...] | list[Message]) -> _Claim | None:
+    def claim(self, site: CallSite, messages: Sequence[Message]) -> Claim | None:
         """The place of this call; None where it is made outside any thread, and cannot be executed again."""
         if not site.task_id or not site.thread_id:
             return None
@@ -56,7 +56,7 @@ class Replays:
         prompt = _fingerprint(messages)
         number = task.asked.get(prompt, 0)
         task.asked[prompt] = number + 1
-        return _Claim(task.made, (prompt, number))
+        return Claim(task.made, (prompt, number))
 
     def _task(self, site: CallSite) -> _Task:
         key = (site.thread_id, site.task_id)
@@ -72,7 +72,7 @@ class Replays:
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
+class Claim:
     """One call's place among a task's decisions."""
 
     made: dict[Hashable, MadeDecision]
@@ -89,7 +89,7 @@ class _Claim:
         self.made[self.key] = decision
 
 
-def _fingerprint(messages: tuple[Message, ...] | list[Message]) -> str:
+def _fingerprint(messages: Sequence[Message]) -> str:
     digest = blake2b(digest_size=16)
     for message in messages:
         digest.update(repr(sorted(message.items(), key=lambda pair: pair[0])).encode())

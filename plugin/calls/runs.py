@@ -6,6 +6,7 @@ ends; otherwise calls that name the same run join it one by one, and a call that
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -88,7 +89,7 @@ class RunScope:
         share_s = min(remaining_s, self.shares.share_s(self.graph, node, remaining_s))
         if share_s >= remaining_s:
             return self.recorder.deadline
-        return Deadline.after(share_s, clock)
+        return Deadline(clock.now_s() + share_s, self.recorder.since_arrival_s() + share_s)
 
 
 current_scope: ContextVar[RunScope | None] = ContextVar("inframind_run_scope", default=None)
@@ -150,10 +151,33 @@ class Runs:
         return self._kept[site.trace_id]
 
     async def store(
-        self, scope: RunScope, status: Status, *, final: FinalAnswer | None = None, error: BaseException | None = None
+        self,
+        scope: RunScope,
+        status: Status,
+        *,
+        final: FinalAnswer | None = None,
+        error: BaseException | None = None,
     ) -> None:
         """Store the run's trace as it stands; durable when this returns."""
         await self._services.store.put(scope.recorder.freeze(status, final=final, error=error))
+
+    async def finish(self, scope: RunScope, error: BaseException | None = None) -> None:
+        """End a run that was kept track of, and store its trace."""
+        recorder, steps = scope.recorder, scope.recorder.steps
+        answered = [step for step in steps if not step.error]
+        scope.shares.note_run(
+            scope.graph, tuple((step.node, step.started_s, step.finished_s) for step in answered)
+        )
+        final = None
+        if answered:
+            last = max(answered, key=lambda step: step.finished_s)
+            final = FinalAnswer(text=last.text, answer=last.answer, message_id="", step_id=last.step_id)
+        await self.store(scope, _status_at_end(recorder, error), final=final, error=error)
+
+    def store_soon(self, scope: RunScope, status: Status, error: BaseException) -> None:
+        """Like `store` for a call that is being cancelled and cannot wait."""
+        trajectory = scope.recorder.freeze(status, error=error)
+        self._services.write_soon(self._services.store.put(trajectory))
 
     def _new(self, trace_id: str, asked: AskedCall, site: CallSite) -> RunScope:
         budget_s = asked.budget_s or self._services.defaults.budget_s
@@ -167,6 +191,14 @@ class Runs:
             return None
         recorder = RunRecorder.resumed(trajectory, self._services.clock)
         return RunScope(recorder=recorder, shares=self._shares)
+
+
+def _status_at_end(recorder: RunRecorder, error: BaseException | None) -> Status:
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return "cancelled"
+    if error is not None:
+        return "failed"
+    return "late" if recorder.is_late or recorder.remaining_s() < 0 else "ok"
 
 
 def query_of(asked: AskedCall) -> Query:

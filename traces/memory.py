@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Self
 
 from inframind.errors import ConfigError, StoreClosed, UnknownTrace
+from inframind.traces.aliases import canonical, check_alias
 from inframind.traces.codec import check_outcome, decode, encode
 from inframind.traces.prefix import check_prefix, only_match
 from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary, parse_cursor
@@ -20,7 +21,8 @@ Trajectories = list[Trajectory]
 class MemoryStore:
     """Keeps the latest ``max_traces`` traces of this process; the oldest put is dropped first.
 
-    Early outcomes, whose trace has not arrived, are kept for as many traces again. Methods may be called from any
+    Early outcomes, whose trace has not arrived, are kept for as many names again, and so are the aliases of traces
+    that have not arrived; the oldest are dropped first. Methods may be called from any
     thread and any event loop; none waits for anything but a short lock.
 
     Args:
@@ -39,6 +41,8 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._traces: dict[str, Trajectory] = {}
         self._outcomes: dict[str, dict[str, Outcome]] = {}
+        self._aliases: dict[str, str] = {}
+        self._aliases_of: dict[str, set[str]] = {}
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -85,13 +89,48 @@ class MemoryStore:
             self._require_open()
             yield trajectory
 
-    async def add_outcome(self, trace_id: str, outcome: Outcome) -> None:
+    async def add_outcome(self, reference: str, outcome: Outcome) -> None:
         """Record feedback, now or before its trace arrives; the same feedback id replaces."""
         self._require_open()
         check_outcome(outcome)
+        name = canonical(reference)
         with self._lock:
-            self._outcomes.setdefault(trace_id, {})[outcome.feedback_id] = outcome
+            self._record(self._trace_of(name) or name, outcome)
             self._drop_oldest()
+
+    async def add_alias(self, alias: str, trace_id: str) -> None:
+        """Give a trace another name, and join what was said early under that name."""
+        self._require_open()
+        name = check_alias(alias)
+        with self._lock:
+            if name != trace_id:
+                self._point(name, trace_id)
+                self._drop_oldest()
+
+    async def trace_of(self, reference: str) -> str | None:
+        """Id of the trace that an alias, or its own id, names; None when there is none yet."""
+        self._require_open()
+        with self._lock:
+            return self._trace_of(canonical(reference))
+
+    async def count_pending(self) -> int:
+        """Number of outcomes whose trace has not arrived."""
+        self._require_open()
+        with self._lock:
+            return sum(len(said) for name, said in self._outcomes.items() if name not in self._traces)
+
+    async def prune_pending(self, *, before_s: float) -> None:
+        """Forget outcomes recorded before an instant whose trace has not arrived."""
+        self._require_open()
+        with self._lock:
+            for name in [name for name in self._outcomes if name not in self._traces]:
+                said = self._outcomes[name]
+                kept = {
+                    own_id: outcome for own_id, outcome in said.items() if outcome.recorded_at_s >= before_s
+                }
+                self._outcomes[name] = kept
+                if not kept:
+                    del self._outcomes[name]
 
     async def count(self) -> int:
         """Number of traces."""
@@ -99,11 +138,10 @@ class MemoryStore:
         return len(self._traces)
 
     async def delete(self, trace_id: str) -> None:
-        """Forget a trace and its outcomes; nothing happens when there is none."""
+        """Forget a trace, its outcomes and its aliases; nothing happens when there is none."""
         self._require_open()
         with self._lock:
-            self._traces.pop(trace_id, None)
-            self._outcomes.pop(trace_id, None)
+            self._forget(trace_id)
 
     async def aclose(self) -> None:
         """Forget everything. Closing twice is fine."""
@@ -111,6 +149,8 @@ class MemoryStore:
         with self._lock:
             self._traces.clear()
             self._outcomes.clear()
+            self._aliases.clear()
+            self._aliases_of.clear()
 
     def _require_open(self) -> None:
         if self._closed:
@@ -121,13 +161,40 @@ class MemoryStore:
         ordered = sorted(recorded, key=lambda outcome: (outcome.recorded_at_s, outcome.feedback_id))
         return replace(self._traces[trace_id], outcomes=tuple(ordered))
 
+    def _trace_of(self, name: str) -> str | None:
+        """A stored trace's own id always means that trace."""
+        return name if name in self._traces else self._aliases.get(name)
+
+    def _record(self, name: str, outcome: Outcome) -> None:
+        said = self._outcomes.setdefault(name, {})
+        kept = said.get(outcome.feedback_id)
+        if kept is None or outcome.recorded_at_s >= kept.recorded_at_s:
+            said[outcome.feedback_id] = outcome
+
+    def _point(self, name: str, trace_id: str) -> None:
+        self._aliases_of.get(self._aliases.get(name, ""), set()).discard(name)
+        self._aliases[name] = trace_id
+        self._aliases_of.setdefault(trace_id, set()).add(name)
+        waiting = {} if name in self._traces else self._outcomes.pop(name, {})
+        for outcome in waiting.values():
+            self._record(trace_id, outcome)
+
+    def _forget(self, trace_id: str) -> None:
+        self._traces.pop(trace_id, None)
+        self._outcomes.pop(trace_id, None)
+        self._forget_aliases(trace_id)
+
+    def _forget_aliases(self, trace_id: str) -> None:
+        for name in self._aliases_of.pop(trace_id, ()):
+            del self._aliases[name]
+
     def _drop_oldest(self) -> None:
         while len(self._traces) > self._max_traces:
-            dropped = next(iter(self._traces))
-            del self._traces[dropped]
-            self._outcomes.pop(dropped, None)
+            self._forget(next(iter(self._traces)))
         while len(self._outcomes) > 2 * self._max_traces:
             del self._outcomes[next(known for known in self._outcomes if known not in self._traces)]
+        while len(self._aliases_of) > 2 * self._max_traces:
+            self._forget_aliases(next(known for known in self._aliases_of if known not in self._traces))
 
     def _select(self, query: TraceQuery) -> Trajectories:
         with self._lock:

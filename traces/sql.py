@@ -1,6 +1,7 @@
 """Tables and queries of a SQL trace store, in SQLAlchemy Core; the numbered migrations that make the tables.
 
-Outcomes carry no foreign key to traces: feedback may come before its trace. Their order is their own clock
+Outcomes carry no foreign key to traces: feedback may come before its trace, under the trace's id or an alias;
+an alias' outcomes move to the trace in the transaction that registers it. Their order is their own clock
 (``recorded_at_s``, then the feedback id), so that it does not depend on the order in which they arrived.
 """
 
@@ -22,13 +23,15 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    exists,
     func,
     select,
     text,
 )
 from sqlalchemy import tuple_ as row_of
 from sqlalchemy.dialects.sqlite import Insert, insert
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.elements import BindParameter, ColumnElement
+from sqlalchemy.sql.selectable import ScalarSelect
 
 from inframind.errors import StoreError
 from inframind.traces.codec import check_outcome, decode, encode
@@ -66,6 +69,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (trace_id, feedback_id)
         )""",
     ),
+    (
+        "CREATE TABLE aliases (alias TEXT PRIMARY KEY, trace_id TEXT NOT NULL)",
+        "CREATE INDEX aliases_by_trace ON aliases (trace_id)",
+    ),
 )
 
 _metadata = MetaData()
@@ -99,19 +106,59 @@ outcomes = Table(
     Column("recorded_at_s", Float),
 )
 
-
-def _replacing(table: Table) -> Insert:
-    """Insert, or overwrite everything but the key."""
-    statement = insert(table)
-    changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
-    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+aliases = Table("aliases", _metadata, Column("alias", Text, primary_key=True), Column("trace_id", Text))
 
 
-PUT_TRACE = _replacing(traces)
-PUT_OUTCOME = _replacing(outcomes)
+def _replacing(statement: Insert, table: Table, *, unless_newer: bool = False) -> Insert:
+    """Insert, or overwrite everything but the key; on request only what was not recorded later."""
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={column.name: new[column.name] for column in table.c if not column.primary_key},
+        where=new.recorded_at_s >= table.c.recorded_at_s if unless_newer else None,
+    )
+
+
+def _trace_of(reference: BindParameter[str]) -> tuple[ScalarSelect[Any], ScalarSelect[Any]]:
+    """Where to look for the trace of a name, in order: a stored trace's own id always means that trace."""
+    return (
+        select(traces.c.trace_id).where(traces.c.trace_id == reference).scalar_subquery(),
+        select(aliases.c.trace_id).where(aliases.c.alias == reference).scalar_subquery(),
+    )
+
+
+def _put_outcome() -> Insert:
+    """Put under the trace that ``reference`` names now, or under the name itself as long as there is none."""
+    reference = bindparam("reference", type_=Text)
+    statement = insert(outcomes).values(trace_id=func.coalesce(*_trace_of(reference), reference))
+    return _replacing(statement, outcomes, unless_newer=True)
+
+
+def _waiting() -> tuple[ColumnElement[bool], ...]:
+    """Outcomes that came early under ``alias``; a stored trace of that name keeps its own."""
+    name = bindparam("waiting_as", type_=Text)
+    return outcomes.c.trace_id == name, ~exists().where(traces.c.trace_id == name)
+
+
+def _join_waiting() -> Insert:
+    copied = [column for column in outcomes.c if column.name != "trace_id"]
+    moved = select(bindparam("joins", type_=Text), *copied).where(*_waiting())
+    statement = insert(outcomes).from_select(["trace_id", *(column.name for column in copied)], moved)
+    return _replacing(statement, outcomes, unless_newer=True)
+
+
+_PENDING = ~exists().where(traces.c.trace_id == outcomes.c.trace_id)
+
+PUT_TRACE = _replacing(insert(traces), traces)
+PUT_OUTCOME = _put_outcome()
 KEEP_OUTCOME = insert(outcomes).on_conflict_do_nothing()
+PUT_ALIAS = _replacing(insert(aliases), aliases)
+JOIN_WAITING = _join_waiting()
+DROP_WAITING = delete(outcomes).where(*_waiting())
 DELETE_TRACE = delete(traces).where(traces.c.trace_id == bindparam("wanted"))
 DELETE_OUTCOMES = delete(outcomes).where(outcomes.c.trace_id == bindparam("wanted"))
+DELETE_ALIASES = delete(aliases).where(aliases.c.trace_id == bindparam("wanted"))
+PRUNE_PENDING = delete(outcomes).where(_PENDING, outcomes.c.recorded_at_s < bindparam("before_s"))
 
 
 def trace_row(trajectory: Trajectory) -> Row:
@@ -135,15 +182,15 @@ def trace_row(trajectory: Trajectory) -> Row:
     }
 
 
-def outcome_row(trace_id: str, outcome: Outcome) -> Row:
-    """The columns of one outcome.
+def outcome_row(outcome: Outcome, **named: str) -> Row:
+    """The columns of one outcome, for `PUT_OUTCOME` with ``reference``, for `KEEP_OUTCOME` with ``trace_id``.
 
     Raises:
         StoreError: the outcome holds something that cannot be written down.
     """
     check_outcome(outcome)
     return {
-        "trace_id": trace_id,
+        **named,
         "feedback_id": outcome.feedback_id,
         "key": outcome.key,
         "score": None if outcome.score is None else float(outcome.score),
@@ -158,6 +205,13 @@ def load(connection: Connection, trace_id: str) -> Trajectory | None:
     """One trajectory with its outcomes, or None."""
     payload = connection.execute(select(traces.c.payload).where(traces.c.trace_id == trace_id)).scalar()
     return None if payload is None else _join(connection, [decode(payload)])[0]
+
+
+def load_trace_of(connection: Connection, reference: str) -> str | None:
+    """Id of the trace that a canonical name means, or None."""
+    found = select(func.coalesce(*_trace_of(bindparam("reference", type_=Text))))
+    trace_id: str | None = connection.execute(found, {"reference": reference}).scalar()
+    return trace_id
 
 
 def load_page(connection: Connection, query: TraceQuery) -> tuple[Trajectory, ...]:
@@ -183,6 +237,11 @@ def ids_with_prefix(connection: Connection, prefix: str, *, limit: int) -> Seque
 def count_traces(connection: Connection) -> int:
     """Number of traces."""
     return connection.execute(select(func.count()).select_from(traces)).scalar_one()
+
+
+def count_pending(connection: Connection) -> int:
+    """Number of outcomes whose trace has not arrived."""
+    return connection.execute(select(func.count()).select_from(outcomes).where(_PENDING)).scalar_one()
 
 
 def _join(connection: Connection, found: list[Trajectory]) -> tuple[Trajectory, ...]:

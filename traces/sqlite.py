@@ -29,6 +29,7 @@ from sqlalchemy.exc import DBAPIError
 
 from inframind.errors import ConfigError, StoreClosed, StoreError, UnknownTrace
 from inframind.traces import sql
+from inframind.traces.aliases import canonical, check_alias
 from inframind.traces.group_commit import GroupCommit
 from inframind.traces.prefix import check_prefix, only_match
 from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary, format_cursor
@@ -98,7 +99,7 @@ class SqliteStore:
 
         Outcomes that were recorded before are kept, and win over those inside ``trajectory``.
         """
-        inside = [sql.outcome_row(trajectory.trace_id, outcome) for outcome in trajectory.outcomes]
+        inside = [sql.outcome_row(outcome, trace_id=trajectory.trace_id) for outcome in trajectory.outcomes]
         row = sql.trace_row(replace(trajectory, outcomes=()) if inside else trajectory)
         await self._commits.write(
             [(sql.PUT_TRACE, row), *((sql.KEEP_OUTCOME, outcome) for outcome in inside)]
@@ -136,18 +137,47 @@ class SqliteStore:
             query = replace(query, cursor=format_cursor(page[-1].arrived_at_s, page[-1].trace_id))
             left = None if left is None else left - size
 
-    async def add_outcome(self, trace_id: str, outcome: Outcome) -> None:
-        """Record feedback, now or before its trace arrives; the same feedback id replaces."""
-        await self._commits.write([(sql.PUT_OUTCOME, sql.outcome_row(trace_id, outcome))])
+    async def add_outcome(self, reference: str, outcome: Outcome) -> None:
+        """Record feedback, now or before its trace arrives; the same feedback id replaces.
+
+        What comes early is kept in the file without bound, see `count_pending` and `prune_pending`.
+        """
+        row = sql.outcome_row(outcome, reference=canonical(reference))
+        await self._commits.write([(sql.PUT_OUTCOME, row)])
+
+    async def add_alias(self, alias: str, trace_id: str) -> None:
+        """Give a trace another name, and join what was said early under that name."""
+        name = check_alias(alias)
+        joining = {"waiting_as": name, "joins": trace_id}
+        statements: Write = [
+            (sql.PUT_ALIAS, {"alias": name, "trace_id": trace_id}),
+            (sql.JOIN_WAITING, joining),
+            (sql.DROP_WAITING, {"waiting_as": name}),
+        ]
+        await self._commits.write(statements if name != trace_id else [])
+
+    async def trace_of(self, reference: str) -> str | None:
+        """Id of the trace that an alias, or its own id, names; None when there is none yet."""
+        name = canonical(reference)
+        return await self._read("trace_of", lambda connection: sql.load_trace_of(connection, name))
+
+    async def count_pending(self) -> int:
+        """Number of outcomes whose trace has not arrived."""
+        return await self._read("count_pending", sql.count_pending)
+
+    async def prune_pending(self, *, before_s: float) -> None:
+        """Forget outcomes recorded before an instant whose trace has not arrived."""
+        await self._commits.write([(sql.PRUNE_PENDING, {"before_s": before_s})])
 
     async def count(self) -> int:
         """Number of traces."""
         return await self._read("count", sql.count_traces)
 
     async def delete(self, trace_id: str) -> None:
-        """Forget a trace and its outcomes; nothing happens when there is none."""
+        """Forget a trace, its outcomes and its aliases; nothing happens when there is none."""
         key = {"wanted": trace_id}
-        await self._commits.write([(sql.DELETE_TRACE, key), (sql.DELETE_OUTCOMES, key)])
+        statements = (sql.DELETE_TRACE, sql.DELETE_OUTCOMES, sql.DELETE_ALIASES)
+        await self._commits.write([(statement, key) for statement in statements])
 
     async def aclose(self) -> None:
         """Commit what is waiting, then close the file. Closing twice is fine."""

@@ -18,10 +18,17 @@ _SQLITE_PREFIX = "sqlite:///"
 
 
 class TraceStore(Protocol):
-    """Trajectories and their outcomes, joined by trace id.
+    """Trajectories and their outcomes, joined by trace id or by an alias of it.
 
     Outcomes are ordered by when they were recorded (``recorded_at_s``, then the feedback id), not by when
-    they arrived, so that retries, early and late feedback lead to the same trajectory. Every method may be
+    they arrived, and of two with the same feedback id the one recorded later is kept (of two recorded at the same
+    instant, the one that arrived last): retries, early and late feedback lead to the same trajectory.
+
+    An alias is ``run:<32 hex digits>`` (a call of a model, or any run that a tracker numbers), ``otel:<32 hex
+    digits>`` (an OpenTelemetry trace) or ``thread:<id>`` (a thread's latest run), see `inframind.traces.aliases`.
+    Feedback whose trace is unknown is pending: kept under the name it came with, and joined when the trace or the
+    alias comes. The memory store drops the oldest pending names beyond its size; a store on disk keeps them all,
+    for `count_pending` to show and `prune_pending` to forget. Every method may be
     awaited from several threads and event loops at once, and raises StoreClosed after `aclose` and
     StoreError when the storage fails.
     """
@@ -67,8 +74,40 @@ class TraceStore(Protocol):
         """The trajectories that the query selects, as a stream, in the same order as `list`."""
         ...
 
-    async def add_outcome(self, trace_id: str, outcome: Outcome) -> None:
-        """Record feedback: early, late or twice; the same feedback id replaces what it said before."""
+    async def add_outcome(self, reference: str, outcome: Outcome) -> None:
+        """Record feedback: early, late or twice; the same feedback id replaces what was recorded before it.
+
+        Args:
+            reference: a trace id or an alias; unknown ones too.
+            outcome: what was said.
+        """
+        ...
+
+    async def add_alias(self, alias: str, trace_id: str) -> None:
+        """Give a trace another name, before or after the trace itself arrives, or point the name to it anew.
+
+        Pending outcomes of that name move to the trace in the same transaction; those that an overwritten alias
+        brought to another trace before stay there. Naming a trace by its own id, as ``run:<its id>``, changes
+        nothing: that name is always known.
+
+        Raises:
+            ConfigError: not of the form ``kind:name``.
+        """
+        ...
+
+    async def trace_of(self, reference: str) -> str | None:
+        """Id of the trace that an alias, or its own whole id, names; None when neither is known yet.
+
+        An alias may be known before its trace has arrived.
+        """
+        ...
+
+    async def count_pending(self) -> int:
+        """Number of outcomes whose trace has not arrived."""
+        ...
+
+    async def prune_pending(self, *, before_s: float) -> None:
+        """Forget outcomes recorded before ``before_s`` (Unix seconds) whose trace has not arrived."""
         ...
 
     async def count(self) -> int:
@@ -76,7 +115,7 @@ class TraceStore(Protocol):
         ...
 
     async def delete(self, trace_id: str) -> None:
-        """Forget a trace and its outcomes; nothing happens when there is none."""
+        """Forget a trace, its outcomes and its aliases; nothing happens when there is none."""
         ...
 
     async def aclose(self) -> None:

@@ -222,6 +222,134 @@ async def test_delete_forgets_trace_and_outcomes(store: TraceStore) -> None:
     assert (await store.get(trace_id(1))).outcomes == ()
 
 
+def run(n: int) -> str:
+    return f"run:{n:032x}"
+
+
+async def test_trace_of_an_unknown_name_is_none(store: TraceStore) -> None:
+    assert [await store.trace_of(name) for name in (trace_id(1), run(9), "thread:a")] == [None] * 3
+
+
+async def test_trace_of_a_stored_trace_is_itself_with_and_without_its_kind(store: TraceStore) -> None:
+    await store.put(trajectory(0xABC))
+    names = (trace_id(0xABC), trace_id(0xABC).upper(), f"run:{trace_id(0xABC)}", f"otel:{trace_id(0xABC)}")
+    assert [await store.trace_of(name) for name in names] == [trace_id(0xABC)] * 4
+
+
+async def test_an_alias_finds_its_trace_even_before_the_trace_arrives(store: TraceStore) -> None:
+    await store.add_alias(run(9), trace_id(1))
+    await store.add_alias("thread:é/1", trace_id(1))
+    assert await store.trace_of(run(9)) == await store.trace_of("thread:é/1") == trace_id(1)
+    await store.add_outcome(run(9), solved(1.0, at_s=5.0))
+    await store.put(trajectory(1))
+    assert (await store.get(trace_id(1))).outcomes == (solved(1.0, at_s=5.0),)
+
+
+async def test_feedback_under_an_alias_joins_when_the_alias_comes(store: TraceStore) -> None:
+    await store.put(trajectory(1))
+    await store.add_outcome(run(9), solved(1.0, at_s=5.0))
+    assert (await store.get(trace_id(1))).outcomes == ()
+    await store.add_alias(run(9), trace_id(1))
+    assert (await store.get(trace_id(1))).outcomes == (solved(1.0, at_s=5.0),)
+    assert await ids(store, TraceQuery(solved=True)) == [trace_id(1)]
+
+
+async def test_feedback_under_a_run_id_joins_the_trace_of_that_id(store: TraceStore) -> None:
+    await store.add_outcome(f"run:{trace_id(1)}", solved(1.0, at_s=5.0))
+    await store.put(trajectory(1))
+    assert (await store.get(trace_id(1))).solved is True
+
+
+@pytest.mark.parametrize("early_at_s", [4.0, 6.0])
+async def test_of_one_feedback_id_said_under_two_names_the_later_is_kept(
+    store: TraceStore, early_at_s: float
+) -> None:
+    await store.put(trajectory(1))
+    await store.add_outcome(trace_id(1), solved(0.0, at_s=5.0))
+    await store.add_outcome(run(9), solved(1.0, at_s=early_at_s))
+    await store.add_alias(run(9), trace_id(1))
+    (kept,) = (await store.get(trace_id(1))).outcomes
+    assert kept.recorded_at_s == max(5.0, early_at_s)
+
+
+async def test_feedback_that_was_recorded_earlier_but_arrives_later_does_not_replace(
+    store: TraceStore,
+) -> None:
+    await store.put(trajectory(1))
+    await store.add_outcome(trace_id(1), solved(1.0, at_s=6.0))
+    await store.add_outcome(trace_id(1), solved(0.0, at_s=5.0))
+    assert (await store.get(trace_id(1))).outcomes == (solved(1.0, at_s=6.0),)
+
+
+async def test_a_thread_means_its_latest_run_and_leaves_earlier_feedback_where_it_was(
+    store: TraceStore,
+) -> None:
+    for n in (1, 2):
+        await store.put(trajectory(n))
+        await store.add_alias("thread:a", trace_id(n))
+        await store.add_outcome("thread:a", solved(float(n - 1), at_s=float(n)))
+    assert [(await store.get(trace_id(n))).solved for n in (1, 2)] == [False, True]
+
+
+async def test_naming_a_trace_by_its_own_id_keeps_its_outcomes(store: TraceStore) -> None:
+    await store.add_outcome(trace_id(1), solved(1.0, at_s=5.0))
+    await store.add_alias(f"run:{trace_id(1)}", trace_id(1))
+    await store.put(trajectory(1))
+    await store.add_alias(f"run:{trace_id(1)}", trace_id(1))
+    assert (await store.get(trace_id(1))).solved is True
+
+
+async def test_an_alias_does_not_take_the_outcomes_of_a_stored_trace_of_that_name(store: TraceStore) -> None:
+    await store.put(trajectory(1))
+    await store.add_outcome(trace_id(1), solved(1.0, at_s=5.0))
+    await store.add_alias(f"run:{trace_id(1)}", trace_id(2))
+    assert (await store.get(trace_id(1))).solved is True
+    assert await store.trace_of(trace_id(1)) == trace_id(1)
+
+
+async def test_delete_forgets_aliases(store: TraceStore) -> None:
+    await store.put(trajectory(1))
+    await store.add_alias(run(9), trace_id(1))
+    await store.add_alias("thread:a", trace_id(1))
+    await store.add_alias("thread:b", trace_id(2))
+    await store.delete(trace_id(1))
+    assert [await store.trace_of(name) for name in (run(9), "thread:a")] == [None, None]
+    assert await store.trace_of("thread:b") == trace_id(2)
+
+
+async def test_pending_feedback_is_counted_and_pruned_by_age(store: TraceStore) -> None:
+    await store.put(trajectory(1))
+    await store.add_outcome(trace_id(1), solved(1.0, at_s=1.0))
+    await store.add_outcome(run(8), solved(1.0, at_s=1.0))
+    await store.add_outcome(run(9), solved(1.0, at_s=1.0, feedback_id="old"))
+    await store.add_outcome(run(9), solved(1.0, at_s=2.0, feedback_id="new"))
+    assert await store.count_pending() == 3
+    await store.prune_pending(before_s=2.0)
+    assert await store.count_pending() == 1
+    await store.add_alias(run(9), trace_id(1))
+    assert await store.count_pending() == 0
+    assert [outcome.feedback_id for outcome in (await store.get(trace_id(1))).outcomes] == ["f1", "new"]
+
+
+@pytest.mark.parametrize(
+    "alias", ["", "thread:", "no-kind", ":x", "thread:\ud800", "thread:\0", "t:" + "x" * 500]
+)
+async def test_what_is_no_alias_is_refused_with_its_form(store: TraceStore, alias: str) -> None:
+    with pytest.raises(ConfigError, match="write kind:name"):
+        await store.add_alias(alias, trace_id(1))
+
+
+async def test_aliases_and_their_feedback_in_one_batch_all_join(store: TraceStore) -> None:
+    await asyncio.gather(
+        *(store.add_outcome(run(n), solved(1.0, at_s=1.0)) for n in range(100, 120)),
+        *(store.put(trajectory(n)) for n in range(20)),
+        *(store.add_alias(run(100 + n), trace_id(n)) for n in range(20)),
+        *(store.add_outcome(run(n), solved(0.0, at_s=2.0)) for n in range(100, 120)),
+    )
+    assert len(await ids(store, TraceQuery(solved=False))) == 20
+    assert await store.count_pending() == 0
+
+
 async def test_resolve_finds_the_only_trace_with_that_prefix(store: TraceStore) -> None:
     await store.put(trajectory(0xABC123))
     await store.put(trajectory(0xABC124))
@@ -292,6 +420,11 @@ async def test_every_method_of_a_closed_store_says_so(store: TraceStore) -> None
         lambda: store.list(),
         lambda: anext(store.iter()),
         lambda: store.add_outcome(trace_id(1), solved(1.0, at_s=1.0)),
+        lambda: store.add_alias(run(9), trace_id(1)),
+        lambda: store.add_alias(f"run:{trace_id(1)}", trace_id(1)),
+        lambda: store.trace_of(run(9)),
+        lambda: store.count_pending(),
+        lambda: store.prune_pending(before_s=0.0),
         lambda: store.count(),
         lambda: store.delete(trace_id(1)),
     ]

@@ -15,11 +15,14 @@ from typing import Any
 import pytest
 
 from inframind.errors import ConfigError, StoreError
+from inframind.traces import sql
 from inframind.traces.memory import MemoryStore
 from inframind.traces.records import Outcome, Trajectory
 from inframind.traces.sql import MIGRATIONS
 from inframind.traces.sqlite import SqliteStore
 from inframind.traces.store import open_store
+
+EVERY_VERSION = [(number + 1,) for number in range(len(MIGRATIONS))]
 
 CHILD_PRELUDE = """
 import asyncio, sys
@@ -101,7 +104,7 @@ asyncio.run(main())
     async with SqliteStore(path) as store:
         assert await store.count() == 60
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(len(MIGRATIONS),)]
+        assert connection.execute("SELECT version FROM schema_version").fetchall() == EVERY_VERSION
 
 
 async def test_two_stores_on_one_file_see_each_other(tmp_path: Path) -> None:
@@ -120,8 +123,37 @@ async def test_an_empty_file_is_migrated_and_a_current_one_left_alone(tmp_path: 
             assert await store.count() == expected
             await store.put(trajectory(1))
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+        assert connection.execute("SELECT version FROM schema_version").fetchall() == EVERY_VERSION
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_a_file_of_the_first_schema_keeps_its_outcomes_and_learns_aliases(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    said = Outcome(feedback_id="f", key="solved", score=1.0, recorded_at_s=1.0)
+    row = sql.outcome_row(said, trace_id=f"{1:032x}")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL)")
+        for statement in (*MIGRATIONS[0], "INSERT INTO schema_version VALUES (1)"):
+            connection.execute(statement)
+        connection.execute(
+            f"INSERT INTO outcomes ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", (*row.values(),)
+        )
+        connection.commit()
+    async with SqliteStore(path) as store:
+        await store.add_alias(f"run:{1:032x}", f"{2:032x}")
+        await store.put(trajectory(2))
+        assert (await store.get(f"{2:032x}")).outcomes == (said,)
+
+
+async def test_early_feedback_is_durable_and_waits_for_its_alias_in_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    early = Outcome(feedback_id="f", key="thumbs", score=1.0, recorded_at_s=1.0)
+    async with SqliteStore(path) as store:
+        await store.add_outcome(f"run:{7:032x}", early)
+    async with SqliteStore(path) as store:
+        await store.put(trajectory(1))
+        await store.add_alias(f"run:{7:032x}", f"{1:032x}")
+        assert (await store.get(f"{1:032x}")).outcomes == (early,)
 
 
 async def test_a_newer_schema_is_refused_with_both_versions(tmp_path: Path) -> None:
@@ -269,6 +301,25 @@ async def test_memory_store_bounds_outcomes_whose_trace_never_came() -> None:
         await store.put(trajectory(0))
         assert (await store.get(f"{9:032x}")).outcomes == (early,)
         assert (await store.get(f"{0:032x}")).outcomes == ()
+
+
+async def test_memory_store_bounds_aliases_whose_trace_never_came() -> None:
+    async with MemoryStore(max_traces=2) as store:
+        await store.put(trajectory(100))
+        await store.add_alias("thread:kept", f"{100:032x}")
+        for n in range(10):
+            await store.add_alias(f"thread:{n}", f"{n:032x}")
+        assert await store.trace_of("thread:9") == f"{9:032x}"
+        assert await store.trace_of("thread:0") is None
+        assert await store.trace_of("thread:kept") == f"{100:032x}"
+
+
+async def test_memory_store_forgets_the_aliases_of_a_dropped_trace() -> None:
+    async with MemoryStore(max_traces=1) as store:
+        await store.put(trajectory(1))
+        await store.add_alias("thread:a", f"{1:032x}")
+        await store.put(trajectory(2))
+        assert await store.trace_of("thread:a") is None
 
 
 def test_memory_store_needs_room_for_a_trace() -> None:

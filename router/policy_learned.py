@@ -15,12 +15,15 @@ from inframind.rewards.multiplier import DEFAULT_EDGES_S
 from inframind.router.actions import ActionSpace, PlannerAction
 from inframind.router.features import FeatureBuilder, Sight
 from inframind.router.heads import LARGEST_LOGIT, Head, HeadWeights, Valuation, Worth
-from inframind.router.heads_serving import LastSeen, PlanHead, RoleHead, StepHead
 from inframind.router.latency_state import LatencyState
 from inframind.router.pacer import Pacer
 from inframind.router.policy import Proposal
 from inframind.router.policy_parts import one_hot, propose_pace
 from inframind.router.query_model import QueryModel
+from inframind.router.serving.memory import LastSeen
+from inframind.router.serving.plan_head import PlanHead
+from inframind.router.serving.role_head import RoleHead
+from inframind.router.serving.step_head import StepHead
 from inframind.router.views import Array, Mask, PaceView, PlanView, RoleView, StepView
 
 __all__ = [

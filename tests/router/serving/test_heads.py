@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from inframind.router.actions import PlannerAction
 from inframind.router.features import FeatureBuilder, Features, Sight, action_names, plan_names, role_names
 from inframind.router.heads import Head, Valuation, Worth
-from inframind.router.heads_serving import PlanHead, RoleHead, StepHead
 from inframind.router.query_model import QueryModel, QueryWeights
+from inframind.router.serving.plan_head import PlanHead
+from inframind.router.serving.role_head import RoleHead
+from inframind.router.serving.step_head import StepHead
 from inframind.router.views import Query, RoleView
 
 LOAD = st.fixed_dictionaries(

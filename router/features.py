@@ -1,8 +1,7 @@
-"""What a trained policy sees, as numbers: sole owner of the columns' order, versioned.
+"""What a trained policy sees, as numbers, in the order of `inframind.router.columns`.
 
 D = state columns, K = candidate columns, C = candidates (executor actions, plans or roles), A = executor actions,
-P = plans. Candidates are described, not numbered: a model or a plan that was never seen has a row like any other. A
-reading that is missing or stale is a mask column and an age, never a zero that looks like an idle server.
+P = plans. Candidates are described, not numbered: a model or a plan that was never seen has a row like any other.
 """
 
 from __future__ import annotations
@@ -16,75 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inframind.fleet.endpoints import ModelFacts
-from inframind.fleet.snapshot import EndpointLoad
-from inframind.router.actions import ActionSpace, ExecutorAction, PlannerAction
+from inframind.router.actions import ActionSpace, PlannerAction
+from inframind.router.columns import (
+    ACTION_COLUMNS,
+    LARGEST_LOG_RATIO,
+    LARGEST_LOGIT,
+    LARGEST_SLACK,
+    LEAST_SIGMA,
+    LEAST_TIME_S,
+    QUESTION_COLUMNS,
+    SLACK_LOGIT,
+    TIME_COLUMNS,
+    WORKFLOW_COLUMNS,
+    load_row,
+    log_prompt,
+    slot_columns,
+    time_columns,
+)
 from inframind.router.policy_parts import Z90
 from inframind.router.query_model import QueryModel, Question
-from inframind.router.views import Array, PlanView, RoleView, Slot, StepView
+from inframind.router.views import Array, PlanView, RoleView, StepView
 
 FEATURES_VERSION = "2"
-
-QUESTION_COLUMNS = ("difficulty", "log_length")
-"""What is known of the question; the first columns of every state."""
-TIME_COLUMNS = ("log_remaining", "log_budget", "share_of_budget_left", "crowding")
-"""Time left, and requests per slot of the whole fleet."""
-STEP_COLUMNS = (
-    *QUESTION_COLUMNS,
-    *TIME_COLUMNS,
-    "is_judge",
-    "position",
-    "team_size",
-    "round",
-    "depth_left",
-    "agreement",
-    "agreement_known",
-    "log_prompt_tokens",
-)
-"""Columns of a step's state (D)."""
-PLAN_COLUMNS = (*QUESTION_COLUMNS, *TIME_COLUMNS, "log_prompt_tokens")
-"""Columns of a plan's state (D)."""
-ROLE_COLUMNS = (*QUESTION_COLUMNS, "seat", "team_size", "is_taken_by_someone")
-"""Columns of a role's state (D)."""
-ACTION_COLUMNS = (
-    "prior_logit",
-    "slack",
-    "log_q50",
-    "log_share_of_time",
-    "crowding",
-    "waiting_per_slot",
-    "kv_cache_usage",
-    "load_known",
-    "load_age",
-    "log_size_b",
-    "log_cost",
-)
-"""Columns of a model with a strategy (K)."""
-WORKFLOW_COLUMNS = ("prior_logit", "slack", "log_share_of_time", "log_calls", "depth", "team_size")
-"""Columns of a plan (K)."""
-ROLE_CANDIDATE_COLUMNS = ("is_taken",)
-"""Columns of a role (K)."""
-
-TABLES = {"step": ("topology", "role", "domain"), "plan": ("domain",), "role": ("topology", "domain")}
-"""Names in the state that have learned rows of their own, by kind of decision."""
-CANDIDATE_TABLES = {"step": ("model", "strategy"), "plan": ("topology",), "role": ("role",)}
-"""Names of candidates that have learned rows of their own."""
-
-
-def column_counts(kind: str) -> tuple[int, int]:
-    """Number of state and of candidate columns of a kind of decision."""
-    state = {"step": STEP_COLUMNS, "plan": PLAN_COLUMNS, "role": ROLE_COLUMNS}
-    candidate = {"step": ACTION_COLUMNS, "plan": WORKFLOW_COLUMNS, "role": ROLE_CANDIDATE_COLUMNS}
-    return len(state[kind]), len(candidate[kind])
-
-
-LARGEST_SLACK = 4.0
-"""Standard deviations between the predicted median and the time left are cut here: beyond there is nothing to tell."""
-LARGEST_LOGIT = 6.0
-LEAST_TIME_S = 1e-3
-LARGEST_LOG_RATIO = 4.0
-OLDEST_AGE_S = 60.0
-"""Age of a reading that counts as 1 in ``load_age``; older ones, and no reading at all, do too."""
-LEAST_SIGMA = 0.05
+"""Of the columns and of what they say: a policy that was trained on another is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +206,6 @@ class FeatureBuilder:
         )
 
 
-SLACK_LOGIT = 1.702
-"""A logistic curve of this slope is a normal distribution function to within 0.01 (Camilli 1994)."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Times:
     """Expected latency of every action for this question."""
@@ -299,22 +248,6 @@ class _LoadColumns:
         """Seconds of whole servers that a call takes, times how crowded they are: what it costs others (A)."""
         work: Array = expected_s / self.slots * self.rows[:, 0]
         return work
-
-
-def load_row(load: EndpointLoad | None, slots: float) -> tuple[float, float, float, float, float]:
-    """Columns of `ACTION_COLUMNS` from ``crowding`` to ``load_age``, of a replica with so many slots."""
-    if load is None:
-        return (1.0, 0.0, 0.0, 0.0, 1.0)
-    age_s = load.age_s
-    age = 1.0 if age_s is None or age_s > OLDEST_AGE_S else age_s / OLDEST_AGE_S
-    running, waiting = load.engine_now
-    return (
-        (running + waiting + load.waiting_here) / slots,
-        waiting / slots,
-        load.kv_cache_usage or 0.0,
-        0.0 if age_s is None or load.running is None else 1.0,
-        age,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,32 +298,6 @@ class PlanTable:
     static: Array
 
 
-def time_columns(remaining_s: float, budget_s: float, crowding: float) -> tuple[float, float, float, float]:
-    """`TIME_COLUMNS`."""
-    left_s = max(remaining_s, LEAST_TIME_S)
-    return (math.log(left_s) / 5, math.log(budget_s) / 5, max(remaining_s, 0.0) / budget_s, crowding)
-
-
-def slot_columns(slot: Slot) -> tuple[float, ...]:
-    """The columns of `STEP_COLUMNS` that tell where the workflow stands."""
-    agreement = slot.agreement
-    return (
-        1.0 if slot.kind == "judge" else 0.0,
-        slot.position / 3,
-        slot.team_size / 3,
-        slot.round / 2,
-        slot.depth_left / 3,
-        agreement or 0.0,
-        0.0 if agreement is None else 1.0,
-        log_prompt(slot.prompt_tokens),
-    )
-
-
-def log_prompt(prompt_tokens: int) -> float:
-    """``log_prompt_tokens``."""
-    return math.log1p(prompt_tokens) / 8
-
-
 def _blinded(features: Features, step_prior: Array) -> Features:
     """The plan of a planner that sees the question alone: each plan's best call is the best of all (A), fast or not."""
     state, candidates = features.state.copy(), features.candidates.copy()
@@ -413,21 +320,3 @@ def _odds_share(logit: Array) -> Array:
     """The probability of some log odds."""
     share: Array = 1.0 / (1.0 + np.exp(-logit))
     return share
-
-
-def action_names(actions: Sequence[ExecutorAction]) -> dict[str, tuple[str, ...]]:
-    """Names of executor actions by candidate table."""
-    return {
-        "model": tuple(action.model for action in actions),
-        "strategy": tuple(action.strategy for action in actions),
-    }
-
-
-def plan_names(plans: Sequence[PlannerAction]) -> dict[str, tuple[str, ...]]:
-    """Names of plans by candidate table."""
-    return {"topology": tuple(plan.topology for plan in plans)}
-
-
-def role_names(roles: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Names of roles by candidate table."""
-    return {"role": tuple(roles)}

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 
 from inframind.errors import ConfigError
-from inframind.router.features import SLACK_LOGIT, Features
+from inframind.router.columns import SLACK_LOGIT
+from inframind.router.features import Features
 from inframind.router.scorer import Scorer, ScorerWeights, joined
 from inframind.router.views import Array
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from inframind.errors import CheckpointError, ConfigError
 from inframind.router.actions import ActionSpace
+from inframind.router.columns import CANDIDATE_TABLES, TABLES
 from inframind.router.encoder import Encoder, HashingEncoder
-from inframind.router.features import CANDIDATE_TABLES, FEATURES_VERSION, TABLES, Sight
+from inframind.router.features import FEATURES_VERSION, Sight
 from inframind.router.latency_state import LatencyState
 from inframind.router.learning.checkpoint import Checkpoint, CheckpointMeta, load_checkpoint, save_checkpoint
 from inframind.router.pacer import LearnedPacer

@@ -17,16 +17,15 @@ from numpy.typing import NDArray
 
 from inframind.rewards.outcomes import RunOutcomes
 from inframind.router.actions import ActionSpace
-from inframind.router.features import (
+from inframind.router.columns import (
     CANDIDATE_TABLES,
     TABLES,
-    FeatureBuilder,
-    Features,
     action_names,
     column_counts,
     plan_names,
     role_names,
 )
+from inframind.router.features import FeatureBuilder, Features
 from inframind.router.learning.networks import rows_of
 from inframind.router.recorded_views import RecordedViews
 from inframind.router.views import Array

@@ -26,13 +26,8 @@ from inframind.rewards.advantage import AdvantageInputs
 from inframind.rewards.multiplier import Multiplier, TieredMultiplier
 from inframind.rewards.registry import reward_named
 from inframind.router.actions import ActionSpace
-from inframind.router.features import (
-    CANDIDATE_TABLES,
-    SLACK_LOGIT,
-    TABLES,
-    FeatureBuilder,
-    column_counts,
-)
+from inframind.router.columns import CANDIDATE_TABLES, SLACK_LOGIT, TABLES, column_counts
+from inframind.router.features import FeatureBuilder
 from inframind.router.latency_state import LatencyState
 from inframind.router.learning.config import LearnerConfig
 from inframind.router.learning.experience import (

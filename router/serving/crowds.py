@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from inframind.fleet.snapshot import FleetSnapshot
-from inframind.router.features import FeatureBuilder, load_row
+from inframind.router.columns import load_row
+from inframind.router.features import FeatureBuilder
 from inframind.router.heads import Valuation
 
 LoadRow = tuple[float, float, float, float, float]

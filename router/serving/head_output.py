@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from inframind.router.features import LARGEST_LOGIT, LARGEST_SLACK, SLACK_LOGIT
+from inframind.router.columns import LARGEST_LOGIT, LARGEST_SLACK, SLACK_LOGIT
 from inframind.router.heads import HeadWeights, Valuation, Worth, odds_against
 from inframind.router.scorer import Scorer, joined, passing_on
 from inframind.router.views import Array

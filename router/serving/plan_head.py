@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inframind.router.actions import PlannerAction
-from inframind.router.features import (
+from inframind.router.columns import (
     LARGEST_LOG_RATIO,
     LARGEST_SLACK,
     LEAST_SIGMA,
@@ -20,11 +20,11 @@ from inframind.router.features import (
     SLACK_LOGIT,
     TIME_COLUMNS,
     WORKFLOW_COLUMNS,
-    FeatureBuilder,
     log_prompt,
     plan_names,
     time_columns,
 )
+from inframind.router.features import FeatureBuilder
 from inframind.router.heads import HeadWeights, Valuation, Worth
 from inframind.router.policy_parts import Z90
 from inframind.router.serving.crowds import Crowds, mean_crowding

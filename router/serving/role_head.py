@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inframind.router.actions import PlannerAction
-from inframind.router.features import LARGEST_SLACK, QUESTION_COLUMNS, FeatureBuilder, Features, role_names
+from inframind.router.columns import LARGEST_SLACK, QUESTION_COLUMNS, role_names
+from inframind.router.features import FeatureBuilder, Features
 from inframind.router.heads import Head, HeadWeights, Valuation, Worth
 from inframind.router.serving.memory import QUESTIONS_KEPT
 from inframind.router.views import Array, RoleView

@@ -8,18 +8,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from inframind.router.features import (
+from inframind.router.columns import (
     ACTION_COLUMNS,
     LARGEST_LOG_RATIO,
     LARGEST_SLACK,
     LEAST_SIGMA,
     LEAST_TIME_S,
     QUESTION_COLUMNS,
-    FeatureBuilder,
     action_names,
     slot_columns,
     time_columns,
 )
+from inframind.router.features import FeatureBuilder
 from inframind.router.heads import HeadWeights, Valuation, Worth
 from inframind.router.policy_parts import Z90
 from inframind.router.serving.crowds import Crowds, mean_crowding

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inframind.router.actions import PlannerAction
-from inframind.router.features import (
+from inframind.router.columns import (
     ACTION_COLUMNS,
     LARGEST_LOG_RATIO,
     LARGEST_SLACK,
@@ -20,13 +20,11 @@ from inframind.router.features import (
     ROLE_COLUMNS,
     STEP_COLUMNS,
     WORKFLOW_COLUMNS,
-    FeatureBuilder,
-    Features,
-    Sight,
     action_names,
     column_counts,
     plan_names,
 )
+from inframind.router.features import FeatureBuilder, Features, Sight
 from inframind.router.query_model import QueryModel, QueryWeights
 from inframind.router.views import Array, Query, RoleView
 

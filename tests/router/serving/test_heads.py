@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inframind.router.actions import PlannerAction
-from inframind.router.features import FeatureBuilder, Features, Sight, action_names, plan_names, role_names
+from inframind.router.columns import action_names, plan_names, role_names
+from inframind.router.features import FeatureBuilder, Features, Sight
 from inframind.router.heads import Head, Valuation, Worth
 from inframind.router.query_model import QueryModel, QueryWeights
 from inframind.router.serving.plan_head import PlanHead

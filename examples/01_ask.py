@@ -4,19 +4,14 @@ Run: python examples/01_ask.py
 """
 
 from inframind import InfraMind, settings_from
-from inframind.arena.scenario import endpoint_tables, fleet_specs
+from inframind.arena.playground import simulated_endpoints
 from inframind.rewards.graders import MathGrader
-from inframind.simulator.fleet import SimulatedFleetProcess
 from inframind.simulator.items import generate_items
-from inframind.simulator.outcomes import LatentDifficultyModel
-from inframind.simulator.prompt_reading import AnswerKey
 
 
 def main() -> None:
     items = generate_items(4, seed=7)
-    specs = fleet_specs()
-    with SimulatedFleetProcess(specs, LatentDifficultyModel(AnswerKey(items)), speed=20) as fleet:
-        endpoints = endpoint_tables(specs, fleet.base_urls)
+    with simulated_endpoints(items) as endpoints:
         settings = settings_from({"endpoints": endpoints, "traces": {"url": "memory:"}})
         with InfraMind(settings) as mind:
             for item in items:

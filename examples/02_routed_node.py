@@ -9,11 +9,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from inframind import InfraMind, RouteContext, settings_from
-from inframind.arena.scenario import endpoint_tables, fleet_specs
-from inframind.simulator.fleet import SimulatedFleetProcess
+from inframind.arena.playground import simulated_endpoints
 from inframind.simulator.items import generate_item
-from inframind.simulator.outcomes import LatentDifficultyModel
-from inframind.simulator.prompt_reading import AnswerKey
 
 
 class State(MessagesState, total=False):
@@ -28,9 +25,7 @@ def report(state: State) -> dict[str, Any]:
 
 def main() -> None:
     item = generate_item(seed=3, level=3)
-    specs = fleet_specs()
-    with SimulatedFleetProcess(specs, LatentDifficultyModel(AnswerKey([item])), speed=20) as fleet:
-        endpoints = endpoint_tables(specs, fleet.base_urls)
+    with simulated_endpoints([item]) as endpoints:
         settings = settings_from({"endpoints": endpoints, "traces": {"url": "memory:"}})
         with InfraMind(settings) as mind:
             builder = StateGraph(State, context_schema=RouteContext)

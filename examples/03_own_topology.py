@@ -9,14 +9,11 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
 from inframind import InfraMind, TopologyRegistry, settings_from
-from inframind.arena.scenario import endpoint_tables, fleet_specs
+from inframind.arena.playground import simulated_endpoints
 from inframind.graphs.kit import TopologyKit
 from inframind.graphs.state import TopologyState
 from inframind.router.topology import CallGraph, TopologySpec, expected_graph
-from inframind.simulator.fleet import SimulatedFleetProcess
 from inframind.simulator.items import generate_item
-from inframind.simulator.outcomes import LatentDifficultyModel
-from inframind.simulator.prompt_reading import AnswerKey
 
 
 def draw(agents: int, rounds: int) -> CallGraph:
@@ -55,9 +52,7 @@ def build(kit: TopologyKit) -> StateGraph[Any, Any, Any, Any]:
 
 def main() -> None:
     item = generate_item(seed=5, level=4)
-    specs = fleet_specs()
-    with SimulatedFleetProcess(specs, LatentDifficultyModel(AnswerKey([item])), speed=20) as fleet:
-        endpoints = endpoint_tables(specs, fleet.base_urls)
+    with simulated_endpoints([item]) as endpoints:
         settings = settings_from({"endpoints": endpoints, "traces": {"url": "memory:"}})
         with InfraMind(settings, topologies=TopologyRegistry().register(FUNNEL, build)) as mind:
             result = mind.invoke(item.question, topology="Funnel", team_size=3, question_id=item.item_id)

@@ -10,11 +10,8 @@ import tempfile
 from pathlib import Path
 
 from inframind import InfraMind, InfraMindError, settings_from
-from inframind.arena.scenario import endpoint_tables, fleet_specs
-from inframind.simulator.fleet import SimulatedFleetProcess
+from inframind.arena.playground import simulated_endpoints
 from inframind.simulator.items import Item, generate_items, load_items
-from inframind.simulator.outcomes import LatentDifficultyModel
-from inframind.simulator.prompt_reading import AnswerKey
 from inframind.traces.export import export_jsonl
 
 
@@ -36,9 +33,7 @@ async def answer_all(mind: InfraMind, items: tuple[Item, ...], traces: Path) -> 
 
 async def main(folder: Path) -> None:
     items = load_items(Path(sys.argv[1]) if len(sys.argv) > 1 else example_file(folder))
-    specs = fleet_specs()
-    with SimulatedFleetProcess(specs, LatentDifficultyModel(AnswerKey(items)), speed=20) as fleet:
-        endpoints = endpoint_tables(specs, fleet.base_urls)
+    with simulated_endpoints(items) as endpoints:
         settings = settings_from({"endpoints": endpoints, "traces": {"url": "memory:"}})
         async with InfraMind(settings) as mind:
             await answer_all(mind, items, folder / "traces.jsonl")

@@ -8,18 +8,20 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from inframind.errors import EndpointError, EndpointTimeout, FleetExhausted, InfraMindError
+from inframind.errors import InfraMindError
 from inframind.fleet.context import StepContext
-from inframind.fleet.messages import ChatRequest, Completion
+from inframind.fleet.messages import ChatRequest
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.fleet.traceparent import step_headers
 from inframind.graphs.agreement import agreement
-from inframind.graphs.domains import find_answer
+from inframind.graphs.events import announce
+from inframind.graphs.ledger import choice_of
 from inframind.graphs.model import StepCall
 from inframind.graphs.prompts import PeerAnswer
 from inframind.graphs.recorder import RunRecorder
-from inframind.graphs.services import Services, announce
+from inframind.graphs.services import Services
 from inframind.graphs.state import AgentTask, Draft
+from inframind.graphs.step_record import answered_step, failed_step, learn_from_answer, learn_from_timeout
 from inframind.router.decide import StepChoice
 from inframind.router.latency import estimate_tokens
 from inframind.router.priority import slack_priority
@@ -42,11 +44,11 @@ class AgentStep:
 
     async def __call__(self, task: AgentTask, config: RunnableConfig) -> Draft:
         """Make one call and return what came of it; only cancellation is raised, once it is recorded."""
-        recorder = self._services.recorder(task["run"])
+        recorder = await self._services.recorder(task["run"])
         recorder.rounds = max(recorder.rounds, task["round"])
         if recorder.remaining_s() <= 0:
             return _left_out(task, recorder)
-        call = _StepCall(self._services, task)
+        call = _StepCall(self._services, recorder, task)
         try:
             return await call.run(config)
         except asyncio.CancelledError as error:
@@ -57,22 +59,21 @@ class AgentStep:
 class _StepCall:
     """One step on its way: what was decided, when it began, and the step that it becomes."""
 
-    def __init__(self, services: Services, task: AgentTask) -> None:
-        self._services, self._task = services, task
+    def __init__(self, services: Services, recorder: RunRecorder, task: AgentTask) -> None:
+        self._services, self._recorder, self._task = services, recorder, task
         self._run = task["run"]
-        self._recorder: RunRecorder = services.recorder(self._run)
         self._kind = JUDGE if task["task"] == JUDGE else "agent"
         self._role = JUDGE_ROLE if self._kind == JUDGE else self._run["team"][task["seat"]]
-        self._step_id = self._recorder.new_step_id()
-        self._started_s = self._recorder.since_arrival_s()
+        self._call = recorder.begin(_name(task))
+        self._step_id = recorder.new_step_id(self._call)
+        self._started_s = recorder.since_arrival_s()
         self._decision_id = ""
         self._choice: StepChoice | None = None
 
     async def run(self, config: RunnableConfig) -> Draft:
-        snapshot = self._services.fleet.snapshot()
+        snapshot, latency = self._services.fleet.snapshot(), self._services.decider.latency
         slot = self._slot()
         choice = self._decide(slot, snapshot)
-        announce("step_start", **self._labels(), model=choice.model, strategy=choice.strategy)
         request = self._request(choice)
         call = StepCall(
             request,
@@ -85,11 +86,12 @@ class _StepCall:
         try:
             completion, message_id = await call.run(config)
         except InfraMindError as error:
-            if isinstance(error, EndpointTimeout) and not error.earlier:
-                self._learn_at_least(slot, snapshot)
+            now_s = self._services.clock.now_s()
+            learn_from_timeout(latency, choice, error, snapshot, slot.prompt_tokens, now_s)
             return self.record_failure(error)
-        self._learn(completion, slot, snapshot)
-        return self._record(completion, message_id)
+        learn_from_answer(latency, choice, completion, snapshot, slot.prompt_tokens)
+        domain = self._run["domain"]
+        return self._finish(answered_step(self._step_base(), completion, self._recorder, domain), message_id)
 
     def _slot(self) -> Slot:
         task = self._task
@@ -113,12 +115,28 @@ class _StepCall:
         )
 
     def _decide(self, slot: Slot, snapshot: FleetSnapshot) -> StepChoice:
-        recorder = self._recorder
-        choice, decision = self._services.decider.step(
-            recorder.query, slot, snapshot, recorder.deadline, decision_id=recorder.new_decision_id()
-        )
-        recorder.decisions.append(decision)
+        """Decide, or take over what this call decided before it was executed again."""
+        recorder, decider, earlier = self._recorder, self._services.decider, self._call.earlier
+        choice = choice_of(earlier, decider.actions) if earlier else None
+        if earlier and choice:
+            decision = earlier
+        else:
+            decision_id = recorder.new_decision_id(self._call)
+            choice, decision = decider.step(
+                recorder.query, slot, snapshot, recorder.deadline, decision_id=decision_id
+            )
+        recorder.decide(self._call, decision)
         self._choice, self._decision_id = choice, decision.decision_id
+        self._services.note(recorder)
+        announce(
+            "step_start",
+            **self._labels(),
+            decision_id=decision.decision_id,
+            probability=decision.probability,
+            model=choice.model,
+            strategy=choice.strategy,
+            replayed=decision is earlier,
+        )
         return choice
 
     def _request(self, choice: StepChoice) -> ChatRequest:
@@ -177,83 +195,11 @@ class _StepCall:
         predicted_s = choice.q50_s * (1 + self._task["depth_left"])
         return slack_priority(self._services.clock.wall_s(), self._recorder.remaining_s(), predicted_s)
 
-    def _learn(self, completion: Completion, slot: Slot, snapshot: FleetSnapshot) -> None:
-        """Tell the latency model what the step took, from the snapshot on and the wait for a slot included.
-
-        A failover says nothing about the model that was decided on.
-        """
-        assert self._choice is not None
-        timings, usage = completion.timings, completion.usage
-        before_s = timings.sent_s - snapshot.taken_s
-        if not completion.attempts:
-            self._services.decider.latency.observe(
-                self._choice.model,
-                self._choice.strategy,
-                snapshot,
-                slot.prompt_tokens,
-                timings.finished_s - snapshot.taken_s,
-                ttft_s=None if timings.ttft_s is None else before_s + timings.ttft_s,
-                output_tokens=usage.completion_tokens if usage else None,
-            )
-
-    def _learn_at_least(self, slot: Slot, snapshot: FleetSnapshot) -> None:
-        """Tell the latency model of a step that the deadline cut: it took longer than this, a hung one too.
-
-        Only where that is news: a step cut before its predicted median says nothing.
-        """
-        assert self._choice is not None
-        took_s = self._services.clock.now_s() - snapshot.taken_s
-        if took_s > self._choice.q50_s:
-            self._services.decider.latency.observe(
-                self._choice.model, self._choice.strategy, snapshot, slot.prompt_tokens, took_s
-            )
-
-    def _record(self, completion: Completion, message_id: str) -> Draft:
-        timings, usage = completion.timings, completion.usage
-        # A model that ran out of tokens while it thought has said nothing else: its thinking is the draft.
-        text = completion.text or completion.reasoning
-        first_s = timings.first_token_s
-        return self._finish(
-            Step(
-                **self._step_base(),
-                endpoint=completion.endpoint,
-                served_model=completion.model,
-                sent_s=self._recorder.since_arrival_s(timings.sent_s),
-                first_token_s=None if first_s is None else self._recorder.since_arrival_s(first_s),
-                finished_s=self._recorder.since_arrival_s(timings.finished_s),
-                queue_s=timings.queue_s,
-                prompt_tokens=usage.prompt_tokens if usage else None,
-                completion_tokens=usage.completion_tokens if usage else None,
-                cached_tokens=usage.cached_tokens if usage else None,
-                finish_reason=completion.finish_reason,
-                text=text,
-                answer=find_answer(text, self._run["domain"]),
-                attempts=completion.attempts,
-                priority=completion.priority,
-            ),
-            message_id,
-        )
-
     def record_failure(self, error: BaseException) -> Draft:
         """A step that ended in an error: what had arrived is kept."""
-        text = error.partial_text if isinstance(error, EndpointError) else ""
-        if isinstance(error, InfraMindError):
-            self._recorder.last_error = error
-        if isinstance(error, EndpointTimeout):
-            self._recorder.is_late = True
-        return self._finish(
-            Step(
-                **self._step_base(),
-                endpoint=error.endpoint if isinstance(error, EndpointError) else "",
-                finished_s=self._recorder.since_arrival_s(),
-                text=text,
-                answer=find_answer(text, self._run["domain"]),
-                error=type(error).__name__,
-                error_detail=str(error),
-                attempts=self._services.fleet.attempts_of(_earlier(error)),
-            ),
-            "",
-        )
+        fleet = self._services.fleet
+        step = failed_step(self._step_base(), error, self._recorder, self._run["domain"], fleet)
+        return self._finish(step, "")
 
     def _step_base(self) -> dict[str, Any]:
         task, choice = self._task, self._choice
@@ -272,10 +218,12 @@ class _StepCall:
         }
 
     def _finish(self, step: Step, message_id: str) -> Draft:
-        self._recorder.steps.append(step)
+        self._recorder.put_step(step)
+        self._services.note(self._recorder)
         announce(
             "step_end",
             **self._labels(),
+            decision_id=step.decision_id,
             model=step.served_model or step.model,
             strategy=step.strategy,
             latency_s=step.latency_s,
@@ -305,14 +253,19 @@ class _StepCall:
         }
 
 
+def _name(task: AgentTask) -> str:
+    """What the call is called in its topology's call graph."""
+    return JUDGE if task["task"] == JUDGE else call_name(task["seat"], task["round"])
+
+
 def _left_out(task: AgentTask, recorder: RunRecorder) -> Draft:
     """The deadline has passed: the call is not made, and the trace says so."""
     recorder.is_late = True
-    is_judge = task["task"] == JUDGE
-    recorder.skip(JUDGE if is_judge else call_name(task["seat"], task["round"]), "deadline")
+    recorder.skip(_name(task), "deadline")
+    announce("skip", trace_id=recorder.trace_id, node=_name(task), reason="deadline")
     return Draft(
         step_id=NO_STEP,
-        kind=JUDGE if is_judge else "agent",
+        kind=JUDGE if task["task"] == JUDGE else "agent",
         seat=task["seat"],
         round=task["round"],
         role="",
@@ -326,9 +279,3 @@ def _left_out(task: AgentTask, recorder: RunRecorder) -> Draft:
 def _author(draft: Draft) -> str:
     """The same for every reader, so that all of a round share one prompt prefix."""
     return f"{draft['role']} {draft['seat'] + 1}"
-
-
-def _earlier(error: BaseException) -> tuple[EndpointError, ...]:
-    if isinstance(error, FleetExhausted):
-        return error.failures
-    return error.earlier if isinstance(error, EndpointError) else ()

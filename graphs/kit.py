@@ -14,10 +14,15 @@ from langgraph.types import Send
 
 from inframind.graphs.agent import AgentStep
 from inframind.graphs.agreement import agreement, best_draft, stagnation
+from inframind.graphs.events import announce
+from inframind.graphs.ledger import pace_name
 from inframind.graphs.portal import Portal
-from inframind.graphs.services import Services, announce
+from inframind.graphs.recorder import RunRecorder
+from inframind.graphs.services import Services
 from inframind.graphs.state import AgentTask, Draft, TopologyInput, TopologyOutput, TopologyState
+from inframind.router.actions import STAY
 from inframind.router.topology import JUDGE, TopologySpec
+from inframind.traces.records import Decision
 
 AGENT, PACE = "agent", "pace"
 Update = dict[str, Any]
@@ -113,7 +118,7 @@ class TopologyKit:
             verdict = await self._step(self._judge_task(state, drafts), config)
             return {"final": verdict if verdict["text"] and not verdict["error"] else best or verdict}
         if reason:
-            self._services.recorder(state["run"]).skip(JUDGE, reason)
+            (await self._services.recorder(state["run"])).skip(JUDGE, reason)
             announce("skip", trace_id=state["run"]["trace_id"], node=JUDGE, reason=reason)
         return {"final": best}
 
@@ -143,11 +148,29 @@ class TopologyKit:
         return {"final": answered[-1] if answered else None}
 
     async def _pace(self, state: TopologyState, config: RunnableConfig) -> Update:
-        drafts, number = last_round(state), current_round(state)
+        number = current_round(state)
         if number >= self.spec.max_rounds:
             return {"round": number}
-        recorder = self._services.recorder(state["run"])
-        stays, decision = self._services.decider.pace(
+        recorder = await self._services.recorder(state["run"])
+        call = recorder.begin(pace_name(number))
+        decision = call.earlier or self._decide_pace(state, recorder)
+        recorder.decide(call, decision)
+        self._services.note(recorder)
+        announce(
+            "pace",
+            trace_id=recorder.trace_id,
+            decision_id=decision.decision_id,
+            probability=decision.probability,
+            choice=decision.action,
+            round=number,
+            reason=decision.reason,
+            replayed=call.earlier is not None,
+        )
+        return {"round": number + int(decision.action == STAY)}
+
+    def _decide_pace(self, state: TopologyState, recorder: RunRecorder) -> Decision:
+        drafts, number = last_round(state), current_round(state)
+        _, decision = self._services.decider.pace(
             recorder.query,
             self.spec,
             round_number=number,
@@ -158,9 +181,7 @@ class TopologyKit:
             decision_id=recorder.new_decision_id(),
             team_size=team_size(state),
         )
-        recorder.decisions.append(decision)
-        announce("pace", trace_id=recorder.trace_id, choice=decision.action, reason=decision.reason)
-        return {"round": number + int(stays)}
+        return decision
 
 
 def _fitting_task(task: str, seat: int, shown: Sequence[Draft]) -> str:

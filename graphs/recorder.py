@@ -7,10 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from inframind.errors import InfraMindError
+from inframind.errors import EndpointTimeout, InfraMindError
 from inframind.fleet.clock import Clock, Deadline
+from inframind.graphs.identity import current_execution
+from inframind.graphs.ledger import Call, CallLedger
+from inframind.router.latency import estimate_tokens
 from inframind.router.views import Query
 from inframind.traces.records import Decision, Skip, Status, Step, Trajectory
+
+BOOK = "inframind"
+"""Key of a trace's metadata under which a run keeps what it needs to be resumed. Plain data:
+
+``run`` is its `run_identity`; ``calls`` names the decision of each call (see `Call.key`); ``waited_s`` are the
+seconds that it lay still, waiting for a person or a process: they count neither in ``latency_s`` nor against the
+budget. ``replaced`` lists the steps that were made again after an interrupt or a retry, with the tokens that they
+cost: they are not among the trace's steps, where each decision is credited once.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +53,10 @@ class RunRecorder:
         clock: time.
         arrived_at_s: seconds since the Unix epoch.
         metadata: the caller's own plain data.
+        identity: `run_identity`; "" where the run cannot be resumed.
+        waited_s: seconds that the run lay still.
+        ledger: which call made which decision.
+        replaced: steps that were made again, as plain data.
         last_error: the latest error of a step, for when there is no answer at all.
     """
 
@@ -56,6 +72,10 @@ class RunRecorder:
     decisions: list[Decision] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     skips: list[Skip] = field(default_factory=list)
+    identity: str = ""
+    waited_s: float = 0.0
+    ledger: CallLedger = field(default_factory=CallLedger)
+    replaced: list[Mapping[str, Any]] = field(default_factory=list)
     last_error: InfraMindError | None = None
     is_late: bool = False
     _next_step: int = 0
@@ -63,26 +83,55 @@ class RunRecorder:
 
     @classmethod
     def resumed(cls, trajectory: Trajectory, clock: Clock) -> RunRecorder:
-        """The recorder of a run that was begun elsewhere, or is long ago, with what is left of its budget."""
-        gone_s = clock.wall_s() - trajectory.arrived_at_s
+        """The recorder of a run that was begun elsewhere, or lay still; it goes on with what was left of its budget."""
+        metadata = dict(trajectory.metadata)
+        book = metadata.pop(BOOK, {})
+        left_s = trajectory.budget_s - trajectory.latency_s
+        waited_s = clock.wall_s() - trajectory.arrived_at_s - trajectory.latency_s
         return cls(
             trace_id=trajectory.trace_id,
             query=Query(
-                text=trajectory.question, domain=trajectory.domain, question_id=trajectory.question_id
+                text=trajectory.question,
+                domain=trajectory.domain,
+                question_id=trajectory.question_id,
+                prompt_tokens=estimate_tokens([trajectory.question]),
             ),
-            deadline=Deadline(clock.now_s() + trajectory.budget_s - gone_s, trajectory.budget_s),
+            deadline=Deadline(clock.now_s() + left_s, trajectory.budget_s),
             clock=clock,
             arrived_at_s=trajectory.arrived_at_s,
-            metadata=trajectory.metadata,
+            metadata=metadata,
             topology=trajectory.topology,
             team=trajectory.team,
             rounds=trajectory.rounds,
             decisions=list(trajectory.decisions),
             steps=list(trajectory.steps),
             skips=list(trajectory.skips),
+            identity=book.get("run", ""),
+            waited_s=max(waited_s, 0.0),
+            ledger=CallLedger.of(book.get("calls", {}), trajectory.decisions),
+            replaced=list(book.get("replaced", ())),
+            is_late=any(skip.reason == "deadline" for skip in trajectory.skips)
+            or any(step.error == EndpointTimeout.__name__ for step in trajectory.steps),
             _next_step=1 + max((step.step_id for step in trajectory.steps), default=-1),
             _next_decision=len(trajectory.decisions),
         )
+
+    def restart(self) -> None:
+        """The run starts anew from its first node: it will take over what it decided before, and skip again."""
+        self.ledger.restart(self.decisions)
+        self.skips.clear()
+
+    def begin(self, name: str) -> Call:
+        """A call begins that is to be decided on; ``name`` is what it is within the topology."""
+        return self.ledger.begin(name, current_execution())
+
+    def decide(self, call: Call, decision: Decision) -> None:
+        """Note what a call decided or takes over; a decision that it cannot take over makes room for the new one."""
+        if call.earlier is None:
+            self.decisions.append(decision)
+        else:
+            self.decisions[:] = [decision if known is call.earlier else known for known in self.decisions]
+        self.ledger.note(call, decision)
 
     def since_arrival_s(self, at_s: float | None = None) -> float:
         """Seconds after arrival, of an instant on the clock's axis or of now."""
@@ -93,23 +142,31 @@ class RunRecorder:
         """Seconds left of the budget."""
         return self.deadline.remaining_s(self.clock)
 
-    def new_step_id(self) -> int:
-        """Id of a step that begins now."""
+    def new_step_id(self, call: Call | None = None) -> int:
+        """Id of a step that begins now: of the step that it replaces, where the call has been made before."""
+        if call is not None and call.earlier is not None:
+            for step in self.steps:
+                if step.decision_id == call.earlier.decision_id:
+                    return step.step_id
         self._next_step += 1
         return self._next_step - 1
 
-    def new_decision_id(self) -> str:
-        """Id of a decision that is being made."""
+    def new_decision_id(self, call: Call | None = None) -> str:
+        """Id of a decision that is being made: of the one that it replaces, where the call has been made before."""
+        if call is not None and call.earlier is not None:
+            return call.earlier.decision_id
         self._next_decision += 1
         return f"{self.trace_id}-{self._next_decision - 1}"
 
     def put_step(self, step: Step) -> None:
         """Note a step that has ended; one that was made again replaces what it was before."""
+        self.replaced += [_replaced(known) for known in self.steps if known.step_id == step.step_id]
         self.steps[:] = [known for known in self.steps if known.step_id != step.step_id]
         self.steps.append(step)
 
     def skip(self, node: str, reason: str) -> None:
         """Note a planned call that is left out."""
+        self.skips[:] = [known for known in self.skips if known.node != node]
         self.skips.append(Skip(node=node, reason=reason, at_s=self.since_arrival_s()))
 
     def freeze(
@@ -136,5 +193,30 @@ class RunRecorder:
             error=type(error).__name__ if error else "",
             error_detail=str(error) if error else "",
             latency_s=self.since_arrival_s(),
-            metadata=self.metadata,
+            metadata={**self.metadata, **self._book()},
         )
+
+    def _book(self) -> dict[str, Any]:
+        if not (self.identity or self.replaced or self.waited_s):
+            return {}
+        return {
+            BOOK: {
+                "run": self.identity,
+                "calls": self.ledger.keys(),
+                "waited_s": self.waited_s,
+                "replaced": self.replaced,
+            }
+        }
+
+
+def _replaced(step: Step) -> dict[str, Any]:
+    names = (
+        "step_id",
+        "decision_id",
+        "started_s",
+        "finished_s",
+        "error",
+        "prompt_tokens",
+        "completion_tokens",
+    )
+    return {name: getattr(step, name) for name in names}

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, ParentCommand
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import get_runtime
@@ -25,14 +25,16 @@ from inframind.errors import (
     StoreError,
 )
 from inframind.fleet.clock import Deadline
+from inframind.graphs.account import account_of, answer_message
 from inframind.graphs.domains import guess_domain, require_domain
+from inframind.graphs.events import announce
+from inframind.graphs.identity import current_execution, run_identity, trace_id_of
 from inframind.graphs.kit import Node, Path, TopologyKit, Update
 from inframind.graphs.portal import Portal
-from inframind.graphs.recorder import FinalAnswer, RunRecorder
+from inframind.graphs.recorder import BOOK, FinalAnswer, RunRecorder
 from inframind.graphs.registry import TopologyRegistry
-from inframind.graphs.services import RunDefaults, Services, announce
+from inframind.graphs.services import RunDefaults, Services
 from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState, Run
-from inframind.router.decide import Plan
 from inframind.traces.codec import encode
 from inframind.traces.records import Status, Trajectory
 
@@ -95,7 +97,10 @@ def _guarded(topology: Topology, name: str, services: Services, portal: Portal) 
     async def run_async(state: RoutedState, config: RunnableConfig) -> Any:
         try:
             return await topology.ainvoke(state, config)
-        except GraphBubbleUp:  # an interrupt waits for a person: the run has not ended
+        except ParentCommand:  # a node says where to go next
+            raise
+        except GraphBubbleUp as reason:  # an interrupt waits for a person: the run has not ended
+            await services.pause_run(state["run"]["trace_id"], reason)
             raise
         except asyncio.CancelledError as error:
             services.close_run_soon(state["run"]["trace_id"], "cancelled", error)
@@ -107,7 +112,10 @@ def _guarded(topology: Topology, name: str, services: Services, portal: Portal) 
     def run_sync(state: RoutedState, config: RunnableConfig) -> Any:
         try:
             return topology.invoke(state, config)
-        except GraphBubbleUp:
+        except ParentCommand:
+            raise
+        except GraphBubbleUp as reason:
+            portal.run(services.pause_run(state["run"]["trace_id"], reason))
             raise
         except BaseException as error:
             portal.run(services.close_run(state["run"]["trace_id"], "failed", error=error))
@@ -125,41 +133,58 @@ class _Nodes:
         self._services = services
 
     async def plan(self, state: RoutedState, config: RunnableConfig) -> Update:
-        """Open the trace, and choose topology and team."""
+        """Open the trace, and choose topology and team; executed again, go on with what there is."""
         services = self._services
         given = get_runtime(RouteContext).context
         # Inside somebody else's graph the context is theirs, of any type, and says nothing to us.
         context = given if isinstance(given, RouteContext) else RouteContext()
         _require_plain(context)
-        run, deadline = self._new_run(state, context)
+        identity = run_identity(current_execution())
+        run, deadline = self._new_run(state, context, identity)
         await services.fleet.watch()
-        recorder = services.open_run(run, deadline, context.metadata)
-        try:
-            plan = self._decide(recorder, context)
-        except InfraMindError as error:
-            await services.close_run(run["trace_id"], "failed", error=error)
-            raise
-        run["topology"], run["team"] = plan.topology.name, list(plan.team)
-        announce("plan", trace_id=run["trace_id"], topology=plan.topology.name, team=list(plan.team))
-        return {"run": run, "final": None}
+        recorder = await services.begun(run["trace_id"], identity)
+        is_replayed = recorder is not None and bool(recorder.topology)
+        if recorder is None or not is_replayed:
+            recorder = services.open_run(run, deadline, context.metadata, identity)
+            await self._decide(recorder, context)
+        else:
+            recorder.restart()
+        services.note(recorder)
+        self._announce_plan(recorder, is_replayed)
+        return {"run": {**run, **_planned(recorder)}, "final": None}
 
-    def _decide(self, recorder: RunRecorder, context: RouteContext) -> Plan:
-        plan, decision = self._services.decider.plan(
-            recorder.query,
-            self._services.fleet.snapshot(),
-            recorder.deadline,
-            decision_id=recorder.new_decision_id(),
-            topology=context.topology,
-            team_size=context.team_size,
-        )
+    async def _decide(self, recorder: RunRecorder, context: RouteContext) -> None:
+        try:
+            plan, decision = self._services.decider.plan(
+                recorder.query,
+                self._services.fleet.snapshot(),
+                recorder.deadline,
+                decision_id=recorder.new_decision_id(),
+                topology=context.topology,
+                team_size=context.team_size,
+            )
+        except InfraMindError as error:
+            await self._services.close_run(recorder.trace_id, "failed", error=error)
+            raise
         recorder.decisions.append(decision)
         recorder.topology, recorder.team = plan.topology.name, plan.team
-        return plan
+
+    def _announce_plan(self, recorder: RunRecorder, is_replayed: bool) -> None:
+        decision = recorder.decisions[0]
+        announce(
+            "plan",
+            trace_id=recorder.trace_id,
+            decision_id=decision.decision_id,
+            probability=decision.probability,
+            topology=recorder.topology,
+            team=list(recorder.team),
+            replayed=is_replayed,
+        )
 
     async def respond(self, state: RoutedState, config: RunnableConfig) -> Update:
         """Answer with what the topology came to, and store the trace before saying so."""
         services, run = self._services, state["run"]
-        recorder = services.recorder(run)
+        recorder = await services.recorder(run)
         draft = state.get("final")
         if not draft or not draft["text"]:
             error = _no_answer(recorder)
@@ -172,15 +197,12 @@ class _Nodes:
             step_id=draft["step_id"],
         )
         status: Status = "late" if recorder.is_late or recorder.remaining_s() < 0 else "ok"
-        account = _account(recorder, final, status)
+        account = account_of(recorder, final, status)
         await services.close_run(run["trace_id"], status, final=final)
         announce("answer", **account, text=final.text)
-        message = AIMessage(
-            content=final.text, id=final.message_id or None, response_metadata={"inframind": account}
-        )
-        return {"messages": [message], "inframind": account}
+        return {"messages": [answer_message(final, account)], "inframind": account}
 
-    def _new_run(self, state: RoutedState, context: RouteContext) -> tuple[Run, Deadline]:
+    def _new_run(self, state: RoutedState, context: RouteContext, identity: str) -> tuple[Run, Deadline]:
         defaults, clock = self._services.defaults, self._services.clock
         budget_s = require_budget(defaults.budget_s if context.budget_s is None else context.budget_s)
         question, history = _question_of(state["messages"], defaults)
@@ -188,7 +210,8 @@ class _Nodes:
         self._require_room(question)
         domain = context.domain or defaults.domain
         run = Run(
-            trace_id=context.trace_id or self._services.new_trace_id(),
+            trace_id=context.trace_id
+            or (trace_id_of(identity) if identity else self._services.new_trace_id()),
             question=question,
             question_id=context.question_id,
             domain=guess_domain(question) if domain == "auto" else require_domain(domain),
@@ -213,6 +236,8 @@ class _Nodes:
 
 def _require_plain(context: RouteContext) -> None:
     """Refuse what could not be stored with the trace, before anything is spent on it."""
+    if BOOK in context.metadata:
+        raise ConfigError("metadata", BOOK, "choose another key; this one is kept for the run's own records")
     if not context.metadata and context.question_id.isascii():
         return
     try:
@@ -299,19 +324,13 @@ def _no_answer(recorder: RunRecorder) -> Exception:
     return recorder.last_error or FleetExhausted((), reason="every answer was empty")
 
 
-def _account(recorder: RunRecorder, final: FinalAnswer, status: Status) -> dict[str, Any]:
-    """What a run came to, as plain data."""
+def _planned(recorder: RunRecorder) -> dict[str, Any]:
+    """What the nodes of a run share of its recorder, whoever began it."""
     return {
-        "trace_id": recorder.trace_id,
-        "answer": final.answer,
-        "status": status,
+        "arrived_at_s": recorder.arrived_at_s,
+        "budget_s": recorder.deadline.budget_s,
+        "domain": recorder.query.domain,
+        "question_id": recorder.query.question_id,
         "topology": recorder.topology,
         "team": list(recorder.team),
-        "rounds": recorder.rounds,
-        "latency_s": recorder.since_arrival_s(),
-        "budget_s": recorder.deadline.budget_s,
-        "decisions": [
-            {"kind": decision.kind, "action": decision.action, "probability": decision.probability}
-            for decision in recorder.decisions
-        ],
     }

@@ -7,11 +7,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from langgraph.config import get_stream_writer
-
-from inframind.errors import ConfigError, InfraMindError
+from inframind.errors import ConfigError, InfraMindError, UnknownTrace
 from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.pool import Fleet
+from inframind.graphs.journal import Journal
 from inframind.graphs.prompts import PromptBuilder
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.state import Run
@@ -54,8 +53,13 @@ class Services:
     _runs: dict[str, RunRecorder] = field(default_factory=dict)
     _writes: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def open_run(self, run: Run, deadline: Deadline, metadata: Mapping[str, Any]) -> RunRecorder:
-        """Begin a trace."""
+    def __post_init__(self) -> None:
+        self._journal = Journal(self.store)
+
+    def open_run(
+        self, run: Run, deadline: Deadline, metadata: Mapping[str, Any], identity: str = ""
+    ) -> RunRecorder:
+        """Begin a trace; one with an identity is kept in the store as it goes on, see `note`."""
         recorder = RunRecorder(
             trace_id=run["trace_id"],
             query=query_of(run),
@@ -63,19 +67,59 @@ class Services:
             clock=self.clock,
             arrived_at_s=run["arrived_at_s"],
             metadata=metadata,
+            identity=identity,
         )
         self._runs[run["trace_id"]] = recorder
         return recorder
 
-    def recorder(self, run: Run) -> RunRecorder:
-        """The run's recorder; a run resumed in another process gets a new one with the time that is left."""
-        recorder = self._runs.get(run["trace_id"])
-        if recorder is None:
-            gone_s = self.clock.wall_s() - run["arrived_at_s"]
-            deadline = Deadline(self.clock.now_s() + run["budget_s"] - gone_s, run["budget_s"])
-            recorder = self.open_run(run, deadline, {})
-            recorder.topology, recorder.team = run["topology"], tuple(run["team"])
+    async def recorder(self, run: Run) -> RunRecorder:
+        """The run's recorder: from memory, or as the store knows the run, or new with the time that is left.
+
+        A run is not in memory after an interrupt, or when another process began it.
+        """
+        known = self._runs.get(run["trace_id"]) or await self._resume(run["trace_id"])
+        if known is not None:
+            return known
+        gone_s = self.clock.wall_s() - run["arrived_at_s"]
+        deadline = Deadline(self.clock.now_s() + run["budget_s"] - gone_s, run["budget_s"])
+        recorder = self.open_run(run, deadline, {})
+        recorder.topology, recorder.team = run["topology"], tuple(run["team"])
         return recorder
+
+    async def begun(self, trace_id: str, identity: str) -> RunRecorder | None:
+        """The recorder of a run whose first node is executed again, or None for a run that really begins now."""
+        if not identity:
+            return None
+        recorder = self._runs.get(trace_id) or await self._resume(trace_id, identity)
+        return recorder if recorder is not None and recorder.identity == identity else None
+
+    async def _resume(self, trace_id: str, identity: str | None = None) -> RunRecorder | None:
+        try:
+            recorder = RunRecorder.resumed(await self.store.get(trace_id), self.clock)
+        except UnknownTrace:
+            return None
+        if identity not in (None, recorder.identity):
+            return None
+        await self.fleet.watch()
+        # Calls that resume side by side all come here; they share the recorder of the first.
+        return self._runs.setdefault(trace_id, recorder)
+
+    def note(self, recorder: RunRecorder) -> None:
+        """Something happened in a run: where it may go on in another process, it is written, with nobody waiting."""
+        trace_id = recorder.trace_id
+        if recorder.identity and self._runs.get(trace_id) is recorder:
+            self._journal.write_soon(trace_id, lambda: recorder.freeze("open"))
+
+    async def pause_run(self, trace_id: str, reason: BaseException) -> None:
+        """A run waits for a person: store it for whoever resumes it, and forget it; durable when this returns.
+
+        Its clock stands still until then. A run that nobody can resume ends here.
+        """
+        recorder = self._runs.get(trace_id)
+        if recorder is not None and recorder.identity:
+            await self.close_run(trace_id, "open")
+        else:
+            await self.close_run(trace_id, "cancelled", error=reason)
 
     async def close_run(
         self,
@@ -90,6 +134,7 @@ class Services:
         if recorder is not None:
             if isinstance(error, InfraMindError):
                 error.about_trace(trace_id)
+            await self._journal.settle(trace_id)
             await self.store.put(recorder.freeze(status, final=final, error=error))
 
     def close_run_soon(self, trace_id: str, status: Status, error: BaseException) -> None:
@@ -105,7 +150,8 @@ class Services:
     async def drain(self) -> None:
         """Wait for traces that the running loop is still writing."""
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*(task for task in tuple(self._writes) if task.get_loop() is loop))
+        writes = (*self._writes, *self._journal.pending())
+        await asyncio.gather(*(task for task in writes if task.get_loop() is loop))
 
 
 def query_of(run: Run) -> Query:
@@ -116,12 +162,3 @@ def query_of(run: Run) -> Query:
         question_id=run["question_id"],
         prompt_tokens=estimate_tokens([run["question"]]),
     )
-
-
-def announce(event: str, /, **data: Any) -> None:
-    """Tell a custom stream what happens; silent when nobody streams or outside a graph."""
-    try:
-        writer = get_stream_writer()
-    except RuntimeError:
-        return
-    writer({"type": f"inframind.{event}", **data})

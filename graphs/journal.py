@@ -1,0 +1,54 @@
+"""Writes the traces of runs that may go on in another process, while they go on. No call waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from inframind.errors import StoreError
+from inframind.traces.records import Trajectory
+from inframind.traces.store import TraceStore
+
+_log = logging.getLogger(__name__)
+
+
+class Journal:
+    """One writer per run: what happens during a write is in the next one, and nothing is written twice at a time.
+
+    Args:
+        store: where traces go.
+    """
+
+    def __init__(self, store: TraceStore) -> None:
+        self._store = store
+        self._writers: dict[str, asyncio.Task[None]] = {}
+        self._stale: set[str] = set()
+
+    def write_soon(self, trace_id: str, freeze: Callable[[], Trajectory]) -> None:
+        """Write what ``freeze`` gives by then; must be called on the loop that the run goes on."""
+        self._stale.add(trace_id)
+        if trace_id not in self._writers:
+            task = asyncio.get_running_loop().create_task(self._write(trace_id, freeze))
+            self._writers[trace_id] = task
+            task.add_done_callback(lambda _: self._writers.pop(trace_id, None))
+
+    async def settle(self, trace_id: str) -> None:
+        """Wait until nothing is being written of a run, so that what its end writes comes last."""
+        self._stale.discard(trace_id)
+        task = self._writers.get(trace_id)
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait([task])
+
+    def pending(self) -> tuple[asyncio.Task[None], ...]:
+        """Writes in progress."""
+        return tuple(self._writers.values())
+
+    async def _write(self, trace_id: str, freeze: Callable[[], Trajectory]) -> None:
+        while trace_id in self._stale:
+            self._stale.discard(trace_id)
+            try:
+                await self._store.put(freeze())
+            except StoreError as error:
+                # The end of the run writes all of it again, and raises what is still wrong then.
+                _log.warning("the trace %s of a run in progress was not written: %s", trace_id, error)

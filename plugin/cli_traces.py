@@ -18,8 +18,9 @@ traces_app = typer.Typer(no_args_is_help=True, help="List, show and export trace
 
 
 class Status(StrEnum):
-    """How a run ended."""
+    """How a run ended, or that it goes on."""
 
+    open = "open"
     ok = "ok"
     late = "late"
     failed = "failed"

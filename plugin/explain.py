@@ -81,8 +81,9 @@ def _plan(trajectory: Trajectory) -> str:
 
 
 def _status(trajectory: Trajectory) -> Text:
-    is_late = trajectory.status != "ok" or not trajectory.on_time
-    text = Text(f"{trajectory.status}, ")
+    is_open = trajectory.status == "open"
+    is_late = trajectory.latency_s > trajectory.budget_s or trajectory.status not in ("ok", "open")
+    text = Text("open: it goes on, or waits to be resumed; so far " if is_open else f"{trajectory.status}, ")
     text.append_text(latency_text(trajectory.latency_s, trajectory.budget_s, is_late=is_late))
     if trajectory.error:
         text.append(f"; {trajectory.error}: {one_line(trajectory.error_detail, 400)}", "red")

@@ -211,11 +211,11 @@ def _listing(summaries: list[TraceSummary]) -> FittedTable:
 
 
 def _listing_row(summary: TraceSummary) -> Row:
-    is_late = summary.status != "ok" or summary.latency_s > summary.budget_s
+    is_late = summary.status not in ("ok", "open") or summary.latency_s > summary.budget_s
     cells = (
         Text(summary.trace_id[:12]),
         Text(_local_minute(summary.arrived_at_s)),
-        Text(summary.status, "green" if summary.status == "ok" else "red"),
+        Text(summary.status, {"ok": "green", "open": "yellow"}.get(summary.status, "red")),
         Text(summary.topology or "-"),
         latency_text(summary.latency_s, summary.budget_s, is_late=is_late),
         solved_text(summary.solved),
@@ -225,7 +225,9 @@ def _listing_row(summary: TraceSummary) -> Row:
 
 
 def _facts(trajectory: Trajectory) -> list[Text]:
-    is_late = not trajectory.on_time
+    is_late = not trajectory.on_time and (
+        trajectory.status != "open" or trajectory.latency_s > trajectory.budget_s
+    )
     status = Text(f"{trajectory.status}: ")
     status.append_text(latency_text(trajectory.latency_s, trajectory.budget_s, is_late=is_late))
     status.append(f"; {trajectory.topology or 'no plan'} ({', '.join(trajectory.team)}); ")

@@ -139,7 +139,7 @@ class PublishedLearner:
 
         The published design learns from rewards alone: runs with an imputed label are left out.
         """
-        graded = [run for run in trajectories if run.trace_id in solved]
+        graded = [run for run in trajectories if run.trace_id in solved and run.status != "open"]
         figures = [
             self._learn_batch(self._batches.read(part, solved))
             for part in _parts(graded, self.config.batch_runs)

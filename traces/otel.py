@@ -13,22 +13,23 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import replace
 from threading import Lock
-from typing import Final
+from typing import Any, Final, ParamSpec
 
 from inframind.errors import ConfigError
-from inframind.fleet.traceparent import SpanParent
+from inframind.fleet.traceparent import SpanParent, otel_trace_id, run_span_id
 from inframind.traces import semconv
-from inframind.traces.records import Decision, Skip, Trajectory
-from inframind.traces.spans import DEFAULT_CONFIG, Attributes, SpanConfig, SpanRecord, spans_of
+from inframind.traces.news import Exported
+from inframind.traces.records import Outcome, Trajectory
+from inframind.traces.spans import DEFAULT_CONFIG, SpanConfig, SpanRecord, evaluation_event, spans_of
 
 try:
-    from opentelemetry import metrics, trace
+    from opentelemetry import _logs, metrics, trace
     from opentelemetry.context import Context
     from opentelemetry.sdk import trace as sdk
     from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -36,11 +37,14 @@ try:
 except ModuleNotFoundError as error:
     raise ConfigError("install", "opentelemetry", "run: pip install 'inframind[otel]'") from error
 
+from inframind.traces.otel_metrics import RunMetrics
+
 MOST_WAITING = 1_000
 """Runs that wait for the thread; where more come, they are counted and not exported."""
 MOST_REMEMBERED = 10_000
 """Runs of which it is known what has been exported, for those that go on."""
 
+_Work = ParamSpec("_Work")
 _logger = logging.getLogger(__name__)
 _next_ids: ContextVar[tuple[int, int] | None] = ContextVar("inframind_next_span_ids", default=None)
 
@@ -54,23 +58,25 @@ class OtelExporter:
     Args:
         tracer_provider: where spans go; None takes the application's, as set when a run ends.
         meter_provider: where metrics go; None takes the application's.
+        logger_provider: where feedback goes; None takes the application's, as set when it comes.
         config: what spans show.
 
     Attributes:
-        failed: runs whose export failed.
-        dropped: runs that came while too many were waiting.
+        failed: runs and pieces of feedback whose export failed.
+        dropped: those that came while too many were waiting.
     """
 
     def __init__(
         self,
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
+        logger_provider: _logs.LoggerProvider | None = None,
         *,
         config: SpanConfig = DEFAULT_CONFIG,
     ) -> None:
-        self._provider, self._config = tracer_provider, config
-        self._metrics = _Metrics(meter_provider or metrics.get_meter_provider())
-        self._exported: OrderedDict[str, _Exported] = OrderedDict()
+        self._provider, self._logs, self._config = tracer_provider, logger_provider, config
+        self._metrics = RunMetrics(meter_provider or metrics.get_meter_provider())
+        self._exported: OrderedDict[str, Exported] = OrderedDict()
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: set[Future[None]] = set()
         self._lock = Lock()
@@ -79,17 +85,17 @@ class OtelExporter:
 
     def __call__(self, trajectory: Trajectory) -> None:
         """Hand over a run; returns at once, and never raises because of what becomes of it."""
-        with self._lock:
-            if len(self._waiting) >= MOST_WAITING:
-                self.dropped += 1
-                return
-            if (
-                self._thread is None
-            ):  # late, so that a process forked before its first run has a living thread
-                self._thread = ThreadPoolExecutor(1, thread_name_prefix="inframind-otel")
-            future = self._thread.submit(self._export, trajectory)
-            self._waiting.add(future)
-        future.add_done_callback(self._done)
+        self._submit(self._export, trajectory)
+
+    def feedback(self, trace_id: str, outcome: Outcome, metadata: Mapping[str, Any] | None = None) -> None:
+        """Hand over feedback on a run that has been exported; its span is closed, so that it is an event of its own.
+
+        Args:
+            trace_id: the run.
+            outcome: the feedback.
+            metadata: the run's; needed where the run hangs under an application's span.
+        """
+        self._submit(self._export_feedback, trace_id, outcome, metadata or {})
 
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Wait until the runs handed over so far are with the providers; False when that takes longer."""
@@ -104,6 +110,18 @@ class OtelExporter:
         if thread is not None:
             thread.shutdown(wait=True)
 
+    def _submit(self, work: Callable[_Work, None], *args: _Work.args, **kwargs: _Work.kwargs) -> None:
+        with self._lock:
+            if len(self._waiting) >= MOST_WAITING:
+                self.dropped += 1
+                return
+            if self._thread is None:
+                # Late, so that a process that was forked before its first run has a living thread.
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="inframind-otel")
+            future = self._thread.submit(work, *args, **kwargs)
+            self._waiting.add(future)
+        future.add_done_callback(self._done)
+
     def _done(self, future: Future[None]) -> None:
         error = future.exception()
         with self._lock:
@@ -117,12 +135,24 @@ class OtelExporter:
         run, *steps = spans_of(trajectory, self._config)
         exported = self._remembered(trajectory.trace_id)
         new = exported.news_of(trajectory, steps)
-        self._metrics.record(trajectory, run, new)
+        self._metrics.record(run, new)
         emitter = _Emitter(self._tracer(), SpanParent.from_metadata(trajectory.metadata))
         emitter.emit(run, new.spans, has_ended=new.has_ended)
 
-    def _remembered(self, trace_id: str) -> _Exported:
-        exported = self._exported.setdefault(trace_id, _Exported())
+    def _export_feedback(self, trace_id: str, outcome: Outcome, metadata: Mapping[str, Any]) -> None:
+        event = evaluation_event(outcome, self._config)
+        parent = SpanParent.from_metadata(metadata) or SpanParent(otel_trace_id(trace_id), "")
+        run = replace(parent, span_id=run_span_id(trace_id))
+        provider = self._logs or _logs.get_logger_provider()
+        provider.get_logger(semconv.SCOPE).emit(
+            timestamp=event.at_ns,
+            context=_under(_context_of(run)),
+            attributes={**event.attributes, semconv.TRACE_ID: trace_id},
+            event_name=event.name,
+        )
+
+    def _remembered(self, trace_id: str) -> Exported:
+        exported = self._exported.setdefault(trace_id, Exported())
         self._exported.move_to_end(trace_id)
         if len(self._exported) > MOST_REMEMBERED:
             self._exported.popitem(last=False)
@@ -134,45 +164,6 @@ class OtelExporter:
         if isinstance(tracer, sdk.Tracer) and not isinstance(tracer.id_generator, _KnownIds):
             tracer.id_generator = _KnownIds(tracer.id_generator)
         return tracer
-
-
-# What is new of a run that grows ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _News:
-    """What of a run has not been exported before."""
-
-    spans: tuple[SpanRecord, ...]
-    decisions: tuple[Decision, ...]
-    skips: tuple[Skip, ...]
-    has_ended: bool
-    has_ended_first: bool
-
-
-@dataclass(slots=True)
-class _Exported:
-    """What of a run has been exported."""
-
-    steps: set[int] = field(default_factory=set)
-    decisions: int = 0
-    skips: int = 0
-    has_ended: bool = False
-
-    def news_of(self, trajectory: Trajectory, spans: Sequence[SpanRecord]) -> _News:
-        """What is new, which is then known."""
-        has_ended = trajectory.status != "open"
-        news = _News(
-            spans=tuple(span for span in spans if span.step_id not in self.steps),
-            decisions=trajectory.decisions[self.decisions :],
-            skips=trajectory.skips[self.skips :],
-            has_ended=has_ended,
-            has_ended_first=has_ended and not self.has_ended,
-        )
-        self.steps.update(step.step_id for step in trajectory.steps)
-        self.decisions, self.skips = len(trajectory.decisions), len(trajectory.skips)
-        self.has_ended = self.has_ended or has_ended
-        return news
 
 
 # Spans ------------------------------------------------------------------------------------------------------
@@ -266,91 +257,3 @@ def _flags(sampled: bool) -> trace.TraceFlags:
 
 
 _KINDS: Final = {"internal": trace.SpanKind.INTERNAL, "client": trace.SpanKind.CLIENT}
-
-
-# Metrics ----------------------------------------------------------------------------------------------------
-
-
-class _Metrics:
-    """Our instruments. What they count agrees with the spans, because it is read off them."""
-
-    def __init__(self, provider: metrics.MeterProvider) -> None:
-        meter = provider.get_meter(semconv.SCOPE)
-        self._durations = _histogram(meter, semconv.OPERATION_DURATION, "Time that a call took")
-        self._first_chunks = _histogram(
-            meter, semconv.OPERATION_TIME_TO_FIRST_CHUNK, "Time until the first piece of an answer"
-        )
-        self._workflows = _histogram(meter, semconv.WORKFLOW_DURATION, "Time that a run took")
-        self._tokens = meter.create_histogram(
-            semconv.TOKEN_USAGE,
-            "{token}",
-            "Tokens of a call",
-            explicit_bucket_boundaries_advisory=semconv.TOKEN_BUCKETS,
-        )
-        self._runs = meter.create_counter(semconv.RUNS, "{run}", "Runs by topology and status")
-        self._decisions = meter.create_counter(
-            semconv.DECISIONS, "{decision}", "Decisions by what was chosen"
-        )
-        self._failovers = meter.create_counter(semconv.FAILOVERS, "{attempt}", "Tries that failed over")
-        self._skips = meter.create_counter(
-            semconv.SKIPS, "{call}", "Planned calls that were left out, by reason"
-        )
-
-    def record(self, trajectory: Trajectory, run: SpanRecord, new: _News) -> None:
-        """Count what is new of a run."""
-        if new.has_ended_first:
-            self._runs.add(1, _some_of(run.attributes, (semconv.TOPOLOGY, semconv.STATUS)))
-            self._workflows.record(
-                run.duration_s, _some_of(run.attributes, (semconv.WORKFLOW_NAME, semconv.ERROR_TYPE))
-            )
-        for decision in new.decisions:
-            self._decisions.add(1, _decided(decision))
-        for skip in new.skips:
-            self._skips.add(1, {semconv.SKIP_REASON: skip.reason})
-        for span in new.spans:
-            if span.kind == "client":
-                self._record_call(span)
-
-    def _record_call(self, span: SpanRecord) -> None:
-        said, labels = span.attributes, _some_of(span.attributes, _CALL_LABELS)
-        self._durations.record(span.duration_s, labels)
-        first_chunk_s = said.get(semconv.TIME_TO_FIRST_CHUNK)
-        if isinstance(first_chunk_s, float):
-            self._first_chunks.record(first_chunk_s, labels)
-        for name, kind in ((semconv.INPUT_TOKENS, "input"), (semconv.OUTPUT_TOKENS, "output")):
-            tokens = said.get(name)
-            if isinstance(tokens, int):
-                self._tokens.record(tokens, {**labels, semconv.TOKEN_TYPE: kind})
-        for event in span.events:
-            self._failovers.add(1, _some_of(event.attributes, _FAILOVER_LABELS))
-
-
-_CALL_LABELS: Final = (
-    semconv.OPERATION_NAME,
-    semconv.PROVIDER_NAME,
-    semconv.REQUEST_MODEL,
-    semconv.RESPONSE_MODEL,
-    semconv.SERVER_ADDRESS,
-    semconv.SERVER_PORT,
-    semconv.ERROR_TYPE,
-)
-_FAILOVER_LABELS: Final = (semconv.REQUEST_MODEL, semconv.ENDPOINT, semconv.ERROR_TYPE)
-
-
-def _histogram(meter: metrics.Meter, name: str, description: str) -> metrics.Histogram:
-    return meter.create_histogram(
-        name, "s", description, explicit_bucket_boundaries_advisory=semconv.DURATION_BUCKETS_S
-    )
-
-
-def _some_of(attributes: Attributes, names: Sequence[str]) -> Attributes:
-    return {name: attributes[name] for name in names if name in attributes}
-
-
-def _decided(decision: Decision) -> dict[str, str]:
-    labels = {semconv.DECISION_KIND: decision.kind, semconv.DECISION_POLICY: decision.policy}
-    for name in (semconv.DECISION_TOPOLOGY, semconv.DECISION_MODEL, semconv.DECISION_STRATEGY):
-        value = decision.choice.get(name.rpartition(".")[2])
-        if value is not None:
-            labels[name] = str(value)
-    return labels

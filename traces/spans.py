@@ -34,6 +34,8 @@ THREAD_KEY = "thread_id"
 """Key of a trajectory's metadata that names the conversation."""
 GRAPH_KEY = "graph"
 """Key of a trajectory's metadata that names the application's graph, where no topology was planned."""
+MOST_CANDIDATES = 10
+"""Candidates of a decision that a span names, the likeliest first; the trace store has all of them."""
 _NS = 1_000_000_000
 
 
@@ -128,6 +130,18 @@ def spans_of(
     tree = _Tree(trajectory, config, parent or SpanParent.from_metadata(trajectory.metadata))
     steps = sorted(trajectory.steps, key=lambda step: step.step_id)
     return (tree.run(), *(span for step in steps for span in (tree.agent(step), tree.chat(step))))
+
+
+def evaluation_event(outcome: Outcome, config: SpanConfig = DEFAULT_CONFIG) -> SpanEvent:
+    """Feedback as the conventions' evaluation event."""
+    attributes: dict[str, Value | None] = {
+        semconv.EVALUATION_NAME: outcome.key,
+        semconv.EVALUATION_SCORE: outcome.score,
+        semconv.EVALUATION_LABEL: outcome.value,
+        semconv.EVALUATION_EXPLANATION: outcome.comment if config.content else None,
+        semconv.EVALUATION_SOURCE: outcome.source,
+    }
+    return SpanEvent(semconv.EVALUATION_EVENT, round(outcome.recorded_at_s * _NS), _known(attributes))
 
 
 class _Tree:
@@ -266,6 +280,7 @@ class _Tree:
         if decision is None:
             return {}
         allowed = [place for place, reason in enumerate(decision.masked) if not reason]
+        likely = sorted(allowed, key=lambda place: -decision.probabilities[place])[:MOST_CANDIDATES]
         chosen, choice = decision.chosen, decision.choice
         return _known(
             {
@@ -278,8 +293,8 @@ class _Tree:
                 semconv.DECISION_PROBABILITY: decision.probability,
                 semconv.DECISION_POLICY: decision.policy,
                 semconv.DECISION_POLICY_VERSION: decision.policy_version,
-                semconv.DECISION_CANDIDATES: tuple(decision.actions[place] for place in allowed),
-                semconv.DECISION_PROBABILITIES: tuple(decision.probabilities[place] for place in allowed),
+                semconv.DECISION_CANDIDATES: tuple(decision.actions[place] for place in likely),
+                semconv.DECISION_PROBABILITIES: tuple(decision.probabilities[place] for place in likely),
                 semconv.DECISION_MASKED: len(decision.masked) - len(allowed),
                 semconv.DECISION_LATENCY_Q50_S: _at(decision.latency_q50_s, chosen),
                 semconv.DECISION_LATENCY_Q90_S: _at(decision.latency_q90_s, chosen),
@@ -294,21 +309,11 @@ class _Tree:
             if decision.kind == "pace" or (decision.kind == "plan" and decision is not self._plan):
                 yield SpanEvent(semconv.DECISION_EVENT, self._at_ns(decision.made_s), self._decided(decision))
         yield from (self._skipped(skip) for skip in self._run.skips)
-        yield from (self._evaluation(outcome) for outcome in self._run.outcomes)
+        yield from (evaluation_event(outcome, self._config) for outcome in self._run.outcomes)
 
     def _skipped(self, skip: Skip) -> SpanEvent:
         attributes: Attributes = {semconv.SKIP_NODE: skip.node, semconv.SKIP_REASON: skip.reason}
         return SpanEvent(semconv.SKIP_EVENT, self._at_ns(skip.at_s), attributes)
-
-    def _evaluation(self, outcome: Outcome) -> SpanEvent:
-        attributes: dict[str, Value | None] = {
-            semconv.EVALUATION_NAME: outcome.key,
-            semconv.EVALUATION_SCORE: outcome.score,
-            semconv.EVALUATION_LABEL: outcome.value,
-            semconv.EVALUATION_EXPLANATION: self._content(outcome.comment),
-            semconv.EVALUATION_SOURCE: outcome.source,
-        }
-        return SpanEvent(semconv.EVALUATION_EVENT, round(outcome.recorded_at_s * _NS), _known(attributes))
 
     def _failovers(self, step: Step, began_s: float) -> Iterator[SpanEvent]:
         ends_s = accumulate((attempt.elapsed_s for attempt in step.attempts), initial=began_s)

@@ -18,6 +18,8 @@ from inframind.traces.spans import SpanConfig
 pytest.importorskip("opentelemetry.sdk", reason="needs pip install 'inframind[otel]'")
 
 from opentelemetry import trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -376,6 +378,31 @@ def test_metrics_of_runs_and_decisions(telescope: Telescope) -> None:
     for point in telescope.points("inframind.decisions"):
         by_kind[point.attributes["inframind.decision.kind"]] += point.value
     assert by_kind == {"plan": 1, "step": 6, "pace": 1}
+
+
+# Feedback ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metadata", [{}, {"otel": PARENT.to_plain()}])
+def test_feedback_after_the_run_is_an_event_on_its_span(metadata: dict[str, Any]) -> None:
+    memory = InMemoryLogRecordExporter()
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(memory))
+    exporter = OtelExporter(logger_provider=provider)
+    exporter.feedback("1" * 32, debate().outcomes[0], metadata)
+    exporter.close()
+    (log,) = memory.get_finished_logs()
+    record = log.log_record
+    assert (record.event_name, record.timestamp) == ("gen_ai.evaluation.result", 1_000_009 * 10**9)
+    assert record.trace_id == int(PARENT.trace_id if metadata else "1" * 32, 16)
+    assert record.span_id == int(run_span_id("1" * 32), 16)
+    assert dict(record.attributes or {}) == {
+        "gen_ai.evaluation.name": "solved",
+        "gen_ai.evaluation.score.value": 1.0,
+        "inframind.evaluation.source": "api",
+        "inframind.trace_id": "1" * 32,
+    }
+    provider.shutdown()
 
 
 # What goes wrong --------------------------------------------------------------------------------------------

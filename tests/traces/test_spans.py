@@ -109,6 +109,17 @@ def test_the_call_s_span_is_the_one_its_request_named() -> None:
         assert chat.span_id == chat_span_id(TRACE, 5)
 
 
+async def test_every_call_of_a_workflow_names_its_span_to_the_server(make_mind: Any, say: Any) -> None:
+    mind = await make_mind(say(lambda asked: f"\\boxed{{{asked.step['position']}}}"))
+    result = await mind.ainvoke("How many?", domain="math", budget_s=60.0, topology="Debate", team_size=2)
+    chats = [span for span in spans_of(await mind.atrace(result.trace_id)) if span.kind == "client"]
+    headers = [SpanParent.from_header(asked.headers["traceparent"]) for asked in mind.servers[0].asked]
+    assert sorted((header.trace_id, header.span_id) for header in headers if header) == sorted(
+        (chat.trace_id, chat.span_id) for chat in chats
+    )
+    assert len(chats) == len(headers) == 5 and {chat.trace_id for chat in chats} == {result.trace_id}
+
+
 def test_a_run_hangs_under_the_application_s_span() -> None:
     trajectory = run(step(0), metadata={"otel": PARENT.to_plain()})
     workflow, agent, chat = spans_of(trajectory)
@@ -174,13 +185,30 @@ def test_the_decision_is_on_the_agent_it_sent() -> None:
         "probability": 0.75,
         "policy": "uniform",
         "policy_version": "7",
-        "candidates": ("small/Plain", "large/Plain"),
-        "probabilities": (0.25, 0.75),
+        "candidates": ("large/Plain", "small/Plain"),
+        "probabilities": (0.75, 0.25),
         "masked": 1,
         "latency_q50_s": 2.0,
         "latency_q90_s": 4.0,
     }
     assert agent.attributes[semconv.BUDGET_REMAINING_S] == 9.0
+
+
+def test_of_many_candidates_the_likeliest_are_named() -> None:
+    labels = tuple(f"model-{place}" for place in range(15))
+    shares = tuple(place / 105 for place in range(15))
+    many = decision(
+        "d0",
+        actions=labels,
+        probabilities=shares,
+        masked=("",) * 15,
+        chosen=14,
+        latency_q50_s=(),
+        latency_q90_s=(),
+    )
+    said = spans_of(run(step(0), decisions=(many,)))[1].attributes
+    assert said[semconv.DECISION_CANDIDATES] == labels[:4:-1]
+    assert said[semconv.DECISION_PROBABILITIES] == shares[:4:-1]
 
 
 def test_plan_on_the_run_pace_and_skips_as_its_events() -> None:

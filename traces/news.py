@@ -1,0 +1,53 @@
+"""What of a run has been exported before: runs come again as they grow, and each part must be counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from inframind.traces.records import Decision, Skip, Trajectory
+from inframind.traces.spans import SpanRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What of a run has not been exported before.
+
+    Attributes:
+        spans: of the steps that are new.
+        decisions: that are new.
+        skips: that are new.
+        has_ended: whether the run has.
+        has_ended_first: whether it had not when it came before.
+    """
+
+    spans: tuple[SpanRecord, ...]
+    decisions: tuple[Decision, ...]
+    skips: tuple[Skip, ...]
+    has_ended: bool
+    has_ended_first: bool
+
+
+@dataclass(slots=True)
+class Exported:
+    """What of a run has been exported."""
+
+    steps: set[int] = field(default_factory=set)
+    decisions: int = 0
+    skips: int = 0
+    has_ended: bool = False
+
+    def news_of(self, trajectory: Trajectory, spans: Sequence[SpanRecord]) -> News:
+        """What is new, which is then known."""
+        has_ended = trajectory.status != "open"
+        news = News(
+            spans=tuple(span for span in spans if span.step_id not in self.steps),
+            decisions=trajectory.decisions[self.decisions :],
+            skips=trajectory.skips[self.skips :],
+            has_ended=has_ended,
+            has_ended_first=has_ended and not self.has_ended,
+        )
+        self.steps.update(step.step_id for step in trajectory.steps)
+        self.decisions, self.skips = len(trajectory.decisions), len(trajectory.skips)
+        self.has_ended = self.has_ended or has_ended
+        return news

@@ -17,15 +17,15 @@ class News:
         spans: of the steps that are new.
         decisions: that are new.
         skips: that are new.
-        has_ended: whether the run has.
-        has_ended_first: whether it had not when it came before.
+        has_ended_first: whether the run has ended, and had not when it came before.
+        is_run_due: whether the run's own span is to be exported: the run has ended, or ended before and has grown.
     """
 
     spans: tuple[SpanRecord, ...]
     decisions: tuple[Decision, ...]
     skips: tuple[Skip, ...]
-    has_ended: bool
     has_ended_first: bool
+    is_run_due: bool
 
 
 @dataclass(slots=True)
@@ -39,15 +39,17 @@ class Exported:
 
     def news_of(self, trajectory: Trajectory, spans: Sequence[SpanRecord]) -> News:
         """What is new, which is then known."""
+        new_spans = tuple(span for span in spans if span.step_id not in self.steps)
+        decisions, skips = trajectory.decisions[self.decisions :], trajectory.skips[self.skips :]
         has_ended = trajectory.status != "open"
-        news = News(
-            spans=tuple(span for span in spans if span.step_id not in self.steps),
-            decisions=trajectory.decisions[self.decisions :],
-            skips=trajectory.skips[self.skips :],
-            has_ended=has_ended,
-            has_ended_first=has_ended and not self.has_ended,
-        )
+        has_ended_first = has_ended and not self.has_ended
         self.steps.update(step.step_id for step in trajectory.steps)
         self.decisions, self.skips = len(trajectory.decisions), len(trajectory.skips)
         self.has_ended = self.has_ended or has_ended
-        return news
+        return News(
+            spans=new_spans,
+            decisions=decisions,
+            skips=skips,
+            has_ended_first=has_ended_first,
+            is_run_due=has_ended_first or (has_ended and bool(new_spans or decisions or skips)),
+        )

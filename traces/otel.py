@@ -98,7 +98,7 @@ class OtelExporter:
         self._submit(self._export_feedback, trace_id, outcome, metadata or {})
 
     def flush(self, timeout_s: float = 10.0) -> bool:
-        """Wait until the runs handed over so far are with the providers; False when that takes longer."""
+        """Wait until what was handed over so far is with the providers; False when that takes longer."""
         with self._lock:
             waiting = tuple(self._waiting)
         return not wait(waiting, timeout_s).not_done
@@ -137,7 +137,7 @@ class OtelExporter:
         new = exported.news_of(trajectory, steps)
         self._metrics.record(run, new)
         emitter = _Emitter(self._tracer(), SpanParent.from_metadata(trajectory.metadata))
-        emitter.emit(run, new.spans, has_ended=new.has_ended)
+        emitter.emit(run, new.spans, with_run=new.is_run_due)
 
     def _export_feedback(self, trace_id: str, outcome: Outcome, metadata: Mapping[str, Any]) -> None:
         event = evaluation_event(outcome, self._config)
@@ -200,13 +200,13 @@ class _Emitter:
         self._tracer = tracer
         self._parent = Context() if parent is None else _under(_context_of(parent))
 
-    def emit(self, run: SpanRecord, spans: Sequence[SpanRecord], *, has_ended: bool) -> None:
-        """The spans of steps, and the run's own if it has ended: parents begin first and end last."""
+    def emit(self, run: SpanRecord, spans: Sequence[SpanRecord], *, with_run: bool) -> None:
+        """The spans of steps, and the run's own if it is due: parents begin first and end last."""
         begun: list[tuple[trace.Span, SpanRecord]] = []
         parents = {run.parent_id: self._parent}
-        if not has_ended:
+        if not with_run:
             parents[run.span_id] = _under(self._foreseen(run))
-        for record in (run, *spans) if has_ended else spans:
+        for record in (run, *spans) if with_run else spans:
             span = self._start(record, parents[record.parent_id])
             parents[record.span_id] = _under(span.get_span_context())
             begun.append((span, record))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inframind.errors import ConfigError
-from inframind.fleet.traceparent import SpanParent, chat_span_id, otel_trace_id, step_headers
+from inframind.fleet.traceparent import SpanParent, chat_span_id, current_parent, otel_trace_id, step_headers
 from inframind.traces import semconv
 from inframind.traces.records import Attempt, Decision, Outcome, Skip, Step, Trajectory
 from inframind.traces.spans import SpanConfig, SpanRecord, spans_of
@@ -385,6 +387,19 @@ def test_a_trace_id_of_another_form_still_makes_a_w3c_one() -> None:
         header = step_headers(odd, 0, {})["traceparent"]
         parent = SpanParent.from_header(header)
         assert parent is not None and parent.trace_id == spans_of(run(trace_id=odd))[0].trace_id != odd
+
+
+def test_without_the_extra_spans_can_be_made_and_the_exporter_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("opentelemetry")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    monkeypatch.delitem(sys.modules, "inframind.traces.otel", raising=False)
+    assert current_parent() is None
+    assert len(spans_of(run(step(0)))) == 3
+    with pytest.raises(ConfigError, match=r"inframind\[otel\]"):
+        importlib.import_module("inframind.traces.otel")
 
 
 def test_a_provider_must_be_named() -> None:

@@ -1,0 +1,1 @@
+"""Feedback that people already give elsewhere, brought to the traces that it is about."""

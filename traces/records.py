@@ -7,13 +7,27 @@ arrival, on one monotonic axis; ``arrived_at_s`` alone is seconds since the Unix
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from inframind.errors import ConfigError
 from inframind.fleet.messages import Attempt
 
-__all__ = ["RECORD_VERSION", "Attempt", "Decision", "Outcome", "Skip", "Status", "Step", "Trajectory"]
+__all__ = [
+    "RECORD_VERSION",
+    "SOLVED_ONLY",
+    "Attempt",
+    "Decision",
+    "Outcome",
+    "Skip",
+    "SolvedKeys",
+    "Status",
+    "Step",
+    "Trajectory",
+    "solved_of",
+]
 
 RECORD_VERSION = 1
 
@@ -186,6 +200,53 @@ class Outcome:
     recorded_at_s: float
 
 
+@dataclass(frozen=True, slots=True, init=False)
+class SolvedKeys:
+    """Which feedback says whether a run was solved: keys with the least score that means yes.
+
+    ``solved`` itself always counts, first and from 0.5 on, unless it is given another place or threshold here. The
+    others count in the order given: the first key that a run has any score for decides, by its latest score.
+    So a grader's ``solved`` is not overruled by a thumb, and a thumb counts where nobody graded. Labels (``value``
+    without ``score``) never count: what they mean is not ours to guess.
+
+    Attributes:
+        thresholds: (key, least score) pairs, most telling key first.
+    """
+
+    thresholds: tuple[tuple[str, float], ...]
+
+    def __init__(self, thresholds: Mapping[str, float] | None = None) -> None:
+        """Keep the order of ``thresholds``.
+
+        Raises:
+            ConfigError: a key is empty, or a threshold is not a finite number.
+        """
+        given = dict(thresholds or {})
+        for key, threshold in given.items():
+            if not key:
+                raise ConfigError("feedback.solved_keys", key, "give each key a name, such as thumbs")
+            if isinstance(threshold, bool) or not math.isfinite(threshold):
+                raise ConfigError(
+                    f"feedback.solved_keys.{key}", threshold, "give the least score that means solved"
+                )
+        ordered = given if "solved" in given else {"solved": 0.5, **given}
+        object.__setattr__(self, "thresholds", tuple(ordered.items()))
+
+
+SOLVED_ONLY = SolvedKeys()
+
+
+def solved_of(outcomes: Iterable[Outcome], keys: SolvedKeys = SOLVED_ONLY) -> bool | None:
+    """Whether a run was solved, or None while no outcome says so.
+
+    Args:
+        outcomes: of one run, in the order they were recorded.
+        keys: which of them count.
+    """
+    latest = {outcome.key: outcome.score for outcome in outcomes if outcome.score is not None}
+    return next((latest[key] >= least for key, least in keys.thresholds if key in latest), None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trajectory:
     """One question's life, complete even when the run failed or was cancelled.
@@ -206,11 +267,12 @@ class Trajectory:
         answer: the final answer, extracted; "" when there is none.
         text: the full text that the answer was extracted from.
         final_step_id: the step that wrote it, or None when there is no answer.
-        status: ``ok``, ``late`` (the deadline cut the run, or the answer came after it), ``failed`` or
-            ``cancelled``.
+        status: ``ok``, ``late`` (the deadline cut the run, or the answer came after it), ``failed``,
+            ``cancelled``, or ``open`` while the run goes on or waits for a person.
         error: class name of the error that ended the run, or "".
         error_detail: its message, or "".
-        latency_s: seconds from arrival to the final answer, routing and judge included.
+        latency_s: seconds from arrival to the final answer, routing and judge included; time in which an
+            interrupted run waited to be resumed is left out.
         metadata: the caller's own plain data (thread id, user, tags).
         outcomes: feedback so far, in the order it was recorded.
         record_version: version of this record's layout.
@@ -241,9 +303,8 @@ class Trajectory:
 
     @property
     def solved(self) -> bool | None:
-        """The latest ``solved`` outcome, or None while there is none."""
-        scores = [o.score for o in self.outcomes if o.key == "solved" and o.score is not None]
-        return scores[-1] >= 0.5 if scores else None
+        """The latest ``solved`` outcome, or None while there is none; other keys: `solved_of`."""
+        return solved_of(self.outcomes)
 
     @property
     def on_time(self) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from inframind.traces.records import Decision, Outcome, Step, Trajectory
+from inframind.errors import ConfigError
+from inframind.traces.records import Decision, Outcome, SolvedKeys, Step, Trajectory, solved_of
 
 
 def step(step_id: int, parents: tuple[int, ...] = (), **changes: Any) -> Step:
@@ -102,3 +103,49 @@ def test_action_is_the_label_of_the_chosen_candidate() -> None:
         choice={"pace": "ADVANCE"},
     )
     assert decision.action == "ADVANCE"
+
+
+THUMBS = SolvedKeys({"thumbs": 0.5, "user_score": 4.0})
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ([], None),
+        ([("tone", 1.0)], None),
+        ([("thumbs", 1.0)], True),
+        ([("thumbs", 0.0)], False),
+        ([("thumbs", 1.0), ("thumbs", 0.0)], False),
+        ([("user_score", 4.0)], True),
+        ([("user_score", 3.9)], False),
+        ([("user_score", 5.0), ("thumbs", 0.0)], False),
+        ([("solved", 1.0), ("thumbs", 0.0)], True),
+        ([("thumbs", None), ("user_score", 1.0)], False),
+    ],
+)
+def test_the_most_telling_key_with_a_score_decides_by_its_latest(
+    said: list[tuple[str, float | None]], verdict: bool | None
+) -> None:
+    outcomes = [outcome(str(n), score, key) for n, (key, score) in enumerate(said)]
+    assert solved_of(outcomes, THUMBS) is verdict
+
+
+def test_solved_may_be_given_another_place_and_threshold() -> None:
+    keys = SolvedKeys({"thumbs": 0.5, "solved": 0.9})
+    assert solved_of([outcome("a", 0.8)], keys) is False
+    assert solved_of([outcome("a", 1.0), outcome("b", 0.0, key="thumbs")], keys) is False
+    assert solved_of([outcome("a", 0.8)]) is True
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "field"),
+    [
+        ({"": 0.5}, "feedback.solved_keys"),
+        ({"thumbs": float("nan")}, "feedback.solved_keys.thumbs"),
+        ({"thumbs": True}, "feedback.solved_keys.thumbs"),
+    ],
+)
+def test_keys_without_a_name_or_a_threshold_are_refused(thresholds: dict[str, float], field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        SolvedKeys(thresholds)
+    assert caught.value.field == field

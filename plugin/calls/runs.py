@@ -7,22 +7,28 @@ ends; otherwise calls that name the same run join it one by one, and a call that
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
-from inframind.errors import UnknownTrace
+from inframind.errors import StoreError, UnknownTrace
 from inframind.fleet.clock import Clock, Deadline
 from inframind.graphs.domains import guess_domain
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.services import Services
 from inframind.plugin.calls.asked import AskedCall
+from inframind.plugin.calls.budget import GRAPH_METADATA
 from inframind.plugin.calls.site import CallSite
 from inframind.router.latency import estimate_tokens
 from inframind.router.views import Query
 from inframind.traces.records import Status
+from inframind.traces.store import TraceStore
+
+_log = logging.getLogger(__name__)
 
 KEPT = 10_000
 """Most runs of which nobody says when they end, kept in memory; an older one continues from the store."""
@@ -31,34 +37,41 @@ KEPT = 10_000
 class NodeShares(Protocol):
     """Splits what is left of a run's budget over the nodes that are still to come."""
 
-    def share_s(self, graph: str, node: str, remaining_s: float) -> float:
-        """Seconds that this node should keep to, at most ``remaining_s``."""
+    def share_s(self, graph: str, node: str, remaining_s: float, visit: int = 0) -> float:
+        """Seconds that this node should keep to, at most ``remaining_s``; ``visit`` counts its earlier visits."""
         ...
 
     def note_node(self, graph: str, node: str, took_s: float) -> None:
         """Learn what a node's calls took."""
         ...
 
-    def note_run(self, graph: str, order: tuple[tuple[str, float, float], ...]) -> None:
-        """Learn from a finished run: (node, started_s, finished_s) of its calls."""
+    def note_run(self, graph: str, order: Sequence[tuple[str, float, float]]) -> None:
+        """Learn from a finished run: (node, started_s, finished_s) of its calls, in any order."""
+        ...
+
+    async def learn_from(self, store: TraceStore) -> None:
+        """Learn from the runs that a store holds."""
         ...
 
 
 class AllThatIsLeft:
     """Every node may take all that is left: what holds where nothing is known of the graph."""
 
-    def share_s(self, graph: str, node: str, remaining_s: float) -> float:
+    def share_s(self, graph: str, node: str, remaining_s: float, visit: int = 0) -> float:
         """What is left."""
         return remaining_s
 
     def note_node(self, graph: str, node: str, took_s: float) -> None:
         """Nothing is learned."""
 
-    def note_run(self, graph: str, order: tuple[tuple[str, float, float], ...]) -> None:
+    def note_run(self, graph: str, order: Sequence[tuple[str, float, float]]) -> None:
+        """Nothing is learned."""
+
+    async def learn_from(self, store: TraceStore) -> None:
         """Nothing is learned."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, weakref_slot=True, eq=False)
 class RunScope:
     """One run of an application.
 
@@ -68,6 +81,8 @@ class RunScope:
         is_tracked: whether somebody says when it ends; its trace is ``open`` until then.
         is_hard: whether calls fail once the budget is spent; otherwise the budget is what decisions aim at.
         shares: splits the budget.
+        invocation: the invocation of a graph that it was last seen in, where a part of a graph keeps track of it.
+        seen_s: when that was, on the clock's monotonic axis.
     """
 
     recorder: RunRecorder
@@ -75,6 +90,8 @@ class RunScope:
     is_tracked: bool = False
     is_hard: bool = False
     shares: NodeShares = field(default_factory=AllThatIsLeft)
+    invocation: object = None
+    seen_s: float = 0.0
 
     @property
     def trace_id(self) -> str:
@@ -82,14 +99,24 @@ class RunScope:
         return self.recorder.trace_id
 
     def share(self, node: str, clock: Clock) -> Deadline:
-        """What a node that begins now should keep to; the whole deadline where nothing is left to split."""
+        """What a node that begins now should keep to; the whole deadline where nothing is left to split.
+
+        Only a run of which somebody says when it ends is split: of another, nobody knows whether more will come.
+        """
         remaining_s = self.recorder.remaining_s()
-        if remaining_s <= 0:
+        if remaining_s <= 0 or not self.is_tracked:
             return self.recorder.deadline
-        share_s = min(remaining_s, self.shares.share_s(self.graph, node, remaining_s))
+        visit = sum(step.node == node for step in self.recorder.steps)
+        share_s = min(remaining_s, self.shares.share_s(self.graph, node, remaining_s, visit))
         if share_s >= remaining_s:
             return self.recorder.deadline
         return Deadline(clock.now_s() + share_s, self.recorder.since_arrival_s() + share_s)
+
+    def lay_still(self, waited_s: float) -> None:
+        """The run waited for a person or a process: that counts neither as latency nor against the budget."""
+        recorder = self.recorder
+        recorder.deadline = replace(recorder.deadline, at_s=recorder.deadline.at_s + waited_s)
+        recorder.waited_s += waited_s
 
 
 current_scope: ContextVar[RunScope | None] = ContextVar("inframind_run_scope", default=None)
@@ -108,6 +135,8 @@ class Runs:
         self._services = services
         self._shares = shares or AllThatIsLeft()
         self._kept: OrderedDict[str, RunScope] = OrderedDict()
+        # What a call still holds is found here though it is no longer kept: a trace never has two recorders.
+        self._alive: WeakValueDictionary[str, RunScope] = WeakValueDictionary()
 
     def open(
         self,
@@ -130,25 +159,65 @@ class Runs:
             arrived_at_s=clock.wall_s(),
             metadata=dict(metadata or {}),
         )
-        return RunScope(
+        scope = RunScope(
             recorder=recorder, graph=graph, is_tracked=is_tracked, is_hard=is_hard, shares=self._shares
         )
+        self._alive[trace_id] = scope
+        return scope
 
     async def of(self, asked: AskedCall, site: CallSite) -> RunScope:
         """The run of a call: the one that is kept track of, else the one it names, else one of its own."""
+        self._read_store_once()
         scope = site.scope or current_scope.get()
         if scope is not None:
             return scope
         if not site.trace_id:
             return self._new(site.call_id or self._services.new_trace_id(), asked, site)
-        if site.trace_id not in self._kept:
-            self._kept[site.trace_id] = await self._begun(site.trace_id) or self._new(
-                site.trace_id, asked, site
-            )
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(site.trace_id)
-        return self._kept[site.trace_id]
+        found = await self._found(site.trace_id)
+        return self.keep(found or self._new(site.trace_id, asked, site))
+
+    async def resume(self, trace_id: str, query: Query, *, budget_s: float) -> RunScope:
+        """The run of that id, kept track of from now on: as remembered, as stored, or new.
+
+        Args:
+            trace_id: 32 hex digits.
+            query: its question, where it is new.
+            budget_s: seconds for the whole run, where it is new.
+        """
+        found = await self._found(trace_id)
+        scope = self.keep(found or self.open(trace_id, query, budget_s=budget_s))
+        scope.is_tracked = True
+        return scope
+
+    def known(self, trace_id: str) -> RunScope | None:
+        """The run of that id, where it is in memory."""
+        return self._alive.get(trace_id)
+
+    def keep(self, scope: RunScope) -> RunScope:
+        """Remember a run until `drop`."""
+        self._alive[scope.trace_id] = self._kept[scope.trace_id] = scope
+        self._kept.move_to_end(scope.trace_id)
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return scope
+
+    def drop(self, scope: RunScope) -> None:
+        """Forget a run that has ended: calls that still hold it go on with it, later ones with what is stored."""
+        scope.is_tracked = False
+        self._kept.pop(scope.trace_id, None)
+
+    def _read_store_once(self) -> None:
+        """What earlier processes knew of budgets is read beside the first call, which does not wait for it."""
+        if not self._has_read_store:
+            self._has_read_store = True
+            self._services.write_soon(self._read_store())
+
+    async def _read_store(self) -> None:
+        try:
+            await self._shares.learn_from(self._services.store)
+        except StoreError as error:
+            # A store that fails says so to every call that is stored; shares are then learned from scratch.
+            _log.warning("what nodes cost was not read from the store: %s", error)
 
     async def store(
         self,
@@ -182,6 +251,14 @@ class Runs:
     def _new(self, trace_id: str, asked: AskedCall, site: CallSite) -> RunScope:
         budget_s = asked.budget_s or self._services.defaults.budget_s
         return self.open(trace_id, query_of(asked), budget_s=budget_s, metadata=site.metadata)
+
+    async def _found(self, trace_id: str) -> RunScope | None:
+        """The run as it is remembered, else as it is stored."""
+        known = self.known(trace_id)
+        if known is not None:
+            return known
+        begun = await self._begun(trace_id)
+        return self.known(trace_id) or begun  # of calls that look for it side by side, all take the first's
 
     async def _begun(self, trace_id: str) -> RunScope | None:
         """The run as the store knows it: begun in another process, or longer ago than we remember."""

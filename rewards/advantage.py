@@ -60,6 +60,11 @@ class AdvantageConfig:
         _check_name("baseline", self.baseline, get_args(BaselineName))
         _check_name("standardisation", self.standardisation, get_args(Standardisation))
 
+    @property
+    def compares_runs(self) -> bool:
+        """Whether the baseline is made of other runs of the same question, so that samples have to be runs."""
+        return self.baseline in ("leave_one_out", "shrinkage")
+
     def advantages(self, inputs: AdvantageInputs) -> Array:
         """Standardised advantages (B).
 

@@ -137,6 +137,7 @@ class Runs:
         self._kept: OrderedDict[str, RunScope] = OrderedDict()
         # What a call still holds is found here though it is no longer kept: a trace never has two recorders.
         self._alive: WeakValueDictionary[str, RunScope] = WeakValueDictionary()
+        self._has_read_store = False
 
     def open(
         self,
@@ -157,7 +158,7 @@ class Runs:
             deadline=Deadline.after(budget_s, clock),
             clock=clock,
             arrived_at_s=clock.wall_s(),
-            metadata=dict(metadata or {}),
+            metadata={**(metadata or {}), **({GRAPH_METADATA: graph} if is_tracked else {})},
         )
         scope = RunScope(
             recorder=recorder, graph=graph, is_tracked=is_tracked, is_hard=is_hard, shares=self._shares

@@ -1,0 +1,243 @@
+"""One budget for a whole run: each node's share of what is left, by what the nodes were seen to take.
+
+A node's share is the time in which it should answer. It follows from two things that finished runs tell: what the
+node takes itself, and what comes after it on the path that decides when the run ends.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from statistics import fmean
+from threading import Lock
+from typing import NamedTuple
+
+from inframind.errors import ConfigError
+from inframind.plugin.calls.forgetting import ForgettingMean
+from inframind.plugin.calls.shape import steps_left
+from inframind.traces.query import TraceQuery
+from inframind.traces.records import Trajectory
+from inframind.traces.store import TraceStore
+
+GRAPH_METADATA = "graph"
+"""Key of a trace's metadata that names the graph whose run it is."""
+LEAST_S = 0.001
+"""What a node is taken to need at the very least; keeps every share above 0."""
+VISITS = 8
+"""Visits of a node in one run that are told apart; later ones count as the last of these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetConfig:
+    """How fast costs are learned, and how they are trusted."""
+
+    half_life: float = 20.0
+    """Observations after which one counts half."""
+    least_spread: float = 0.25
+    """Spread of a time as a share of its mean, at the least: few observations look more certain than they are."""
+    kept: int = 4096
+    """Nodes that are remembered, of all graphs together."""
+    runs_read: int = 300
+    """Latest runs that are read from a store."""
+
+    def __post_init__(self) -> None:
+        for name in ("half_life", "least_spread", "kept", "runs_read"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"budget.{name}", getattr(self, name), "use a positive number")
+
+
+class Visit(NamedTuple):
+    """One call of a run: its node, and when it began and ended (seconds after the run's arrival)."""
+
+    node: str
+    started_s: float
+    finished_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """When the calls of a run began, and when they ended; both in order."""
+
+    started_s: Sequence[float]
+    finished_s: Sequence[float]
+
+    def behind(self, call: Visit) -> tuple[float, float]:
+        """How long a call's result lay idle before it was of use, and what was left of the run from there.
+
+        The next call is the first to begin after this one ended. It waited for whatever ended last before it began:
+        until then this call's branch had time to spare.
+        """
+        end_s = self.finished_s[-1]
+        following = bisect_left(self.started_s, call.finished_s)
+        next_s = self.started_s[following] if following < len(self.started_s) else end_s
+        ready_s = self.finished_s[bisect_right(self.finished_s, next_s) - 1]
+        return max(ready_s - call.finished_s, 0.0), end_s - ready_s
+
+
+@dataclass(slots=True)
+class _Cost:
+    """What is known of a node: its own time, and by visit how long it lay idle, and what came after it."""
+
+    own_s: ForgettingMean
+    idle_s: list[ForgettingMean] = field(default_factory=list)
+    after_s: list[ForgettingMean] = field(default_factory=list)
+
+
+class NodeCosts:
+    """Learns what the nodes of each graph take, and splits budgets by it; may be used from several threads.
+
+    Let R be what is left of the budget when a node begins, m the time until the next node began (the node's own calls,
+    and the wait for a slower sibling that ran beside it), and a the time from there to the run's end, tools and all.
+    Both are means over finished runs, the latest weighing most, s and t their spreads. Then the share is::
+
+        R >= m + a:   m + (R - m - a) * s / (s + t)
+        otherwise:    R * m / (m + a)
+
+    With room, this is the split that makes the larger of two risks the smallest: that the node overruns its share, and
+    that the rest overruns what it is left. By Cantelli's inequality either risk falls with its slack over its spread,
+    so the larger is smallest where those are equal, which is slack in proportion to spread. Without room, everything is
+    cut alike. The cases meet at R = m + a, and the share grows with R in both.
+
+    So with room a node gets at least its mean (for latencies, which are skewed to the right, not below their median),
+    and leaves the rest at least its own. The last node gets all that is left. A share is at most R, so whoever keeps to
+    shares keeps to the budget. Where costs do not vary, both spreads are ``least_spread`` of their means, and the share
+    is R * m / (m + a): in proportion.
+
+    Parallel branches are not added up, because a is measured on the clock: a fast branch is allowed what the slowest
+    beside it takes. A node that is visited again has an m and an a for each visit.
+
+    A node of which no run has told what comes after it shares alike with the nodes on the longest path behind it,
+    where the graph's shape was told (`know_shape`); else it may take all that is left.
+
+    Args:
+        config: how fast costs are learned.
+    """
+
+    def __init__(self, config: BudgetConfig | None = None) -> None:
+        self._config = config or BudgetConfig()
+        self._costs: OrderedDict[tuple[str, str], _Cost] = OrderedDict()
+        self._steps_left: OrderedDict[str, Mapping[str, int]] = OrderedDict()
+        self._lock = Lock()
+
+    # Sharing --------------------------------------------------------------------------------------------
+
+    def share_s(self, graph: str, node: str, remaining_s: float, visit: int = 0) -> float:
+        """Seconds that a node should keep to: above 0, and at most ``remaining_s``.
+
+        Args:
+            graph: name of the graph.
+            node: the node that begins.
+            remaining_s: what is left of the run's budget; positive.
+            visit: how often the node has been visited in this run before.
+        """
+        with self._lock:
+            cost = self._costs.get((graph, node))
+            if cost is None or not cost.after_s:
+                return remaining_s / self._steps_left.get(graph, {}).get(node, 1)
+            place = min(visit, len(cost.after_s) - 1)
+            own_s, idle_s, after_s = cost.own_s, cost.idle_s[place], cost.after_s[place]
+            mean_s, rest_s = max(own_s.mean + idle_s.mean, LEAST_S), after_s.mean
+            least = self._config.least_spread
+            spread_s = max(own_s.spread, least * mean_s)
+            rest_spread_s = max(after_s.spread, least * rest_s)
+        return split(remaining_s, (mean_s, spread_s), (rest_s, rest_spread_s))
+
+    def known_s(self, graph: str, node: str) -> float | None:
+        """Mean seconds that a node's calls take, or None before the first."""
+        with self._lock:
+            cost = self._costs.get((graph, node))
+            return cost.own_s.mean if cost is not None and cost.own_s.weight else None
+
+    def __len__(self) -> int:
+        """Number of nodes that are remembered."""
+        return len(self._costs)
+
+    # Learning -------------------------------------------------------------------------------------------
+
+    def know_shape(self, graph: str, edges: Iterable[tuple[str, str]]) -> None:
+        """Be told a graph's edges; they count until a run has shown what its nodes take."""
+        left = steps_left(edges)
+        with self._lock:
+            self._steps_left[graph] = left
+            self._steps_left.move_to_end(graph)
+            if len(self._steps_left) > self._config.kept:
+                self._steps_left.popitem(last=False)
+
+    def note_node(self, graph: str, node: str, took_s: float) -> None:
+        """Learn what a call of a node took."""
+        with self._lock:
+            self._cost(graph, node).own_s.note(max(took_s, 0.0))
+
+    def note_run(self, graph: str, order: Sequence[tuple[str, float, float]]) -> None:
+        """Learn from a finished run what came after each visit; the order of ``order`` does not matter."""
+        visits = sorted(Visit(*visit) for visit in order)
+        run = _Run(
+            started_s=sorted(visit.started_s for visit in visits),
+            finished_s=sorted(visit.finished_s for visit in visits),
+        )
+        with self._lock:
+            for node, calls in groupby(visits, key=lambda visit: visit.node):
+                self._note_visits(self._cost(graph, node), list(calls), run)
+
+    async def learn_from(self, store: TraceStore) -> None:
+        """Learn from the latest runs in a store what a process before this one knew.
+
+        Raises:
+            StoreError: the store fails.
+        """
+        latest = [trajectory async for trajectory in store.iter(TraceQuery(limit=self._config.runs_read))]
+        for trajectory in reversed(latest):
+            self._learn_run(trajectory)
+
+    def _learn_run(self, trajectory: Trajectory) -> None:
+        graph = trajectory.metadata.get(GRAPH_METADATA)
+        if not isinstance(graph, str) or trajectory.topology:
+            return
+        answered = [step for step in trajectory.steps if not step.error]
+        for step in answered:
+            self.note_node(graph, step.node, step.latency_s)
+        if trajectory.status in ("ok", "late"):
+            self.note_run(graph, [(step.node, step.started_s, step.finished_s) for step in answered])
+
+    def _note_visits(self, cost: _Cost, calls: Sequence[Visit], run: _Run) -> None:
+        """Learn of one node's calls: those of one visit, side by side, count as one observation."""
+        ended_s = sorted(call.finished_s for call in calls)
+        by_visit: dict[int, list[tuple[float, float]]] = {}
+        for call in calls:
+            visit = min(bisect_right(ended_s, call.started_s), VISITS - 1)
+            by_visit.setdefault(visit, []).append(run.behind(call))
+        for number, seen in sorted(by_visit.items()):
+            while len(cost.after_s) <= number:
+                cost.idle_s.append(ForgettingMean(self._config.half_life))
+                cost.after_s.append(ForgettingMean(self._config.half_life))
+            cost.idle_s[number].note(fmean(idle_s for idle_s, _ in seen))
+            cost.after_s[number].note(fmean(after_s for _, after_s in seen))
+
+    def _cost(self, graph: str, node: str) -> _Cost:
+        key = (graph, node)
+        cost = self._costs.get(key)
+        if cost is None:
+            cost = self._costs[key] = _Cost(ForgettingMean(self._config.half_life))
+            if len(self._costs) > self._config.kept:
+                self._costs.popitem(last=False)
+        self._costs.move_to_end(key)
+        return cost
+
+
+def split(remaining_s: float, node: tuple[float, float], rest: tuple[float, float]) -> float:
+    """A node's part of what is left, see `NodeCosts`.
+
+    Args:
+        remaining_s: what is left.
+        node: mean and spread of the node's time in seconds; positive.
+        rest: mean and spread of what comes after it; 0 for the last node.
+    """
+    (mean_s, spread_s), (rest_s, rest_spread_s) = node, rest
+    slack_s = remaining_s - mean_s - rest_s
+    if slack_s < 0:
+        return remaining_s * mean_s / (mean_s + rest_s)
+    # Rounding must not give out more than there is.
+    return min(remaining_s, mean_s + slack_s * spread_s / (spread_s + rest_spread_s))

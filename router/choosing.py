@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, compress
 
 import numpy as np
 
@@ -46,6 +46,11 @@ def behaviour(
     return [
         kept * (share / total) + floor if may else 0.0 for share, may in zip(shares, is_allowed, strict=True)
     ]
+
+
+def best_of(weights: Sequence[float], allowed: Mask) -> int:
+    """Place of the allowed candidate with the greatest weight, the first of equals."""
+    return max(compress(range(len(weights)), allowed.tolist()), key=weights.__getitem__)
 
 
 def draw(probabilities: Sequence[float], rng: np.random.Generator) -> int:

@@ -5,11 +5,11 @@ Nothing here takes a lock across an await, does I/O or waits for a metrics page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from inframind.errors import ConfigError, UnknownModel
 from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import ADVANCE, STAY, ActionSpace, PlannerAction
-from inframind.router.choosing import behaviour, draw, failover_order
+from inframind.router.choosing import behaviour, best_of, draw, failover_order
 from inframind.router.features import FEATURES_VERSION
 from inframind.router.latency import LatencyModel
-from inframind.router.masks import PaceMask, StepMasks, plan_masks
+from inframind.router.masks import TOO_SLOW, PaceMask, StepMasks, plan_masks
 from inframind.router.policy import Policy, Proposal
 from inframind.router.switching import SwitchingConfig, saved_cost, saved_s
 from inframind.router.topology import TopologySpec
@@ -98,6 +98,7 @@ class _Planned(NamedTuple):
     depth: Array
 
 
+V = TypeVar("V", PlanView, StepView)
 _PLANNED_KEPT = 256
 _NOTHING: Mapping[str, Any] = {}
 
@@ -140,8 +141,12 @@ class Decider:
         decision_id: str,
         topology: str | None = None,
         team_size: int | None = None,
+        whole_s: float | None = None,
     ) -> tuple[Plan, Decision]:
         """Choose topology, team size and roles; a fixed ``topology`` or ``team_size`` narrows the choice.
+
+        ``whole_s`` are the seconds that the run has in all, where the deadline leaves this part of it less: a plan that
+        they would allow and the policy prefer is then recorded as ``seen["degraded"]``.
 
         Raises:
             UnknownTopology: no topology of that name.
@@ -166,6 +171,10 @@ class Decider:
                 "step_allowed": view.step_allowed.tolist(),
                 "step_q50_s": view.step_q50_s.tolist(),
                 "step_q90_s": view.step_q90_s.tolist(),
+                **self._degraded(
+                    reasons, planned.labels, whole_s, self.policy.plan,
+                    lambda leisure: self._plan_view(query, snapshot, leisure, planned)[0],
+                ),
                 "loads": _loads(snapshot),
             },
         )  # fmt: skip
@@ -180,8 +189,12 @@ class Decider:
         *,
         decision_id: str,
         context: Mapping[str, Any] = _NOTHING,
+        whole_s: float | None = None,
     ) -> tuple[StepChoice, Decision]:
         """Choose model and strategy for one step; ``context`` is kept with what was seen, for people and audits.
+
+        ``whole_s`` are the seconds that the run has in all, where the deadline leaves this step less: a candidate that
+        they would allow and the policy prefer is then recorded as ``seen["degraded"]``.
 
         Raises:
             UnknownModel, ConfigError: the slot's caller settled on a model or a strategy that there is not.
@@ -211,6 +224,10 @@ class Decider:
                 "prompt_tokens": slot.prompt_tokens,
                 **({"warm_model": slot.warm_model, "warm_tokens": slot.warm_tokens} if slot.warm_tokens else {}),
                 **context,
+                **self._degraded(
+                    reasons, self.actions.executor_labels, whole_s, self.policy.step,
+                    lambda leisure: self._step_view(query, slot, snapshot, leisure)[0],
+                ),
                 "loads": _loads(snapshot),
             },
         )  # fmt: skip
@@ -395,6 +412,24 @@ class Decider:
             greedy=config.greedy,
             policy=self.policy.name,
         )
+
+    def _degraded(
+        self,
+        reasons: Sequence[str],
+        labels: Sequence[str],
+        whole_s: float | None,
+        propose: Callable[[V], Proposal],
+        view_within: Callable[[Deadline], V],
+    ) -> Mapping[str, str]:
+        """What the policy would prefer if it had ``whole_s``, where the deadline alone forbids it.
+
+        Asks the policy once more, and only where something is masked as too slow.
+        """
+        if whole_s is None or TOO_SLOW not in reasons:
+            return _NOTHING
+        view = view_within(Deadline.after(whole_s, self._clock))
+        best = best_of(propose(view).weights.tolist(), view.allowed)
+        return {"degraded": labels[best]} if reasons[best] == TOO_SLOW else _NOTHING
 
     def _choice(self, decision: Decision, weights: Sequence[float]) -> StepChoice:
         actions, columns = self.actions.executor_actions, len(self.actions.strategies)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inframind.errors import ConfigError, UnknownTopology
+from inframind.errors import ConfigError, UnknownModel, UnknownTopology
 from inframind.router.decide import DecideConfig
 from inframind.router.policy import Proposal, UniformPolicy
+from inframind.router.switching import SwitchingConfig
 from inframind.router.views import Query, Slot
 
 QUESTION = Query(text="How many?", domain="math", prompt_tokens=3)
@@ -250,6 +251,115 @@ def test_an_open_breakers_speed_does_not_make_a_round_look_affordable(bench: Any
     decider = bench.decider(Weighted([1.0, 0.0]))
     assert pace(bench, decider, budget_s=2.0)[0] is True
     assert pace(bench, decider, budget_s=2.0, load={"a": {"breaker": "open"}})[0] is False
+
+
+def hurried(bench: Any, budget_s: float, whole_s: float | None, *, weights: Any = None, **slot: Any) -> Any:
+    """A step whose policy prefers b/DeepThink, the slowest, to b/Plain, and that to all else."""
+    decider = bench.decider(Weighted(weights or [1, 1, 1, 1, 1, 1, 5, 9]), greedy=True)
+    return decider.step(
+        QUESTION,
+        Slot(topology="IO", **slot),
+        bench.snapshot(),
+        bench.within(budget_s),
+        decision_id="d",
+        whole_s=whole_s,
+    )[1]
+
+
+def test_a_hurried_step_says_what_it_would_have_been(bench: Any) -> None:
+    slowest = bench.actions.executor_labels[7]
+    decision = hurried(bench, 3.0, 1000.0)
+    assert decision.masked[7] == "too slow" and decision.seen["degraded"] == slowest
+    assert hurried(bench, 1e-6, 1000.0).seen["degraded"] == slowest
+
+
+@pytest.mark.parametrize(
+    ("budget_s", "whole_s", "slot"),
+    [
+        (1000.0, 1000.0, {}),
+        (1000.0, 5000.0, {}),
+        (3.0, None, {}),
+        (3.0, 3.1, {}),
+        (3.0, 1000.0, {"models": frozenset({"a"})}),
+    ],
+)
+def test_what_more_time_would_not_change_is_not_degraded(
+    bench: Any, budget_s: float, whole_s: float | None, slot: dict[str, Any]
+) -> None:
+    weights = [9, 1, 1, 1, 1, 1, 1, 1] if slot or whole_s == 3.1 else None
+    assert "degraded" not in hurried(bench, budget_s, whole_s, weights=weights, **slot).seen
+
+
+def test_asking_what_would_have_been_draws_no_chance(bench: Any) -> None:
+    def choices(whole_s: float | None) -> list[int]:
+        decider = bench.decider(UniformPolicy(), seed=3)
+        options = {"decision_id": "d", "whole_s": whole_s}
+        load = bench.snapshot()
+        return [decider.step(QUESTION, SLOT, load, bench.within(3.0), **options)[1].chosen for _ in range(20)]
+
+    assert choices(1000.0) == choices(None)
+
+
+def test_a_hurried_plan_says_what_it_would_have_been(bench: Any) -> None:
+    labels = [action.label for action in bench.actions.planner_actions]
+    weights = [9.0 if label == "Chain/6" else 1.0 for label in labels]
+    decider = bench.decider(Weighted(weights), greedy=True)
+
+    def degraded(whole_s: float | None) -> Any:
+        _, decision = decider.plan(
+            QUESTION, bench.snapshot(), bench.within(1.0), decision_id="d", whole_s=whole_s
+        )
+        return decision.seen.get("degraded")
+
+    assert (degraded(None), degraded(1.0), degraded(1000.0)) == (None, None, "Chain/6")
+
+
+def test_a_step_that_the_caller_has_narrowed_is_chosen_within(bench: Any) -> None:
+    slot = Slot(topology="IO", models=frozenset({"b"}), strategies=frozenset({"Plain"}))
+    choice, decision = step(bench, bench.decider(UniformPolicy()), slot=slot, budget_s=1000.0)
+    assert (choice.model, choice.strategy, choice.models, decision.probability) == ("b", "Plain", ("b",), 1.0)
+    assert decision.masked.count("not asked for") == 7
+
+
+def test_names_that_there_are_not_are_refused_before_anything_is_decided(bench: Any) -> None:
+    with pytest.raises(UnknownModel, match="'c'"):
+        step(bench, bench.decider(), slot=Slot(topology="IO", models=frozenset({"c"})))
+    with pytest.raises(ConfigError, match="strategy"):
+        step(bench, bench.decider(), slot=Slot(topology="IO", strategies=frozenset({"Loud"})))
+
+
+def test_context_is_kept_with_what_was_seen(bench: Any) -> None:
+    _, decision = bench.decider().step(
+        QUESTION, SLOT, bench.snapshot(), bench.within(), decision_id="d", context={"node": "draft"}
+    )
+    assert decision.seen["node"] == "draft"
+
+
+def test_the_warm_model_reads_its_prefix_for_nothing(make_watcher: Any, bench: Any) -> None:
+    def views(**warm: Any) -> Any:
+        watcher = make_watcher()
+        slot = Slot(topology="IO", prompt_tokens=10_000, **warm)
+        _, decision = step(bench, bench.decider(watcher), slot=slot, budget_s=1000.0)
+        return watcher.steps[0], decision
+
+    cold, cold_decision = views()
+    warm, warm_decision = views(warm_model="b", warm_tokens=4000)
+    saved_s = 3e-6 * 4000 * 32.0
+    assert cold.q50_s[:4] == pytest.approx(warm.q50_s[:4])
+    assert cold.q50_s[4:] - warm.q50_s[4:] == pytest.approx([saved_s] * 4)
+    assert cold.q90_s[4:] - warm.q90_s[4:] == pytest.approx([saved_s] * 4)
+    assert warm_decision.seen["warm_model"] == "b" and warm_decision.seen["warm_tokens"] == 4000
+    assert "warm_model" not in cold_decision.seen
+
+
+def test_a_warm_cache_is_worth_half_of_a_prediction_at_most(make_watcher: Any, bench: Any) -> None:
+    watcher = make_watcher()
+    slot = Slot(topology="IO", prompt_tokens=10_000, warm_model="a", warm_tokens=10_000)
+    heavy = SwitchingConfig(weight=1000.0)
+    step(bench, bench.decider(watcher, switching=heavy), slot=slot, budget_s=1000.0)
+    cold = bench.step_view(prompt_tokens=10_000, budget_s=1000.0)
+    assert watcher.steps[0].q50_s[:4] == pytest.approx(cold.q50_s[:4] / 2)
+    assert (watcher.steps[0].q90_s > watcher.steps[0].q50_s).all()
 
 
 @pytest.mark.parametrize(

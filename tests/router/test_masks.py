@@ -58,6 +58,37 @@ def test_capability_and_context_mask_a_model(make_bench: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"models": frozenset({"b"})}, ("not asked for",) * 4 + FREE),
+        ({"strategies": frozenset({"Flash"})}, ("", *["not asked for"] * 3) * 2),
+        (
+            {"models": frozenset({"a"}), "strategies": frozenset({"Flash"})},
+            ("", *["not asked for"] * 7),
+        ),
+        ({"models": frozenset({"a", "b"})}, FREE * 2),
+    ],
+)
+def test_what_the_caller_settled_on_masks_the_rest(
+    bench: Any, asked: dict[str, Any], expected: tuple[str, ...]
+) -> None:
+    assert masks(bench, **asked)[1] == expected
+
+
+def test_of_several_reasons_the_caller_s_own_wish_is_named(bench: Any) -> None:
+    _, reasons = masks(bench, models=frozenset({"b"}), load={"a": {"breaker": "open"}}, remaining_s=0.1)
+    assert reasons[:4] == ("not asked for",) * 4
+
+
+def test_an_unfit_model_that_was_asked_for_is_called_all_the_same(make_bench: Any) -> None:
+    bench = make_bench(a={"capabilities": []}, b={})
+    query = Query(text="q", needs=frozenset({"json"}))
+    allowed, reasons = masks(bench, query=query, models=frozenset({"a"}))
+    assert np.flatnonzero(allowed).tolist() == [0]
+    assert reasons == ("", *["capability missing"] * 3, *["not asked for"] * 4)
+
+
+@pytest.mark.parametrize(
     ("values", "survivor"),
     [
         ({"remaining_s": 0.1}, 0),

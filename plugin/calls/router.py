@@ -196,6 +196,7 @@ class _Call:
             share,
             decision_id=recorder.new_decision_id(),
             context=self._seen(share),
+            whole_s=recorder.deadline.budget_s,
         )
         recorder.decisions.append(decision)
         made = MadeDecision(self._scope, choice, decision, self._step_id)

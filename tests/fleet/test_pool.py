@@ -254,6 +254,45 @@ async def test_calls_that_wait_for_a_slot_time_out_there(rig: Rig) -> None:
     await asyncio.gather(holder, return_exceptions=True)
 
 
+async def test_the_replica_with_the_warm_cache_is_preferred_while_it_is_not_much_busier(rig: Rig) -> None:
+    waiting = asyncio.Event()
+
+    async def hold_then_answer(wire: Any) -> None:
+        if wire.asked.prompt == "hold":
+            await waiting.wait()
+        await wire.answer("ok")
+
+    await rig.add("a1", hold_then_answer, max_concurrency=8)
+    await rig.add("a2", hold_then_answer, max_concurrency=8)
+    fleet = rig.fleet()
+    hold = ChatRequest(messages=[{"role": "user", "content": "hold"}], expected_output_tokens=1)
+    used: list[str] = []
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            used.append((await fleet.complete(HELLO, ["m"], within(), prefer="a2")).endpoint)
+            group.create_task(fleet.complete(hold, ["m"], within(), prefer="a2"))
+            while sum(load.in_flight for load in fleet.snapshot().loads.values()) < len(used):
+                await asyncio.sleep(0)
+        waiting.set()
+    # Loyalty is worth a quarter of the slots: two of eight; at the third call the other replica is as near.
+    assert used == ["a2", "a2", "a1", "a2"]
+
+
+async def test_the_warm_replica_s_model_is_tried_in_its_turn(rig: Rig) -> None:
+    await rig.add("a", ok)
+    await rig.add("b", ok, model="other")
+    completion = await rig.fleet().complete(HELLO, ["m", "other"], within(), prefer="b")
+    assert completion.endpoint == "a"
+
+
+async def test_a_warm_replica_that_fails_or_is_unknown_does_not_stop_the_call(rig: Rig) -> None:
+    await rig.add("a1", ok)
+    await rig.add("a2", failing(503))
+    completion = await rig.fleet().complete(HELLO, ["m"], within(), prefer="a2")
+    assert (completion.endpoint, [attempt.endpoint for attempt in completion.attempts]) == ("a1", ["a2"])
+    assert (await rig.fleet().complete(HELLO, ["m"], within(), prefer="gone")).endpoint == "a1"
+
+
 async def test_the_free_replica_is_preferred_and_the_urgent_call_goes_first(rig: Rig) -> None:
     release, order = asyncio.Event(), []
 

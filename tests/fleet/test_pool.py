@@ -271,7 +271,7 @@ async def test_the_replica_with_the_warm_cache_is_preferred_while_it_is_not_much
         for _ in range(4):
             used.append((await fleet.complete(HELLO, ["m"], within(), prefer="a2")).endpoint)
             group.create_task(fleet.complete(hold, ["m"], within(), prefer="a2"))
-            while sum(load.in_flight for load in fleet.snapshot().loads.values()) < len(used):
+            while sum(load.in_flight for load in fleet.snapshot().loads.values()) < len(used):  # noqa: ASYNC110
                 await asyncio.sleep(0)
         waiting.set()
     # Loyalty is worth a quarter of the slots: two of eight; at the third call the other replica is as near.

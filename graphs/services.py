@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from inframind.errors import ConfigError, InfraMindError, UnknownTrace
 from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.pool import Fleet
+from inframind.fleet.traceparent import METADATA_KEY, current_parent
 from inframind.graphs.journal import Journal
 from inframind.graphs.prompts import PromptBuilder
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
@@ -17,7 +18,7 @@ from inframind.graphs.state import Run
 from inframind.router.decide import Decider
 from inframind.router.latency import estimate_tokens
 from inframind.router.views import Query
-from inframind.traces.records import Status
+from inframind.traces.records import Status, Trajectory
 from inframind.traces.store import TraceStore
 
 
@@ -50,6 +51,8 @@ class Services:
     clock: Clock
     new_trace_id: Callable[[], str]
     defaults: RunDefaults = field(default_factory=RunDefaults)
+    listeners: Sequence[Callable[[Trajectory], None]] = ()
+    """Are shown every trace once it is stored; must be quick and must not raise."""
     _runs: dict[str, RunRecorder] = field(default_factory=dict)
     _writes: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -66,7 +69,7 @@ class Services:
             deadline=deadline,
             clock=self.clock,
             arrived_at_s=run["arrived_at_s"],
-            metadata=metadata,
+            metadata=with_parent(metadata),
             identity=identity,
         )
         self._runs[run["trace_id"]] = recorder
@@ -135,7 +138,18 @@ class Services:
             if isinstance(error, InfraMindError):
                 error.about_trace(trace_id)
             await self._journal.settle(trace_id)
-            await self.store.put(recorder.freeze(status, final=final, error=error))
+            await self.keep(recorder.freeze(status, final=final, error=error))
+
+    async def keep(self, trajectory: Trajectory) -> None:
+        """Store a trace, then show it to those who listen; durable when this returns."""
+        await self.store.put(trajectory)
+        for listener in self.listeners:
+            listener(trajectory)
+
+    def also_known_as(self, trace_id: str, aliases: Sequence[str]) -> None:
+        """Let feedback find a trace by other names, with nobody waiting for it: feedback may come before."""
+        for alias in aliases:
+            self.write_soon(self.store.add_alias(alias, trace_id))
 
     def close_run_soon(self, trace_id: str, status: Status, error: BaseException) -> None:
         """Like `close_run` for a node that is being cancelled and cannot wait."""
@@ -152,6 +166,12 @@ class Services:
         loop = asyncio.get_running_loop()
         writes = (*self._writes, *self._journal.pending())
         await asyncio.gather(*(task for task in writes if task.get_loop() is loop))
+
+
+def with_parent(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A run's metadata, with the application's own span where one is active: the run's spans hang under it."""
+    parent = current_parent()
+    return metadata if parent is None else {METADATA_KEY: parent.to_plain(), **metadata}
 
 
 def query_of(run: Run) -> Query:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,11 @@ from inframind.plugin.config import PolicySection, Settings
 from inframind.router.policy import Policy, policy_by_name
 from inframind.router.policy_file import load_policy
 from inframind.router.policy_shipped import shipped_policy
+from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore, open_store
+
+if TYPE_CHECKING:
+    from inframind.traces.otel import OtelExporter
 
 
 def build_services(
@@ -30,13 +35,14 @@ def build_services(
     roles: Sequence[RoleSpec] = (),
     store: TraceStore | None = None,
     wire: Wire | None = None,
+    listeners: Sequence[Callable[[Trajectory], None]] = (),
 ) -> Services:
     """Everything that the graphs need.
 
     Raises:
         ConfigError: settings that contradict each other.
     """
-    return assemble(
+    services = assemble(
         parts_of(settings, registry, roles),
         policy or _policy_of(settings.policy),
         store or open_store(settings.traces.url),
@@ -44,6 +50,21 @@ def build_services(
         rng=rng,
         wire=wire,
     )
+    services.listeners = tuple(listeners)
+    return services
+
+
+def otel_exporter(settings: Settings) -> OtelExporter | None:
+    """Who exports finished runs, where the configuration wants that.
+
+    Raises:
+        ConfigError: it does, and OpenTelemetry is not installed.
+    """
+    if not settings.otel.enabled:
+        return None
+    from inframind.traces.otel import OtelExporter
+
+    return OtelExporter(config=settings.span_config())
 
 
 def parts_of(settings: Settings, registry: TopologyRegistry, roles: Sequence[RoleSpec] = ()) -> Parts:

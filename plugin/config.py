@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -20,6 +21,7 @@ from inframind.graphs.services import RunDefaults
 from inframind.router.actions import DEFAULT_STRATEGIES, StrategySpec
 from inframind.router.decide import DecideConfig
 from inframind.router.topology import MAX_TEAM_SIZE
+from inframind.traces.spans import SpanConfig
 
 ENV_PREFIX = "INFRAMIND_"
 
@@ -143,6 +145,24 @@ class TracesSection(_Section):
     """``memory:`` or ``sqlite:///path``."""
 
 
+class OtelSection(_Section):
+    """Runs as OpenTelemetry spans and metrics, through the providers that the application has set up."""
+
+    enabled: bool = False
+    """Whether finished runs are exported; needs ``inframind[otel]``."""
+    content: bool = False
+    """Whether questions, answers, comments and error messages are shown."""
+    provider: str = Field(default="vllm", min_length=1)
+    """``gen_ai.provider.name``: who serves the models."""
+
+
+class FeedbackSection(_Section):
+    """What feedback means."""
+
+    solved_keys: Mapping[str, float] = Field(default_factory=lambda: {"solved": 0.5})
+    """Keys that say whether a run was solved, each with the score from which on it was; the first that a run has counts."""
+
+
 class Settings(BaseSettings):
     """Everything that can be configured. Unknown keys are errors.
 
@@ -171,6 +191,10 @@ class Settings(BaseSettings):
     """How the fleet is called."""
     traces: TracesSection = TracesSection()
     """Where traces are kept."""
+    otel: OtelSection = OtelSection()
+    """What OpenTelemetry sees."""
+    feedback: FeedbackSection = FeedbackSection()
+    """What feedback means."""
 
     @classmethod
     def settings_customise_sources(
@@ -207,6 +231,13 @@ class Settings(BaseSettings):
         """For the fleet."""
         values = self.fleet.model_dump(exclude={"breaker"})
         return FleetConfig(**values, breaker=BreakerConfig(**self.fleet.breaker.model_dump()))
+
+    def span_config(self) -> SpanConfig:
+        """For the exporter."""
+        urls = {endpoint.name: urlsplit(endpoint.base_url) for endpoint in self.endpoints}
+        ports = {"http": 80, "https": 443}
+        servers = {name: (url.hostname or "", url.port or ports[url.scheme]) for name, url in urls.items()}
+        return SpanConfig(content=self.otel.content, provider=self.otel.provider, servers=servers)
 
 
 def load_settings(path: Path | str) -> Settings:

@@ -23,7 +23,7 @@ from inframind.graphs.roles import RoleSpec
 from inframind.graphs.routed import require_budget, require_question
 from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState
 from inframind.graphs.workflow import RoutedWorkflow, as_state
-from inframind.plugin.build import build_services
+from inframind.plugin.build import build_services, otel_exporter
 from inframind.plugin.calls.router import CallRouter
 from inframind.plugin.calls.runs import Runs, RunScope, current_scope
 from inframind.plugin.config import Settings, load_settings
@@ -95,6 +95,7 @@ class InfraMind:
         registry = topologies or TopologyRegistry()
         if settings.policy.topologies:
             registry = registry.only(settings.policy.topologies)
+        self._exporter = otel_exporter(settings)
         self._services = build_services(
             settings,
             registry,
@@ -104,6 +105,7 @@ class InfraMind:
             roles=roles,
             store=store,
             wire=wire,
+            listeners=[self._exporter] if self._exporter else [],
         )
         self._workflow = RoutedWorkflow(self._services, registry, self._portal)
         self._calls = CallRouter(self._services, Runs(self._services))
@@ -337,6 +339,8 @@ class InfraMind:
         if self._portal.is_running and not self._portal.is_current:
             await asyncio.to_thread(self._portal.run, self._release())
             await asyncio.to_thread(self._portal.close)
+        if self._exporter is not None:
+            await asyncio.to_thread(self._exporter.close)
         if self._owns_store:
             await self.store.aclose()
 

@@ -34,6 +34,7 @@ HOMES = {
     "httptools": {"fleet"},
     "httpx": {"fleet"},
     "httpx2": {"fleet", "simulator"},
+    "opentelemetry": {"fleet", "traces"},
     "langgraph": {"graphs", "plugin"},
     "langchain_core": {"graphs", "plugin"},
     "langchain": {"graphs", "plugin"},

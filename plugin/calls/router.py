@@ -12,6 +12,7 @@ from inframind.fleet.clock import Deadline
 from inframind.fleet.context import StepContext
 from inframind.fleet.messages import ChatRequest, Completion, Message, OnDelta
 from inframind.fleet.snapshot import FleetSnapshot
+from inframind.fleet.traceparent import step_headers
 from inframind.graphs.recorder import FinalAnswer
 from inframind.graphs.services import Services
 from inframind.graphs.step_record import answered_step, failed_step, learn_from_answer, learn_from_timeout
@@ -25,6 +26,7 @@ from inframind.router.decide import StepChoice
 from inframind.router.latency import estimate_tokens
 from inframind.router.priority import slack_priority
 from inframind.router.views import Query, Slot
+from inframind.traces.aliases import thread_alias
 from inframind.traces.records import Decision, Status, Step
 
 LONGEST_CALL_S = 600.0
@@ -100,6 +102,13 @@ class CallRouter:
             tokens = usage.prompt_tokens + usage.completion_tokens
             now_s = self.services.clock.now_s()
             self._threads.note(site.thread_id, Warmth(completion.model, completion.endpoint, tokens, now_s))
+
+    def new_names(self, site: CallSite, trace_id: str) -> list[str]:
+        """Aliases of a run that this call adds: the model's run where it is not the trace itself, the thread."""
+        names = [f"run:{site.call_id}"] if site.call_id not in ("", trace_id) else []
+        if site.thread_id and self._threads.begins(site.thread_id, trace_id):
+            names.append(thread_alias(site.thread_id))
+        return names
 
     def query(self, asked: AskedCall) -> Query:
         """The call's question. What no model of the fleet says that it can do is left for the server to refuse."""
@@ -228,7 +237,11 @@ class _Call:
             tool_choice=asked.tool_choice,
             response_format=asked.response_format,
             extra={**(strategy.extra if asked.strategy != PLAIN else {}), **asked.extra},
-            headers={**self._slo_headers(choice, share, strategy), **asked.headers},
+            headers={
+                **step_headers(self._scope.trace_id, self._step_id, self._recorder.metadata),
+                **self._slo_headers(choice, share, strategy),
+                **asked.headers,
+            },
             context=self._context(choice),
             stream=asked.stream,
             expected_output_tokens=strategy.expected_output_tokens,
@@ -271,6 +284,7 @@ class _Call:
         recorder.put_step(step)
         scope.shares.note_node(scope.graph, self._node, step.latency_s)
         final = FinalAnswer(text=step.text, answer=step.answer, message_id="", step_id=step.step_id)
+        self._services.also_known_as(scope.trace_id, self._router.new_names(self._site, scope.trace_id))
         await self._router.runs.store(scope, self._status(), final=final)
 
     def _status(self) -> Status:

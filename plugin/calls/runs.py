@@ -19,7 +19,7 @@ from inframind.errors import StoreError, UnknownTrace
 from inframind.fleet.clock import Clock, Deadline
 from inframind.graphs.domains import guess_domain
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
-from inframind.graphs.services import Services
+from inframind.graphs.services import Services, with_parent
 from inframind.plugin.calls.asked import AskedCall
 from inframind.plugin.calls.budget import GRAPH_METADATA
 from inframind.plugin.calls.site import CallSite
@@ -159,7 +159,7 @@ class Runs:
             deadline=Deadline.after(budget_s, clock),
             clock=clock,
             arrived_at_s=clock.wall_s(),
-            metadata={**(metadata or {}), **({GRAPH_METADATA: graph} if is_tracked else {})},
+            metadata=with_parent({**(metadata or {}), **({GRAPH_METADATA: graph} if is_tracked else {})}),
         )
         scope = RunScope(
             recorder=recorder, graph=graph, is_tracked=is_tracked, is_hard=is_hard, shares=self._shares
@@ -246,7 +246,7 @@ class Runs:
         error: BaseException | None = None,
     ) -> None:
         """Store the run's trace as it stands; durable when this returns."""
-        await self._services.store.put(scope.recorder.freeze(status, final=final, error=error))
+        await self._services.keep(scope.recorder.freeze(status, final=final, error=error))
 
     async def finish(self, scope: RunScope, error: BaseException | None = None) -> None:
         """End a run that was kept track of, and store its trace.
@@ -269,7 +269,7 @@ class Runs:
     def store_soon(self, scope: RunScope, status: Status, error: BaseException) -> None:
         """Like `store` for a call that is being cancelled and cannot wait."""
         trajectory = scope.recorder.freeze(status, error=error)
-        self._services.write_soon(self._services.store.put(trajectory))
+        self._services.write_soon(self._services.keep(trajectory))
 
     def _new(self, trace_id: str, asked: AskedCall, site: CallSite) -> RunScope:
         budget_s = asked.budget_s or self._services.defaults.budget_s

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from inframind.plugin.calls.runs import RunScope
@@ -42,3 +43,17 @@ class CallSite:
     call_id: str = ""
     scope: RunScope | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class KnowsRuns(Protocol):
+    """A callback handler that keeps track of runs; a chat model finds it among its run's handlers."""
+
+    def scope_of(self, run_id: uuid.UUID | None, parent_run_id: uuid.UUID | None) -> RunScope | None:
+        """The application's run that a run of a model belongs to, or None for one that it does not know.
+
+        Args:
+            run_id: of the model's run; a streamed one may not have begun yet.
+            parent_run_id: of what called the model, or None at the root.
+        """
+        ...

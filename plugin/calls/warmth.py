@@ -1,10 +1,12 @@
-"""Which endpoint holds the prefix of a thread's conversation in its cache, as far as we can know."""
+"""What is known of a thread: which endpoint holds its conversation in its prefix cache, and its latest run."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TypeVar
 
+T = TypeVar("T")
 KEPT = 10_000
 """Threads that are remembered."""
 
@@ -37,6 +39,7 @@ class Threads:
     def __init__(self, *, lasts_s: float = 600.0, kept: int = KEPT) -> None:
         self._lasts_s, self._kept = lasts_s, kept
         self._warmth: OrderedDict[str, Warmth] = OrderedDict()
+        self._runs: OrderedDict[str, str] = OrderedDict()
 
     def warmth(self, thread_id: str, now_s: float) -> Warmth | None:
         """Where the thread's prefix is, or None when that is not known or too long ago."""
@@ -45,7 +48,18 @@ class Threads:
 
     def note(self, thread_id: str, warmth: Warmth) -> None:
         """Remember where a call went."""
-        self._warmth[thread_id] = warmth
-        self._warmth.move_to_end(thread_id)
-        if len(self._warmth) > self._kept:
-            self._warmth.popitem(last=False)
+        _remember(self._warmth, thread_id, warmth, self._kept)
+
+    def begins(self, thread_id: str, trace_id: str) -> bool:
+        """Whether this is another run than the thread's last one; it is the last one from now on."""
+        is_new = self._runs.get(thread_id) != trace_id
+        _remember(self._runs, thread_id, trace_id, self._kept)
+        return is_new
+
+
+def _remember(known: OrderedDict[str, T], key: str, value: T, most: int) -> None:
+    """Keep the latest ``most``."""
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > most:
+        known.popitem(last=False)

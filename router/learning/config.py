@@ -39,6 +39,9 @@ class LearnerConfig:
     """Budgets that part the tiers."""
     advantage: AdvantageConfig = field(default_factory=lambda: AdvantageConfig(standardisation="scale"))
     """Baseline and standardisation."""
+    credit: str = "run"
+    """``run``: every step earns the whole return of its run. ``potential``: a step is paid the change in what the
+    critic expects of the run, the last one the return less that (`inframind.rewards.credit.shaped_rewards`)."""
     valuation: Valuation = field(default_factory=Valuation)
     """Price, prior and what a worth is."""
     temperature: TemperatureSchedule = field(default_factory=TemperatureSchedule)
@@ -85,6 +88,11 @@ class LearnerConfig:
     def __post_init__(self) -> None:
         if self.loss not in ("reinforce", "ppo"):
             raise ConfigError("loss", self.loss, "use 'reinforce' or 'ppo'")
+        if self.credit not in ("run", "potential"):
+            raise ConfigError("credit", self.credit, "use 'run' or 'potential'")
+        if self.credit == "potential" and self.advantage.baseline != "counterfactual":
+            fix = "the potential is the critic's: use the baseline 'counterfactual'"
+            raise ConfigError("credit", self.credit, fix)
         if set(self.distrust) != set(KINDS):
             raise ConfigError(
                 "distrust", sorted(self.distrust), f"give a number for each of {', '.join(KINDS)}"

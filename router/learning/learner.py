@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from inframind.rewards.advantage import AdvantageInputs
+from inframind.rewards.credit import shaped_rewards
 from inframind.rewards.multiplier import Multiplier, TieredMultiplier
 from inframind.rewards.registry import reward_named
 from inframind.router.actions import ActionSpace
@@ -264,6 +265,8 @@ class Learner:
             return advantage.advantages(inputs)[decisions.run]
         earned_R = new.outcomes.solved_B.astype(np.float64) if kind == "role" else reward_R
         reward_N = earned_R[decisions.run]
+        if kind == "step" and self.config.credit == "potential":
+            reward_N = _shaped(reward_N, (probabilities * worth).sum(axis=1), decisions.run)
         work_N = decisions.work[np.arange(len(decisions)), decisions.chosen]
         return advantage.advantages(
             AdvantageInputs(
@@ -273,6 +276,15 @@ class Learner:
                 value_B=_linear_value(decisions.state, reward_N),
             )
         )
+
+
+def _shaped(reward_N: Array, potential_N: Array, run_N: Ints) -> Array:
+    """What each step is paid, and the potential before it, which the counterfactual baseline takes off again (N)."""
+    shaped_N = potential_N.astype(np.float64)
+    for run in np.unique(run_N):
+        steps = np.flatnonzero(run_N == run)
+        shaped_N[steps] += shaped_rewards(potential_N[steps], float(reward_N[steps[-1]]))
+    return shaped_N
 
 
 def _weights(decisions: Decisions, before: Tensor, most: float) -> Tensor:

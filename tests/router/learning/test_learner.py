@@ -188,6 +188,24 @@ def test_every_baseline_teaches_the_rule_to_an_actor_alone(
     assert share(shared_bench, one) > 0.8
 
 
+def test_steps_paid_for_the_change_they_bring_about_teach_the_rule_as_well(shared_bench: Any) -> None:
+    one = learner(shared_bench, credit="potential", temperature=TemperatureSchedule(start=0.5, end=0.05))
+    teach_by_its_own_choices(shared_bench, one)
+    assert taken(shared_bench, one) == RULE
+
+
+@pytest.mark.parametrize(("topology", "team_size", "is_same"), [("IO", 1, True), ("Chain", 2, False)])
+def test_how_a_return_is_shared_matters_to_teams_alone(
+    shared_bench: Any, topology: str, team_size: int, is_same: bool
+) -> None:
+    runs = batch(shared_bench, 0, topology=topology, team_size=team_size)
+    one, paid_by_change = (learner(shared_bench, credit=credit) for credit in ("run", "potential"))
+    for each in (one, paid_by_change):
+        each.learn(*runs, 0.5)
+    pairs = zip(actors_of(one), actors_of(paid_by_change), strict=True)
+    assert all(np.allclose(*pair, atol=1e-5) for pair in pairs) == is_same
+
+
 def test_critic_and_actor_learn_together_from_their_own_choices(shared_bench: Any) -> None:
     one = learner(shared_bench, temperature=TemperatureSchedule(start=0.5, end=0.05))
     teach_by_its_own_choices(shared_bench, one)
@@ -486,7 +504,15 @@ def test_weights_that_have_diverged_are_not_stored(shared_bench: Any, tmp_path: 
         one.save_policy(tmp_path / "p.safetensors", latency=None, facts={})
 
 
-@pytest.mark.parametrize("values", [{"loss": "trpo"}, {"distrust": {"step": 0.1}}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"loss": "trpo"},
+        {"distrust": {"step": 0.1}},
+        {"credit": "all"},
+        {"credit": "potential", "advantage": AdvantageConfig(baseline="value")},
+    ],
+)
 def test_settings_that_cannot_be_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         LearnerConfig(**values)

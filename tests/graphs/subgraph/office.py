@@ -30,6 +30,7 @@ class SpokenWire:
 
     asked: list[dict[str, Any]] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(100))
+    on_asked: Callable[[dict[str, Any]], None] = lambda asked: None
 
     def http_client(self, spec: Any) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer))
@@ -40,6 +41,7 @@ class SpokenWire:
     def _answer(self, request: httpx2.Request) -> httpx2.Response:
         asked = json.loads(request.content)
         self.asked.append(asked)
+        self.on_asked(asked)
         pieces = ("I say ", "now ", f"\\boxed{{{next(self.numbers)}}}")
         usage = {"prompt_tokens": 7 + len(self.asked), "completion_tokens": 3, "total_tokens": 10}
         chunks = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
@@ -103,10 +105,10 @@ class Office:
         default_factory=lambda: TopologyRegistry().register(APPROVED, approving)
     )
 
-    def mind(self, **options: Any) -> InfraMind:
+    def mind(self, models: int = 4, **options: Any) -> InfraMind:
         endpoints = [
             {"name": f"e{i}", "base_url": f"http://e{i}.invalid/v1", "model": f"m{i}", "metrics": False}
-            for i in range(4)
+            for i in range(models)
         ]
         policy = {"name": "uniform", "seed": len(self.minds)}
         settings = settings_from({"endpoints": endpoints, "policy": policy, "traces": {"url": "memory:"}})

@@ -26,6 +26,7 @@ from inframind.errors import (
 )
 from inframind.fleet.clock import Deadline
 from inframind.graphs.account import account_of, answer_message
+from inframind.graphs.budget_share import BudgetShare
 from inframind.graphs.domains import guess_domain, require_domain
 from inframind.graphs.events import announce
 from inframind.graphs.identity import current_execution, run_identity, trace_id_of
@@ -140,20 +141,22 @@ class _Nodes:
         context = given if isinstance(given, RouteContext) else RouteContext()
         _require_plain(context)
         identity = run_identity(current_execution())
-        run, deadline = self._new_run(state, context, identity)
+        share = services.share_of(config) if services.share_of else None
+        run, deadline = self._new_run(state, context, identity, share)
         await services.fleet.watch()
         recorder = await services.begun(run["trace_id"], identity)
         is_replayed = recorder is not None and bool(recorder.topology)
         if recorder is None or not is_replayed:
-            recorder = services.open_run(run, deadline, context.metadata, identity)
-            await self._decide(recorder, context)
+            metadata = share.marked(context.metadata) if share else context.metadata
+            recorder = services.open_run(run, deadline, metadata, identity)
+            await self._decide(recorder, context, whole_s=share.run_s if share else None)
         else:
             recorder.restart()
         services.note(recorder)
         self._announce_plan(recorder, is_replayed)
         return {"run": {**run, **_planned(recorder)}, "final": None}
 
-    async def _decide(self, recorder: RunRecorder, context: RouteContext) -> None:
+    async def _decide(self, recorder: RunRecorder, context: RouteContext, *, whole_s: float | None) -> None:
         try:
             plan, decision = self._services.decider.plan(
                 recorder.query,
@@ -162,6 +165,7 @@ class _Nodes:
                 decision_id=recorder.new_decision_id(),
                 topology=context.topology,
                 team_size=context.team_size,
+                whole_s=whole_s,
             )
         except InfraMindError as error:
             await self._services.close_run(recorder.trace_id, "failed", error=error)
@@ -202,9 +206,12 @@ class _Nodes:
         announce("answer", **account, text=final.text)
         return {"messages": [answer_message(final, account)], "inframind": account}
 
-    def _new_run(self, state: RoutedState, context: RouteContext, identity: str) -> tuple[Run, Deadline]:
+    def _new_run(
+        self, state: RoutedState, context: RouteContext, identity: str, share: BudgetShare | None
+    ) -> tuple[Run, Deadline]:
         defaults, clock = self._services.defaults, self._services.clock
-        budget_s = require_budget(defaults.budget_s if context.budget_s is None else context.budget_s)
+        default_s = share.share_s if share else defaults.budget_s
+        budget_s = require_budget(default_s if context.budget_s is None else context.budget_s)
         question, history = _question_of(state["messages"], defaults)
         instructions = _instructions_of(state["messages"])
         self._require_room(question)

@@ -20,10 +20,9 @@ from inframind.plugin.calls.forgetting import ForgettingMean
 from inframind.plugin.calls.shape import steps_left
 from inframind.traces.query import TraceQuery
 from inframind.traces.records import Trajectory
+from inframind.traces.spans import GRAPH_KEY
 from inframind.traces.store import TraceStore
 
-GRAPH_METADATA = "graph"
-"""Key of a trace's metadata that names the graph whose run it is."""
 LEAST_S = 0.001
 """What a node is taken to need at the very least; keeps every share above 0."""
 VISITS = 8
@@ -193,7 +192,7 @@ class NodeCosts:
             self._learn_run(trajectory)
 
     def _learn_run(self, trajectory: Trajectory) -> None:
-        graph = trajectory.metadata.get(GRAPH_METADATA)
+        graph = trajectory.metadata.get(GRAPH_KEY)
         if not isinstance(graph, str) or trajectory.topology:
             return
         answered = [step for step in trajectory.steps if not step.error]

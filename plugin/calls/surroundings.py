@@ -1,0 +1,75 @@
+"""Routed graphs inside applications: they keep to their node's share of the run, and the run knows what they took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from langchain_core.runnables import RunnableConfig
+
+from inframind.errors import DeadlineExceeded
+from inframind.fleet.clock import Clock
+from inframind.graphs.budget_share import NODE_KEY, RUN_KEY, BudgetShare
+from inframind.plugin.calls.runs import Runs, RunScope, current_scope
+from inframind.traces.records import Trajectory
+
+ALONE = "routed"
+"""What a routed graph is called that is no node of another graph."""
+SOFT_PART = 0.1
+"""Part of a soft budget that a routed graph may take, though less or nothing is left.
+
+A single call goes on after a soft budget is spent. A routed graph ends at its deadline, so it needs one to come.
+"""
+ScopeOf = Callable[[RunnableConfig], RunScope | None]
+
+
+class Surroundings:
+    """Tells routed graphs what their node's share is, and runs what their routed graphs took.
+
+    Args:
+        runs: the runs in progress.
+        clock: time.
+        scope_of: finds the run of a config, where a handler keeps track of runs; `InfraMind.run` is always known.
+    """
+
+    def __init__(self, runs: Runs, clock: Clock, scope_of: ScopeOf | None = None) -> None:
+        self._runs, self._clock, self._scope_of = runs, clock, scope_of
+
+    def share_of(self, config: RunnableConfig) -> BudgetShare | None:
+        """The share of the node that a routed graph is, see `inframind.graphs.budget_share.ShareOf`."""
+        scope = (self._scope_of(config) if self._scope_of else None) or current_scope.get()
+        if scope is None or not scope.is_tracked:
+            return None
+        node = node_around(config.get("metadata") or {})
+        share_s, run_s = (
+            scope.share(node, self._clock).remaining_s(self._clock),
+            scope.recorder.deadline.budget_s,
+        )
+        if scope.is_hard and share_s <= 0:
+            scope.recorder.is_late = True
+            raise DeadlineExceeded(scope.trace_id, run_s, scope.recorder.since_arrival_s())
+        if not scope.is_hard:
+            share_s = max(share_s, SOFT_PART * run_s)
+        return BudgetShare(share_s=share_s, run_s=run_s, run_id=scope.trace_id, node=node)
+
+    def note_part(self, trajectory: Trajectory) -> None:
+        """A trace was stored; where it is a part of a run in progress, the run learns how long it took."""
+        run_id, node = trajectory.metadata.get(RUN_KEY), trajectory.metadata.get(NODE_KEY)
+        scope = (
+            self._runs.known(run_id)
+            if isinstance(run_id, str) and trajectory.status in ("ok", "late")
+            else None
+        )
+        if scope is not None and isinstance(node, str):
+            started_s = trajectory.arrived_at_s - scope.recorder.arrived_at_s
+            scope.note_part(node, started_s, started_s + trajectory.latency_s)
+
+
+def node_around(metadata: Mapping[str, object]) -> str:
+    """The node of the application's graph that a routed graph is, from the metadata of one of its own nodes.
+
+    LangGraph keeps the way there as ``team:<task id>|solve:<task id>|plan:<task id>``, with numbers between where one
+    task runs several graphs.
+    """
+    way = str(metadata.get("langgraph_checkpoint_ns") or "").split("|")
+    names = [part.partition(":")[0] for part in way if not part.isdigit()]
+    return names[-2] if len(names) > 1 else ALONE

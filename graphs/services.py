@@ -11,6 +11,7 @@ from inframind.errors import ConfigError, InfraMindError, UnknownTrace
 from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.pool import Fleet
 from inframind.fleet.traceparent import METADATA_KEY, current_parent
+from inframind.graphs.budget_share import ShareOf
 from inframind.graphs.journal import Journal
 from inframind.graphs.prompts import PromptBuilder
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
@@ -53,6 +54,8 @@ class Services:
     defaults: RunDefaults = field(default_factory=RunDefaults)
     listeners: Sequence[Callable[[Trajectory], None]] = ()
     """Are shown every trace once it is stored; must be quick and must not raise."""
+    share_of: ShareOf | None = None
+    """Says what a routed graph may take of the budget of a run around it; None where there are no such runs."""
     _runs: dict[str, RunRecorder] = field(default_factory=dict)
     _writes: set[asyncio.Task[None]] = field(default_factory=set)
 

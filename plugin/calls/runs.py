@@ -21,11 +21,11 @@ from inframind.graphs.domains import guess_domain
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.services import Services, with_parent
 from inframind.plugin.calls.asked import AskedCall
-from inframind.plugin.calls.budget import GRAPH_METADATA
 from inframind.plugin.calls.site import CallSite
 from inframind.router.latency import estimate_tokens
 from inframind.router.views import Query
 from inframind.traces.records import Status
+from inframind.traces.spans import GRAPH_KEY
 from inframind.traces.store import TraceStore
 
 _log = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ class RunScope:
         shares: splits the budget.
         invocation: the invocation of a graph that it was last seen in, where a part of a graph keeps track of it.
         seen_s: when that was, on the clock's monotonic axis.
+        parts: (node, started_s, finished_s) of nodes with a trace of their own.
     """
 
     recorder: RunRecorder
@@ -92,6 +93,7 @@ class RunScope:
     shares: NodeShares = field(default_factory=AllThatIsLeft)
     invocation: object = None
     seen_s: float = 0.0
+    parts: list[tuple[str, float, float]] = field(default_factory=list)
 
     @property
     def trace_id(self) -> str:
@@ -106,11 +108,21 @@ class RunScope:
         remaining_s = self.recorder.remaining_s()
         if remaining_s <= 0 or not self.is_tracked:
             return self.recorder.deadline
-        visit = sum(step.node == node for step in self.recorder.steps)
+        visit = sum(visited == node for visited, _, _ in self.visits())
         share_s = min(remaining_s, self.shares.share_s(self.graph, node, remaining_s, visit))
         if share_s >= remaining_s:
             return self.recorder.deadline
         return Deadline(clock.now_s() + share_s, self.recorder.since_arrival_s() + share_s)
+
+    def visits(self) -> list[tuple[str, float, float]]:
+        """(node, started_s, finished_s) of all that was answered so far."""
+        steps = [step for step in self.recorder.steps if not step.error]
+        return [*((step.node, step.started_s, step.finished_s) for step in steps), *self.parts]
+
+    def note_part(self, node: str, started_s: float, finished_s: float) -> None:
+        """A node with a trace of its own has ended."""
+        self.parts.append((node, started_s, finished_s))
+        self.shares.note_node(self.graph, node, finished_s - started_s)
 
     def lay_still(self, waited_s: float) -> None:
         """The run waited for a person or a process: that counts neither as latency nor against the budget."""
@@ -159,7 +171,7 @@ class Runs:
             deadline=Deadline.after(budget_s, clock),
             clock=clock,
             arrived_at_s=clock.wall_s(),
-            metadata=with_parent({**(metadata or {}), **({GRAPH_METADATA: graph} if is_tracked else {})}),
+            metadata=with_parent({**(metadata or {}), **({GRAPH_KEY: graph} if is_tracked else {})}),
         )
         scope = RunScope(
             recorder=recorder, graph=graph, is_tracked=is_tracked, is_hard=is_hard, shares=self._shares
@@ -257,9 +269,8 @@ class Runs:
         scope.is_tracked = False
         self._kept.pop(scope.trace_id, None)
         answered = [step for step in steps if not step.error]
-        scope.shares.note_run(
-            scope.graph, tuple((step.node, step.started_s, step.finished_s) for step in answered)
-        )
+        if error is None:  # of a run that broke off, nobody knows what would have come
+            scope.shares.note_run(scope.graph, scope.visits())
         final = None
         if answered:
             last = max(answered, key=lambda step: step.finished_s)

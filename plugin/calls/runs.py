@@ -191,7 +191,13 @@ class Runs:
         return self.keep(found or self._new(site.trace_id, asked, site))
 
     async def resume(
-        self, trace_id: str, query: Query, *, budget_s: float, is_tracked: bool = True
+        self,
+        trace_id: str,
+        query: Query,
+        *,
+        budget_s: float,
+        is_tracked: bool = True,
+        metadata: Mapping[str, Any] | None = None,
     ) -> RunScope:
         """The run of that id: as remembered, as stored, or new.
 
@@ -200,9 +206,10 @@ class Runs:
             query: its question, where it is new.
             budget_s: seconds for the whole run, where it is new.
             is_tracked: whether the caller will say when it ends.
+            metadata: plain data to keep with its trace, where it is new.
         """
         found = await self._found(trace_id)
-        scope = self.keep(found or self.open(trace_id, query, budget_s=budget_s))
+        scope = self.keep(found or self.open(trace_id, query, budget_s=budget_s, metadata=metadata))
         scope.is_tracked = scope.is_tracked or is_tracked
         return scope
 

@@ -80,7 +80,7 @@ class MemoryStore:
     async def list(self, query: TraceQuery = ALL_TRACES) -> Summaries:
         """Summaries of the traces that the query selects."""
         self._require_open()
-        return [TraceSummary.of(trajectory) for trajectory in self._select(query)]
+        return [TraceSummary.of(trajectory, query.solved_keys) for trajectory in self._select(query)]
 
     async def iter(self, query: TraceQuery = ALL_TRACES) -> AsyncIterator[Trajectory]:
         """The trajectories that the query selects, as they were when the iteration began."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from inframind.errors import ConfigError
-from inframind.traces.records import Status, Trajectory
+from inframind.traces.records import SOLVED_ONLY, SolvedKeys, Status, Trajectory, solved_of
 
 EXCERPT_CHARS = 200
 
@@ -18,8 +18,9 @@ class TraceQuery:
     Attributes:
         status: only traces that ended so.
         topology: only traces of this topology.
-        solved: only traces whose latest ``solved`` outcome says so; traces without one match neither value.
-        labelled: True for traces with a ``solved`` outcome, False for those without.
+        solved: only traces whose outcomes say so, by ``solved_keys``; traces without any match neither value.
+        labelled: True for traces with such an outcome, False for those without.
+        solved_keys: which outcomes say whether a run was solved; the summaries' ``solved`` follows them too.
         since_s: only arrivals at or after this instant, in seconds since the Unix epoch.
         until_s: only arrivals before this instant.
         limit: at most so many traces; None for no limit.
@@ -35,6 +36,7 @@ class TraceQuery:
     topology: str | None = None
     solved: bool | None = None
     labelled: bool | None = None
+    solved_keys: SolvedKeys = SOLVED_ONLY
     since_s: float | None = None
     until_s: float | None = None
     limit: int | None = None
@@ -55,7 +57,7 @@ class TraceQuery:
 
     def matches(self, trajectory: Trajectory) -> bool:
         """Whether the filters (not limit and cursor) let this trajectory through."""
-        solved = trajectory.solved
+        solved = solved_of(trajectory.outcomes, self.solved_keys)
         return (
             self.status in (None, trajectory.status)
             and self.topology in (None, trajectory.topology)
@@ -80,7 +82,7 @@ class TraceSummary:
         question: the first 200 characters.
         latency_s: seconds from arrival to the final answer.
         budget_s: seconds that it had.
-        solved: the latest ``solved`` outcome, or None while there is none.
+        solved: what its outcomes say by the query's ``solved_keys``, or None while none says so.
     """
 
     trace_id: str
@@ -100,8 +102,8 @@ class TraceSummary:
         return format_cursor(self.arrived_at_s, self.trace_id)
 
     @classmethod
-    def of(cls, trajectory: Trajectory) -> TraceSummary:
-        """The summary of a whole trajectory."""
+    def of(cls, trajectory: Trajectory, keys: SolvedKeys = SOLVED_ONLY) -> TraceSummary:
+        """The summary of a whole trajectory, solved or not by these keys."""
         return cls(
             trace_id=trajectory.trace_id,
             arrived_at_s=float(trajectory.arrived_at_s),
@@ -112,7 +114,7 @@ class TraceSummary:
             question=trajectory.question[:EXCERPT_CHARS],
             latency_s=float(trajectory.latency_s),
             budget_s=float(trajectory.budget_s),
-            solved=trajectory.solved,
+            solved=solved_of(trajectory.outcomes, keys),
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from inframind.errors import ConfigError
@@ -27,6 +27,7 @@ __all__ = [
     "Step",
     "Trajectory",
     "solved_of",
+    "with_verdict",
 ]
 
 RECORD_VERSION = 1
@@ -245,6 +246,25 @@ def solved_of(outcomes: Iterable[Outcome], keys: SolvedKeys = SOLVED_ONLY) -> bo
     """
     latest = {outcome.key: outcome.score for outcome in outcomes if outcome.score is not None}
     return next((latest[key] >= least for key, least in keys.thresholds if key in latest), None)
+
+
+def with_verdict(trajectory: Trajectory, keys: SolvedKeys) -> Trajectory:
+    """The trajectory with the verdict of ``keys`` as its latest ``solved`` outcome, for what reads that one alone.
+
+    Nothing is added where its own `Trajectory.solved` says the same already.
+    """
+    solved = solved_of(trajectory.outcomes, keys)
+    if solved is None or solved is trajectory.solved:
+        return trajectory
+    latest = trajectory.outcomes[-1]
+    verdict = Outcome(
+        feedback_id="solved_keys",
+        key="solved",
+        score=float(solved),
+        source="solved_keys",
+        recorded_at_s=latest.recorded_at_s,
+    )
+    return replace(trajectory, outcomes=(*trajectory.outcomes, verdict))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

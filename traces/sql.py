@@ -36,7 +36,7 @@ from sqlalchemy.sql.selectable import ScalarSelect
 from inframind.errors import StoreError
 from inframind.traces.codec import check_outcome, decode, encode
 from inframind.traces.query import EXCERPT_CHARS, TraceQuery, TraceSummary, parse_cursor
-from inframind.traces.records import Outcome, Trajectory
+from inframind.traces.records import Outcome, SolvedKeys, Trajectory
 
 Row = dict[str, Any]
 
@@ -223,7 +223,7 @@ def load_page(connection: Connection, query: TraceQuery) -> tuple[Trajectory, ..
 def load_summaries(connection: Connection, query: TraceQuery) -> list[TraceSummary]:
     """The summaries that the query selects."""
     columns = [column for column in traces.c if column.name not in ("payload", "record_version")]
-    rows = connection.execute(_select(query, *columns, _latest_solved().label("solved")))
+    rows = connection.execute(_select(query, *columns, _solved(query.solved_keys).label("solved")))
     return [_summary(dict(row)) for row in rows.mappings()]
 
 
@@ -259,17 +259,23 @@ def _join(connection: Connection, found: list[Trajectory]) -> tuple[Trajectory, 
 
 
 def _summary(row: Row) -> TraceSummary:
-    score = row.pop("solved")
-    return TraceSummary(**row, solved=None if score is None else score >= 0.5)
+    solved = row.pop("solved")
+    return TraceSummary(**row, solved=None if solved is None else bool(solved))
 
 
-def _latest_solved() -> ColumnElement[Any]:
-    """The score that `Trajectory.solved` reads, as a correlated subquery."""
+def _solved(keys: SolvedKeys) -> ColumnElement[Any]:
+    """What `solved_of` says, NULL for None: the first key with a score decides."""
+    verdicts = [_latest_score(key) >= least for key, least in keys.thresholds]
+    return func.coalesce(*verdicts) if len(verdicts) > 1 else verdicts[0]
+
+
+def _latest_score(key: str) -> ScalarSelect[Any]:
+    """A trace's latest score under this key, as a correlated subquery."""
     return (
         select(outcomes.c.score)
         .where(
             outcomes.c.trace_id == traces.c.trace_id,
-            outcomes.c.key == "solved",
+            outcomes.c.key == key,
             outcomes.c.score.is_not(None),
         )
         .order_by(outcomes.c.recorded_at_s.desc(), outcomes.c.feedback_id.desc())
@@ -289,14 +295,15 @@ def _select(query: TraceQuery, *columns: ColumnElement[Any]) -> Select[Any]:
 def _filters(query: TraceQuery) -> list[ColumnElement[bool]]:
     """The same conditions as `TraceQuery.matches`."""
     conditions: list[ColumnElement[bool]] = []
+    solved = _solved(query.solved_keys)
     if query.status is not None:
         conditions.append(traces.c.status == query.status)
     if query.topology is not None:
         conditions.append(traces.c.topology == query.topology)
     if query.solved is not None:
-        conditions.append(_latest_solved() >= 0.5 if query.solved else _latest_solved() < 0.5)
+        conditions.append(solved if query.solved else ~solved)
     if query.labelled is not None:
-        conditions.append(_latest_solved().is_not(None) if query.labelled else _latest_solved().is_(None))
+        conditions.append(solved.is_not(None) if query.labelled else solved.is_(None))
     if query.since_s is not None:
         conditions.append(traces.c.arrived_at_s >= query.since_s)
     if query.until_s is not None:

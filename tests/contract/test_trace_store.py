@@ -12,7 +12,7 @@ import pytest
 
 from inframind.errors import ConfigError, StoreClosed, StoreError, UnknownTrace
 from inframind.traces.query import TraceQuery
-from inframind.traces.records import Outcome, Step, Trajectory
+from inframind.traces.records import Outcome, SolvedKeys, Step, Trajectory
 from inframind.traces.store import TraceStore, open_store
 
 OpenStore = Callable[[], TraceStore]
@@ -184,6 +184,22 @@ async def test_filters(store: TraceStore) -> None:
     assert await ids(store, TraceQuery(labelled=False)) == [trace_id(3)]
     assert await ids(store, TraceQuery(since_s=1002.0)) == [trace_id(3), trace_id(2)]
     assert await ids(store, TraceQuery(since_s=1001.0, until_s=1003.0)) == [trace_id(2), trace_id(1)]
+
+
+async def test_other_keys_may_say_whether_a_trace_was_solved(store: TraceStore) -> None:
+    said = [[], [("thumbs", 1.0)], [("thumbs", 0.0)], [("solved", 1.0), ("thumbs", 0.0)], [("stars", 4.0)]]
+    for n, outcomes in enumerate(said):
+        await store.put(trajectory(n))
+        for key, score in outcomes:
+            outcome = Outcome(feedback_id=key, key=key, score=score, recorded_at_s=1.0)
+            await store.add_outcome(trace_id(n), outcome)
+    keys = SolvedKeys({"thumbs": 0.5, "stars": 4.5})
+    listed = await store.list(TraceQuery(solved_keys=keys, oldest_first=True))
+    assert [summary.solved for summary in listed] == [None, True, False, True, False]
+    assert await ids(store, TraceQuery(solved_keys=keys, solved=True)) == [trace_id(3), trace_id(1)]
+    assert await ids(store, TraceQuery(solved_keys=keys, solved=False)) == [trace_id(4), trace_id(2)]
+    assert await ids(store, TraceQuery(solved_keys=keys, labelled=False)) == [trace_id(0)]
+    assert await ids(store, TraceQuery(labelled=True)) == [trace_id(3)]
 
 
 @pytest.mark.parametrize("oldest_first", [False, True])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from inframind.errors import ConfigError
-from inframind.traces.records import Decision, Outcome, SolvedKeys, Step, Trajectory, solved_of
+from inframind.traces.records import Decision, Outcome, SolvedKeys, Step, Trajectory, solved_of, with_verdict
 
 
 def step(step_id: int, parents: tuple[int, ...] = (), **changes: Any) -> Step:
@@ -128,6 +128,25 @@ def test_the_most_telling_key_with_a_score_decides_by_its_latest(
 ) -> None:
     outcomes = [outcome(str(n), score, key) for n, (key, score) in enumerate(said)]
     assert solved_of(outcomes, THUMBS) is verdict
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ([("tone", 1.0)], None),
+        ([("thumbs", 1.0)], True),
+        ([("solved", 1.0), ("thumbs", 0.0)], True),
+        ([("user_score", 1.0)], False),
+    ],
+)
+def test_a_trajectory_carries_the_verdict_to_who_reads_solved_alone(
+    said: list[tuple[str, float]], verdict: bool | None
+) -> None:
+    outcomes = tuple(outcome(str(n), score, key) for n, (key, score) in enumerate(said))
+    judged = with_verdict(trajectory(outcomes=outcomes), THUMBS)
+    assert judged.solved is verdict
+    assert judged.outcomes[: len(outcomes)] == outcomes
+    assert with_verdict(judged, THUMBS) == judged
 
 
 def test_solved_may_be_given_another_place_and_threshold() -> None:

@@ -1,0 +1,158 @@
+"""The callback handlers by which a graph tells us what belongs together."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+from uuid import UUID
+
+from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent, GraphResumeEvent
+from langgraph.errors import GraphInterrupt
+from langgraph.graph.state import CompiledStateGraph
+
+from inframind.plugin.calls.runs import RunScope
+from inframind.plugin.graphs.live_runs import LiveRuns, RunTerms
+
+Graph = TypeVar("Graph", bound=CompiledStateGraph[Any, Any, Any, Any])
+
+
+class RunFollower(GraphCallbackHandler):
+    """Follows the runs of a graph, from the first node to the last, through subgraphs, interrupts and resumes.
+
+    Works inline and waits for nothing. Errors of its own are counted (`LiveRuns.mishaps`), never raised.
+
+    Args:
+        live: the runs in progress.
+        terms: what holds for the runs that begin under this handler.
+    """
+
+    run_inline = True
+    raise_error = False
+
+    def __init__(self, live: LiveRuns, terms: RunTerms) -> None:
+        self._live, self._terms, self._mishaps = live, terms, live.mishaps
+
+    @property
+    def ignore_llm(self) -> bool:
+        """Calls are found by their parents."""
+        return True
+
+    @property
+    def ignore_chat_model(self) -> bool:
+        """Calls are found by their parents."""
+        return True
+
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any],
+        inputs: dict[str, Any],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A graph, a node or a runnable begins."""
+        with self._mishaps:
+            if not self._live.join(run_id, parent_run_id):
+                self._live.begin(run_id, inputs, metadata or {}, str(kwargs.get("name") or ""), self._terms)
+
+    def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> None:
+        """It has ended."""
+        with self._mishaps:
+            self._live.end(run_id)
+
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """It has failed, or was interrupted for a person."""
+        with self._mishaps:
+            if isinstance(error, GraphInterrupt):
+                self._live.pause(run_id)
+            self._live.end(run_id, error)
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any],
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A tool begins; it may call models."""
+        with self._mishaps:
+            self._live.join(run_id, parent_run_id)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """It has ended."""
+        with self._mishaps:
+            self._live.end(run_id)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """It has failed."""
+        with self._mishaps:
+            self._live.end(run_id, error)
+
+    def on_retriever_start(
+        self,
+        serialized: dict[str, Any],
+        query: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A retriever begins; it may call models."""
+        with self._mishaps:
+            self._live.join(run_id, parent_run_id)
+
+    def on_retriever_end(self, documents: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """It has ended."""
+        with self._mishaps:
+            self._live.end(run_id)
+
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """It has failed."""
+        with self._mishaps:
+            self._live.end(run_id, error)
+
+    def on_interrupt(self, event: GraphInterruptEvent) -> None:
+        """The graph waits for a person; its root ends right after."""
+        with self._mishaps:
+            self._live.pause(event.run_id)
+
+    def on_resume(self, event: GraphResumeEvent) -> None:
+        """The graph goes on; its root has begun right before."""
+        with self._mishaps:
+            self._live.resume(event.run_id)
+
+
+class RunTracker(RunFollower):
+    """Gives all routed calls of a run one deadline and one trace. A `KnowsRuns` for `ChatInfraMind`.
+
+    An invocation with an impossible ``metadata["inframind_budget_s"]`` or ``["inframind_trace_id"]`` is refused before
+    its first node.
+    """
+
+    raise_error = True
+
+    def scope_of(self, run_id: UUID | None, parent_run_id: UUID | None) -> RunScope | None:
+        """The run that a call belongs to, or None where that is not known."""
+        run = self._live.of(run_id, parent_run_id)
+        return run.scope if run is not None else None
+
+
+def budgeted(graph: Graph, live: LiveRuns, *, budget_s: float | None = None, hard: bool = False) -> Graph:
+    """The same graph, whose routed calls share one deadline and one trace per run.
+
+    One invocation may have another budget: ``graph.invoke(..., {"metadata": {"inframind_budget_s": 5}})``. Inside
+    ``mind.run(...)``, and inside another such graph, the outer one's budget holds.
+
+    Args:
+        graph: compiled.
+        live: the runs in progress.
+        budget_s: seconds for a run; None takes the configured default.
+        hard: fail calls once the budget is spent; otherwise it is what decisions aim at.
+
+    Raises:
+        InvalidBudget: not a positive, finite number of seconds.
+    """
+    return graph.with_config(callbacks=[RunTracker(live, RunTerms(budget_s=budget_s, is_hard=hard))])

@@ -235,8 +235,10 @@ def split(remaining_s: float, node: tuple[float, float], rest: tuple[float, floa
         rest: mean and spread of what comes after it; 0 for the last node.
     """
     (mean_s, spread_s), (rest_s, rest_spread_s) = node, rest
+    if not rest_s and not rest_spread_s:
+        return remaining_s
     slack_s = remaining_s - mean_s - rest_s
     if slack_s < 0:
-        return remaining_s * mean_s / (mean_s + rest_s)
+        return remaining_s * (mean_s / (mean_s + rest_s))
     # Rounding must not give out more than there is.
     return min(remaining_s, mean_s + slack_s * spread_s / (spread_s + rest_spread_s))

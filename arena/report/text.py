@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from inframind.arena.contenders.trained import HIDDEN_LOAD, TRAINED
 from inframind.arena.report.style import drawn
 from inframind.arena.report.tables import counted, percent, points, seconds
 from inframind.arena.results.figures import Estimates, Judgement
@@ -15,6 +16,8 @@ from inframind.arena.results.judgement import ORACLE, constant_label, judge
 from inframind.arena.results.tables import Evaluation
 
 WIDTH = 80
+_NAME_WIDTH = 28
+"""Of the contenders' column, with its mark."""
 _MARKS = {"best constant": "*", "best constant in hindsight": "†", "": " "}
 _MEANINGS = {
     "best constant": "best constant, as training questions recommend",
@@ -40,10 +43,22 @@ def print_summary(console: Console, evaluation: Evaluation, *, judgement: Judgem
         console.print(Text(f"constants that only the report shows: {hidden}", "dim"))
 
 
+def shortened(name: str, width: int) -> str:
+    """A contender's name within so many characters: of one that is a folder, the last parts, which tell it apart."""
+    if len(name) <= width:
+        return name
+    kind, colon, path = name.partition(":")
+    room = width - len(kind + colon) - 1
+    if kind + colon not in (TRAINED, HIDDEN_LOAD) or room < 1:
+        return f"{name[: width - 1]}…"
+    _, slash, parts = path[-room:].partition("/")
+    return f"{kind}{colon}…{slash}{parts}" if slash else f"{kind}{colon}…{path[-room:]}"
+
+
 def _table(judgement: Judgement) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("contender", no_wrap=True, overflow="ellipsis", max_width=28)
+    table.add_column("contender", no_wrap=True, overflow="ellipsis", max_width=_NAME_WIDTH)
     for name in ("on time", "±", "gain", "accuracy", "SLO", "p95"):
         table.add_column(name, justify="right", no_wrap=True)
     alone = set(drawn(judgement))
@@ -58,7 +73,7 @@ def _cells(judgement: Judgement, c: int) -> list[Text]:
     mark = "°" if judgement.columns.families[c] == ORACLE else _MARKS[constant_label(judgement, c)]
     cells = (
         str(judgement.ranking.rank_C[c] or ""),
-        f"{mark} {judgement.columns.contenders[c]}",
+        f"{mark} {shortened(judgement.columns.contenders[c], _NAME_WIDTH - 2)}",
         _percent(overall.on_time_success, c),
         _half_interval(overall.on_time_success, c),
         _difference(judgement, c),

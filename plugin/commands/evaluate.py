@@ -20,7 +20,7 @@ from inframind.arena.extras import load_extra
 from inframind.arena.mix_text import schedule_from
 from inframind.arena.report.page import write_report
 from inframind.arena.report.tables import counted
-from inframind.arena.report.text import print_summary
+from inframind.arena.report.text import print_summary, shortened
 from inframind.arena.results.archive import read_evaluation, summary_json, write_evaluation
 from inframind.arena.results.episodes import summarise
 from inframind.arena.results.judgement import judge
@@ -322,7 +322,7 @@ class _Board:
         """Count a run."""
         self.runs.append(run)
         share = summarise(run.episodes).on_time_success.value
-        text = f"{run.contender[:24]:24} {run.rate_per_min:g}/min: {share:.0%} on time"
+        text = f"{shortened(run.contender, 24):24} {run.rate_per_min:g}/min: {share:.0%} on time"
         self._progress.update(self._task, advance=1, description=text)
 
 

@@ -134,24 +134,34 @@ def _has_listeners(config: RunnableConfig) -> bool:
 
 
 def to_message(completion: Completion, message_id: str | None = None) -> AIMessage:
-    """A completion as LangChain's message: served model, usage, finish reason."""
-    usage = completion.usage
+    """A completion's text as LangChain's message: served model, usage, finish reason."""
     return AIMessage(
         content=completion.text,
         id=message_id,
-        response_metadata={
-            "model_name": completion.model,
-            "model_provider": "inframind",
-            "finish_reason": completion.finish_reason,
-        },
-        usage_metadata=UsageMetadata(
-            input_tokens=usage.prompt_tokens,
-            output_tokens=usage.completion_tokens,
-            total_tokens=usage.prompt_tokens + usage.completion_tokens,
-            input_token_details=InputTokenDetails(cache_read=usage.cached_tokens or 0),
-        )
-        if usage
-        else None,
+        response_metadata=response_metadata(completion),
+        usage_metadata=usage_metadata(completion),
+    )
+
+
+def response_metadata(completion: Completion) -> dict[str, Any]:
+    """Who answered, and how the answer ended, under the names that LangChain's trackers look for."""
+    return {
+        "model_name": completion.model,
+        "model_provider": "inframind",
+        "finish_reason": completion.finish_reason,
+    }
+
+
+def usage_metadata(completion: Completion) -> UsageMetadata | None:
+    """Tokens as the server counted them, or None when it did not say."""
+    usage = completion.usage
+    if usage is None:
+        return None
+    return UsageMetadata(
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+        input_token_details=InputTokenDetails(cache_read=usage.cached_tokens or 0),
     )
 
 

@@ -91,6 +91,11 @@ APPROVED = TopologySpec(
 )
 
 
+def approved_too() -> TopologyRegistry:
+    """The six topologies and `APPROVED`."""
+    return TopologyRegistry().register(APPROVED, approving)
+
+
 @dataclass
 class Office:
     """Minds over one store, as several processes would have them, and the calls that reached the fleet.
@@ -101,9 +106,7 @@ class Office:
     store: Any = field(default_factory=MemoryStore)
     wire: SpokenWire = field(default_factory=SpokenWire)
     minds: list[InfraMind] = field(default_factory=list)
-    registry: TopologyRegistry = field(
-        default_factory=lambda: TopologyRegistry().register(APPROVED, approving)
-    )
+    registry: TopologyRegistry = field(default_factory=approved_too)
 
     def mind(self, models: int = 4, **options: Any) -> InfraMind:
         endpoints = [

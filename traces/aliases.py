@@ -8,6 +8,7 @@ run was a root, and by the alias, when it was a call inside another run.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 
@@ -28,8 +29,11 @@ def run_alias(run_id: uuid.UUID) -> str:
 
 
 def thread_alias(thread_id: str) -> str:
-    """The alias of a thread's latest run."""
-    return f"thread:{thread_id}"
+    """The alias of a thread's latest run, whatever the application calls its threads: odd names by their digest."""
+    alias = f"thread:{thread_id}"
+    if len(alias) <= MAX_ALIAS_CHARS and _is_storable(alias):
+        return alias
+    return f"thread:sha256={hashlib.sha256(thread_id.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def otel_alias(trace_id: str) -> str:

@@ -143,6 +143,22 @@ class Bench:
         )
         return watcher.plans[0]
 
+    def pace_view(self, **values: Any) -> PaceView:
+        """What a policy is shown after the first round of a debate that has not agreed; ``values`` are other."""
+        given = {
+            "query": query_of("q"),
+            "topology": self.actions.topology("Debate"),
+            "round": 1,
+            "rounds_left": 2,
+            "agreement": 0.5,
+            "stagnation": 0.0,
+            "budget_s": 60.0,
+            "remaining_s": 60.0,
+            "round_q90_s": 1.0,
+            "allowed": np.ones(2, dtype=bool),
+        }
+        return PaceView(**{**given, **values})
+
     def play(
         self,
         decider: Decider,

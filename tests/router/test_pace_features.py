@@ -89,20 +89,9 @@ def test_a_stored_decision_gives_the_row_that_was_served(
 
 
 def view_of(bench: Any, **values: Any) -> PaceView:
-    view = PaceView(
-        query=QUESTION,
-        topology=bench.actions.topology("Debate"),
-        round=2,
-        rounds_left=1,
-        agreement=1.0,
-        stagnation=0.5,
-        budget_s=60.0,
-        remaining_s=20.0,
-        round_q90_s=2.0,
-        allowed=np.ones(2, dtype=bool),
-        team_size=3,
-    )
-    return replace(view, **values)
+    given = {"round": 2, "rounds_left": 1, "agreement": 1.0, "stagnation": 0.5}
+    times = {"remaining_s": 20.0, "round_q90_s": 2.0}
+    return bench.pace_view(**{"query": QUESTION, "team_size": 3, **given, **times, **values})
 
 
 def row(bench: Any, **values: Any) -> dict[str, float]:

@@ -36,20 +36,8 @@ def pacer_by_agreement(*, greedy: bool = False) -> LearnedPacer:
 
 
 def view_of(bench: Any, **values: Any) -> PaceView:
-    view = PaceView(
-        query=QUESTION,
-        topology=bench.actions.topology("Debate"),
-        round=1,
-        rounds_left=2,
-        agreement=0.5,
-        stagnation=0.0,
-        budget_s=60.0,
-        remaining_s=20.0,
-        round_q90_s=2.0,
-        allowed=np.ones(2, dtype=bool),
-        team_size=3,
-    )
-    return replace(view, **values)
+    given = {"query": QUESTION, "remaining_s": 20.0, "round_q90_s": 2.0, "team_size": 3}
+    return bench.pace_view(**{**given, **values})
 
 
 @pytest.mark.parametrize("agreement", [0.0, 0.5, 1.0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 from inframind.errors import ConfigError
 from inframind.router.policy import JustEnoughPolicy, UniformPolicy, policy_by_name
-from inframind.router.views import PaceView, PlanView, Query, RoleView, Slot, StepView
+from inframind.router.views import PlanView, Query, RoleView, Slot, StepView
 
 QUERY = Query(text="q")
 POLICY = JustEnoughPolicy(quality_floor=0.6)
@@ -113,22 +112,6 @@ def test_roles_in_catalogue_order_without_repeats(bench: Any, taken: tuple[str, 
     assert int(np.argmax(POLICY.role(view).weights)) == place
 
 
-def pace_view(bench: Any, **values: Any) -> PaceView:
-    view = PaceView(
-        query=QUERY,
-        topology=bench.actions.topology("Debate"),
-        round=1,
-        rounds_left=2,
-        agreement=0.5,
-        stagnation=0.0,
-        budget_s=60.0,
-        remaining_s=60.0,
-        round_q90_s=1.0,
-        allowed=np.ones(2, dtype=bool),
-    )
-    return replace(view, **values)
-
-
 @pytest.mark.parametrize(
     ("values", "weights"),
     [({}, [1, 0]), ({"agreement": 1.0}, [0, 1]), ({"round": 2}, [0, 1]), ({"round": 3}, [0, 1])],
@@ -136,14 +119,14 @@ def pace_view(bench: Any, **values: Any) -> PaceView:
 def test_rounds_end_by_agreement_or_by_default(
     bench: Any, values: dict[str, Any], weights: list[int]
 ) -> None:
-    assert POLICY.pace(pace_view(bench, **values)).weights.tolist() == weights
+    assert POLICY.pace(bench.pace_view(**values)).weights.tolist() == weights
 
 
 def test_uniform_wishes_for_nothing_in_particular(bench: Any) -> None:
     policy = UniformPolicy()
     assert (policy.step(step_view(bench)).weights == 1).all()
     assert (policy.plan(plan_view(bench, [1.0, 2.0], [True] * 2, 0.5)).weights == 1).all()
-    assert policy.pace(pace_view(bench)).weights.tolist() == [1, 1]
+    assert policy.pace(bench.pace_view()).weights.tolist() == [1, 1]
 
 
 def test_policies_by_name() -> None:

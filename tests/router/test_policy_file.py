@@ -80,25 +80,13 @@ def views(bench: Any) -> list[tuple[str, StepView | PlanView | RoleView | PaceVi
         taken=("Solver",),
         allowed=np.ones(2, dtype=bool),
     )
-    pace = PaceView(
-        query=Query(text="q"),
-        topology=bench.actions.topologies["Debate"],
-        round=1,
-        rounds_left=2,
-        agreement=0.5,
-        stagnation=0.0,
-        budget_s=60.0,
-        remaining_s=50.0,
-        round_q90_s=1.0,
-        allowed=np.ones(2, dtype=bool),
-    )
     texts = ("How many primes are below 100?", "Prove it.")
     load = {"b": {"running": 60.0, "waiting": 4.0}}
     return [
         *[("step", bench.step_view(text, budget_s=9.0, load=load)) for text in texts],
         *[("plan", bench.plan_view(text, budget_s=90.0, load=load)) for text in texts],
         ("role", role),
-        ("pace", pace),
+        ("pace", bench.pace_view(remaining_s=50.0)),
     ]
 
 

@@ -15,7 +15,7 @@ from inframind.router.actions import ExecutorAction, PlannerAction
 from inframind.router.policy_fixed import Arm, FixedPolicy, parse_arm
 from inframind.router.policy_mixture import MixturePolicy
 from inframind.router.policy_seated import SeatedPolicy
-from inframind.router.views import PaceView, PlanView, Query, RoleView, Slot, StepView
+from inframind.router.views import PlanView, Query, RoleView, Slot, StepView
 
 QUERY = Query(text="q")
 B_PLAIN = ExecutorAction("b", "Plain")
@@ -117,18 +117,8 @@ def test_roles_are_seated_in_catalogue_order_and_repeat_when_all_are_taken(bench
     ("done", "may_stay", "weights"), [(1, True, [1, 0]), (2, True, [0, 1]), (1, False, [0, 1])]
 )
 def test_a_debate_has_its_default_rounds(bench: Any, done: int, may_stay: bool, weights: list[int]) -> None:
-    view = PaceView(
-        query=QUERY,
-        topology=bench.actions.topologies["Debate"],
-        round=done,
-        rounds_left=3 - done,
-        agreement=1.0,
-        stagnation=1.0,
-        budget_s=60.0,
-        remaining_s=60.0,
-        round_q90_s=1.0,
-        allowed=np.array([may_stay, True]),
-    )
+    given = {"round": done, "rounds_left": 3 - done, "agreement": 1.0, "stagnation": 1.0}
+    view = bench.pace_view(**given, allowed=np.array([may_stay, True]))
 
     assert FixedPolicy(Arm(PlannerAction("Debate", 3), B_PLAIN)).pace(view).weights.tolist() == weights
 

@@ -52,21 +52,6 @@ def role_view(bench: Any, allowed: tuple[bool, bool] = (True, True)) -> RoleView
     )
 
 
-def pace_view(bench: Any) -> PaceView:
-    return PaceView(
-        query=Query(text="q"),
-        topology=bench.actions.topologies["Debate"],
-        round=1,
-        rounds_left=2,
-        agreement=0.5,
-        stagnation=0.0,
-        budget_s=60.0,
-        remaining_s=60.0,
-        round_q90_s=1.0,
-        allowed=np.ones(2, dtype=bool),
-    )
-
-
 # Masks and chances -------------------------------------------------------------------------------------
 
 
@@ -312,7 +297,7 @@ class Stop:
 
 
 def test_rounds_are_the_pacers_or_the_default_ones(bench: Any) -> None:
-    weights, view = untrained(bench), pace_view(bench)
+    weights, view = untrained(bench), bench.pace_view()
     assert policy(bench, weights, pacer=Stop()).pace(view).weights.tolist() == [0, 1]
     assert policy(bench, weights).pace(view).weights.tolist() == [1, 0]
     assert policy(bench, weights).pace(replace(view, round=2)).weights.tolist() == [0, 1]

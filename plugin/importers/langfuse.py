@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from pydantic import AliasChoices, AliasGenerator, BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, AliasGenerator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from inframind.plugin.importers.source import (
@@ -17,8 +17,8 @@ from inframind.plugin.importers.source import (
     Skipped,
     as_datetime,
     as_seconds,
-    first_problem,
     imported,
+    parsed,
     trace_reference,
 )
 
@@ -74,10 +74,10 @@ class LangfuseFeedback:
             from_timestamp=as_datetime(cursor.since_s),
         )
         listed = _Response.model_validate(response)
-        parsed = [_parse(item) for item in listed.data]
-        dates = [as_seconds(item.timestamp) for item in parsed if isinstance(item, _Score)]
+        items = [parsed(_Score, item, "langfuse") for item in listed.data]
+        dates = [as_seconds(item.timestamp) for item in items if isinstance(item, _Score)]
         return Page(
-            items=tuple(item if isinstance(item, Skipped) else _in_our_words(item) for item in parsed),
+            items=tuple(item if isinstance(item, Skipped) else _in_our_words(item) for item in items),
             newest_s=max(dates, default=None),
             next_page=listed.meta.cursor,
         )
@@ -140,14 +140,6 @@ class _Score(_Payload):
         if self.subject is not None:
             return self.subject.kind
         return "trace" if self.trace_id or not self.session_id else "session"
-
-
-def _parse(item: Any) -> _Score | Skipped:
-    try:
-        return _Score.model_validate(item)
-    except ValidationError as error:
-        own_id = item.get("id") if isinstance(item, Mapping) else getattr(item, "id", None)
-        return Skipped(item=f"langfuse:{own_id}", reason=first_problem(error))
 
 
 def _in_our_words(score: _Score) -> ImportedFeedback | Skipped:

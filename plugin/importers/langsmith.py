@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from inframind.plugin.importers.source import (
     Cursor,
@@ -17,8 +17,8 @@ from inframind.plugin.importers.source import (
     Skipped,
     as_datetime,
     as_seconds,
-    first_problem,
     imported,
+    parsed,
     trace_reference,
 )
 from inframind.traces.aliases import run_alias
@@ -66,11 +66,11 @@ class LangSmithFeedback:
         """The page that begins at the offset ``cursor.page``."""
         offset = int(cursor.page or 0)
         found = await asyncio.to_thread(self._fetch, offset, cursor.since_s)
-        parsed = [_parse(item) for item in found]
-        dates = [as_seconds(item.created_at) for item in parsed if isinstance(item, _Feedback)]
+        items = [parsed(_Feedback, item, "langsmith") for item in found]
+        dates = [as_seconds(item.created_at) for item in items if isinstance(item, _Feedback)]
         is_full = len(found) >= self._page_items
         return Page(
-            items=tuple(item if isinstance(item, Skipped) else _in_our_words(item) for item in parsed),
+            items=tuple(item if isinstance(item, Skipped) else _in_our_words(item) for item in items),
             newest_s=max(dates, default=None),
             next_page=str(offset + len(found)) if is_full else None,
         )
@@ -100,14 +100,6 @@ class _Feedback(BaseModel):
     value: str | bool | int | float | dict[str, Any] | None = None
     comment: str | None = None
     feedback_source: _Source | None = None
-
-
-def _parse(item: Any) -> _Feedback | Skipped:
-    try:
-        return _Feedback.model_validate(item)
-    except ValidationError as error:
-        own_id = item.get("id") if isinstance(item, Mapping) else getattr(item, "id", None)
-        return Skipped(item=f"langsmith:{own_id}", reason=first_problem(error))
 
 
 def _in_our_words(feedback: _Feedback) -> ImportedFeedback | Skipped:

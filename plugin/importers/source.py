@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from inframind.errors import ConfigError, StoreError
 from inframind.fleet.clock import Clock
@@ -23,6 +23,8 @@ from inframind.traces.aliases import otel_alias
 from inframind.traces.codec import check_outcome
 from inframind.traces.records import Outcome
 from inframind.traces.store import TraceStore
+
+Payload = TypeVar("Payload", bound=BaseModel)
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 
@@ -250,6 +252,15 @@ def as_seconds(at: datetime | float) -> float:
 def as_datetime(at_s: float | None) -> datetime | None:
     """The same instant as vendors' clients take it."""
     return None if at_s is None else datetime.fromtimestamp(at_s, UTC)
+
+
+def parsed(model: type[Payload], item: Any, vendor: str) -> Payload | Skipped:
+    """A vendor's object, or a mapping of the same fields, as the model of it; or why it is none."""
+    try:
+        return model.model_validate(item)
+    except ValidationError as error:
+        own_id = item.get("id") if isinstance(item, Mapping) else getattr(item, "id", None)
+        return Skipped(item=f"{vendor}:{own_id}", reason=first_problem(error))
 
 
 def first_problem(error: ValidationError) -> str:

@@ -275,8 +275,8 @@ def run(
     Examples: [bold]inframind run "How many primes are below 100?" --budget 20[/bold],
     [bold]inframind run "Is 91 prime?" --topology Debate --team-size 3 --json[/bold]
     """
+    from inframind.plugin.asking import RunOptions
     from inframind.plugin.commands.run import run
-    from inframind.plugin.mind import RunOptions
 
     options = RunOptions(budget_s=budget, topology=topology, team_size=team_size)
     if domain is not None:

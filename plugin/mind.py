@@ -3,60 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack, cast
+from typing import Any, Self, Unpack
 
 import numpy as np
-from langchain_core.messages import AIMessage
-from langgraph.graph import StateGraph
 
-from inframind.errors import InfraMindError
 from inframind.fleet.clock import Clock, SystemClock
 from inframind.fleet.pool import Fleet
 from inframind.fleet.wire import Wire
 from inframind.graphs.portal import Portal
 from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.roles import RoleSpec
-from inframind.graphs.routed import require_budget, require_question
-from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState
-from inframind.graphs.workflow import RoutedWorkflow, as_state
+from inframind.graphs.workflow import RoutedWorkflow
+from inframind.plugin.applications import Applications
+from inframind.plugin.asking import Asking
 from inframind.plugin.build import build_services, otel_exporter
 from inframind.plugin.calls.router import CallRouter
-from inframind.plugin.calls.runs import Runs, RunScope, current_scope
+from inframind.plugin.calls.runs import Runs
 from inframind.plugin.config import Settings, load_settings
 from inframind.plugin.explain import explain_trajectory
 from inframind.plugin.feedback import Feedback, feedback_outcome
-from inframind.plugin.result import Event, EventKind, Result
 from inframind.router.policy import Policy
-from inframind.router.views import Query
+from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary
 from inframind.traces.records import Outcome, Trajectory
 from inframind.traces.store import TraceStore
 
-Question = str | Mapping[str, Any]
-"""A question's text, or a mapping with ``question`` and any field of `RouteContext`."""
 
-
-class RunOptions(TypedDict, total=False):
-    """What may be said about one run. Every key may be left out.
-
-    ``budget_s``: latency budget in seconds (default: the configured one). ``topology``: a topology by name
-    (``auto``: the planner chooses). ``team_size``: number of agents, 1 to 6 (default: the planner chooses).
-    ``domain``: ``math``, ``code``, ``knowledge`` or ``general`` (``auto``: guessed). ``question_id``: your own
-    id of the question. ``metadata``: plain data to keep with the trace.
-    """
-
-    budget_s: float | None
-    topology: str | None
-    team_size: int | None
-    domain: str | None
-    question_id: str
-    metadata: Mapping[str, Any] | None
-
-
-class InfraMind:
+class InfraMind(Asking, Applications):
     """A learned router over a fleet: ask questions, get answers with a complete trace behind each.
 
     Use as a context manager, or call `close` (`aclose` on your own loop) when done. Synchronous methods work
@@ -119,172 +94,6 @@ class InfraMind:
         """
         return cls(load_settings(path), **overrides)
 
-    # Asking --------------------------------------------------------------------------------------------
-
-    async def ainvoke(self, question: str, **options: Unpack[RunOptions]) -> Result:
-        """Answer one question.
-
-        Args:
-            question: the question.
-            options: see `RunOptions`.
-
-        Raises:
-            InvalidQuestion, InvalidBudget, UnknownTopology, ConfigError: the call is wrong.
-            DeadlineExceeded: the budget ran out before there was any answer.
-            FleetExhausted, EndpointError: no endpoint gave an answer.
-        """
-        return Result.of(*await self._workflow.answer(question, self._context(question, **options)))
-
-    async def astream(self, question: str, **options: Unpack[RunOptions]) -> AsyncGenerator[Event]:
-        """Answer one question and tell what happens meanwhile; options as for `ainvoke`.
-
-        Yields:
-            Events in order: ``plan``, ``step_start``, ``step_end``, ``pace``, ``skip``, ``token`` (pieces of
-            the final answer), and at last ``answer``, whose data is what `ainvoke` returns as a `Result`.
-        """
-        context = self._context(question, **options)
-        await self._services.fleet.watch()
-        async with self._workflow.closing(context):
-            stream = self._workflow.compiled.astream(
-                as_state(question), context=context, stream_mode=["custom", "messages"], subgraphs=True
-            )
-            # Closed by hand: an abandoned generator would go on calling until it is collected.
-            async with aclosing(cast(AsyncGenerator[Any], stream)) as parts:
-                answer: Event | None = None
-                async for _, mode, part in parts:
-                    event = _as_event(mode, part)
-                    if event is not None and event.kind == "answer":
-                        answer = event  # held back: text that was not streamed reaches us after it
-                    elif event is not None:
-                        yield event
-            if answer is not None:
-                yield answer
-
-    async def abatch(
-        self,
-        questions: Sequence[Question],
-        *,
-        max_concurrency: int = 16,
-        return_exceptions: bool = False,
-        **options: Unpack[RunOptions],
-    ) -> list[Result | InfraMindError]:
-        """Answer many questions side by side, in order.
-
-        Args:
-            questions: texts, or mappings with ``question`` and any option of `ainvoke`.
-            max_concurrency: questions in progress at once.
-            return_exceptions: put an `InfraMindError` in a question's place instead of raising the first.
-            options: options of `ainvoke` for all questions; a mapping's own come first.
-        """
-        gate = asyncio.Semaphore(max_concurrency)
-
-        async def one(question: Question) -> Result | InfraMindError:
-            own = {"question": question} if isinstance(question, str) else dict(question)
-            async with gate:
-                try:
-                    return await self.ainvoke(**cast(Any, {**options, **own}))
-                except InfraMindError as error:
-                    if return_exceptions:
-                        return error
-                    raise
-
-        tasks = [asyncio.create_task(one(question)) for question in questions]
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    def invoke(self, question: str, **options: Unpack[RunOptions]) -> Result:
-        """`ainvoke` for callers without an event loop; works inside a running one too, and blocks it."""
-        return self._portal.run(self.ainvoke(question, **options))
-
-    def batch(self, questions: Sequence[Question], **options: Any) -> list[Result | InfraMindError]:
-        """`abatch` for callers without an event loop."""
-        return self._portal.run(self.abatch(questions, **options))
-
-    def stream(self, question: str, **options: Unpack[RunOptions]) -> Iterator[Event]:
-        """`astream` for callers without an event loop."""
-        events = self.astream(question, **options)
-        try:
-            while (event := self._portal.run(_next_or_none(events))) is not None:
-                yield event
-        finally:
-            self._portal.run(events.aclose())
-
-    # LangGraph -----------------------------------------------------------------------------------------
-
-    def graph(self) -> StateGraph[RoutedState, RouteContext, RoutedState, RoutedOutput]:
-        """The routed workflow as an uncompiled StateGraph: a `MessagesState` in and out.
-
-        ``builder.add_node("solve", mind.graph().compile())`` makes it a node of your own graph.
-        """
-        return self._workflow.graph
-
-    @contextmanager
-    def run(
-        self,
-        name: str = "",
-        *,
-        budget_s: float | None = None,
-        hard: bool = False,
-        trace_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> Iterator[RunScope]:
-        """One run of your application: every routed call inside shares one budget and one trace.
-
-        Args:
-            name: the run's question, for people; the first call's question unless given.
-            budget_s: seconds for the whole run (default: the configured budget).
-            hard: fail calls once the budget is spent. Otherwise it is what decisions aim at, and a late answer is
-                marked late.
-            trace_id: 32 hex digits; a new one unless given.
-            metadata: plain data to keep with the trace.
-
-        Raises:
-            InvalidBudget: not a positive, finite number of seconds.
-        """
-        budget_s = require_budget(self._services.defaults.budget_s if budget_s is None else budget_s)
-        scope = self._calls.runs.open(
-            trace_id or self._services.new_trace_id(),
-            Query(text=name),
-            budget_s=budget_s,
-            is_tracked=True,
-            is_hard=hard,
-            metadata=metadata,
-        )
-        token = current_scope.set(scope)
-        try:
-            yield scope
-        except BaseException as error:
-            self._finish(scope, error)
-            raise
-        else:
-            self._finish(scope, None)
-        finally:
-            current_scope.reset(token)
-
-    def _finish(self, scope: RunScope, error: BaseException | None) -> None:
-        """Close a run's trace, whichever kind of caller ends it."""
-        write = self._calls.runs.finish(scope, error)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            self._portal.run(write)
-        else:
-            self._services.write_soon(write)
-
-    @property
-    def calls(self) -> CallRouter:
-        """Routes single calls of applications; what the chat model, the middleware and `route` stand on."""
-        return self._calls
-
-    @property
-    def portal(self) -> Portal:
-        """The background loop of the synchronous doors."""
-        return self._portal
-
     # Traces --------------------------------------------------------------------------------------------
 
     @property
@@ -327,6 +136,14 @@ class InfraMind:
         """`atrace` for callers without an event loop."""
         return self._portal.run(self.atrace(trace_id))
 
+    async def atraces(self, query: TraceQuery = ALL_TRACES) -> list[TraceSummary]:
+        """Summaries of the traces that the query selects, newest first unless it says otherwise."""
+        return await self.store.list(query)
+
+    def traces(self, query: TraceQuery = ALL_TRACES) -> list[TraceSummary]:
+        """`atraces` for callers without an event loop."""
+        return self._portal.run(self.atraces(query))
+
     def explain(self, trace_id: str) -> str:
         """What was seen, masked and chosen in a run, with which probability and why, as text."""
         return explain_trajectory(self.trace(trace_id))
@@ -353,30 +170,6 @@ class InfraMind:
         self._portal.run(self.aclose())
         self._portal.close()
 
-    def _context(
-        self,
-        question: str,
-        *,
-        budget_s: float | None = None,
-        topology: str | None = None,
-        team_size: int | None = None,
-        domain: str | None = None,
-        question_id: str = "",
-        metadata: Mapping[str, Any] | None = None,
-    ) -> RouteContext:
-        """The run's context, checked before anything is opened."""
-        defaults = self._services.defaults
-        require_question(question, defaults)
-        return RouteContext(
-            budget_s=require_budget(defaults.budget_s if budget_s is None else budget_s),
-            domain=None if domain == "auto" else domain,
-            topology=None if topology == "auto" else topology,
-            team_size=team_size,
-            question_id=question_id,
-            trace_id=self._services.new_trace_id(),
-            metadata=metadata or {},
-        )
-
     def __enter__(self) -> Self:
         return self
 
@@ -392,19 +185,3 @@ class InfraMind:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-async def _next_or_none(events: AsyncGenerator[Event]) -> Event | None:
-    return await anext(events, None)
-
-
-def _as_event(mode: str, part: Any) -> Event | None:
-    """A part of LangGraph's stream as an event; None for what is not ours or says nothing."""
-    if mode == "custom":
-        kind = str(part.get("type", "")) if isinstance(part, dict) else ""
-        if not kind.startswith("inframind."):
-            return None
-        data = {name: value for name, value in part.items() if name != "type"}
-        return Event(cast(EventKind, kind.removeprefix("inframind.")), data)
-    message = part[0]
-    return Event("token", {"text": message.text}) if isinstance(message, AIMessage) and message.text else None

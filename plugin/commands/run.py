@@ -16,7 +16,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from inframind.fleet.clock import Clock, SystemClock
-from inframind.plugin.mind import InfraMind, RunOptions
+from inframind.plugin.asking import RunOptions
+from inframind.plugin.mind import InfraMind
 from inframind.plugin.result import Event
 from inframind.plugin.terminal import err, one_line, out, safe, seconds
 

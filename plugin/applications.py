@@ -1,0 +1,129 @@
+"""The ways into an application that exists already: a model, a middleware, a node, or the whole graph."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from langgraph.graph import StateGraph
+
+from inframind.graphs.portal import Portal
+from inframind.graphs.routed import require_budget
+from inframind.graphs.services import Services
+from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState
+from inframind.graphs.workflow import RoutedWorkflow
+from inframind.plugin.calls.router import CallRouter
+from inframind.plugin.calls.runs import RunScope, current_scope
+from inframind.router.views import Query
+
+if TYPE_CHECKING:
+    from inframind.plugin.chat.model import ChatInfraMind
+    from inframind.plugin.middleware import InfraMindMiddleware
+    from inframind.plugin.mind import InfraMind
+
+
+class Applications:
+    """Routes what other people's graphs ask; a part of `InfraMind`."""
+
+    _services: Services
+    _workflow: RoutedWorkflow
+    _portal: Portal
+    _calls: CallRouter
+
+    def graph(self) -> StateGraph[RoutedState, RouteContext, RoutedState, RoutedOutput]:
+        """The routed workflow as an uncompiled StateGraph: a `MessagesState` in and out.
+
+        ``builder.add_node("solve", mind.graph().compile())`` makes it a node of your own graph.
+        """
+        return self._workflow.graph
+
+    def chat_model(self, **fields: Any) -> ChatInfraMind:
+        """A LangChain chat model of which every call is routed: put it where ``ChatOpenAI`` stands.
+
+        Args:
+            fields: of `ChatInfraMind`, such as ``model``, ``strategy``, ``temperature`` or ``budget_s``.
+
+        Raises:
+            ConfigError: an unknown field.
+        """
+        from inframind.plugin.chat.model import ChatInfraMind
+
+        return ChatInfraMind(mind=cast("InfraMind", self), **fields)
+
+    def middleware(self, **options: Any) -> InfraMindMiddleware:
+        """Middleware for ``create_agent``: every model call of the agent is routed, under one budget per run.
+
+        Args:
+            options: of `InfraMindMiddleware`: ``strategy``, ``budget_s``, ``role``, ``model``.
+
+        Raises:
+            ConfigError: LangChain is not installed; ``pip install 'inframind[langchain]'``.
+        """
+        from inframind.plugin.middleware import InfraMindMiddleware
+
+        return InfraMindMiddleware(cast("InfraMind", self), **options)
+
+    @contextmanager
+    def run(
+        self,
+        name: str = "",
+        *,
+        budget_s: float | None = None,
+        hard: bool = False,
+        trace_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Iterator[RunScope]:
+        """One run of your application: every routed call inside shares one budget and one trace.
+
+        Args:
+            name: the run's question, for people; the first call's question unless given.
+            budget_s: seconds for the whole run (default: the configured budget).
+            hard: fail calls once the budget is spent. Otherwise it is what decisions aim at, and a late answer is
+                marked late.
+            trace_id: 32 hex digits; a new one unless given.
+            metadata: plain data to keep with the trace.
+
+        Raises:
+            InvalidBudget: not a positive, finite number of seconds.
+        """
+        budget_s = require_budget(self._services.defaults.budget_s if budget_s is None else budget_s)
+        scope = self._calls.runs.open(
+            trace_id or self._services.new_trace_id(),
+            Query(text=name),
+            budget_s=budget_s,
+            is_tracked=True,
+            is_hard=hard,
+            metadata=metadata,
+        )
+        token = current_scope.set(scope)
+        try:
+            yield scope
+        except BaseException as error:
+            self._finish(scope, error)
+            raise
+        else:
+            self._finish(scope, None)
+        finally:
+            current_scope.reset(token)
+
+    def _finish(self, scope: RunScope, error: BaseException | None) -> None:
+        """Close a run's trace, whichever kind of caller ends it."""
+        write = self._calls.runs.finish(scope, error)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self._portal.run(write)
+        else:
+            self._services.write_soon(write)
+
+    @property
+    def calls(self) -> CallRouter:
+        """Routes single calls of applications; what the chat model, the middleware and `route` stand on."""
+        return self._calls
+
+    @property
+    def portal(self) -> Portal:
+        """The background loop of the synchronous doors."""
+        return self._portal

@@ -1,0 +1,281 @@
+"""Middleware for LangChain's `create_agent`: every model call of an agent is one decision of the router, and all the
+calls of one run of the agent share one trace and one deadline.
+
+Needs the extra ``langchain``. It composes with the middleware that LangChain ships, inside or outside of it: an outer
+retry lets the router decide anew, and a model that an outer fallback puts in the agent's place is left there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import Runtime
+from langgraph.types import Command
+
+from inframind.errors import ConfigError, InfraMindError
+from inframind.graphs.routed import require_budget
+from inframind.plugin.calls.asked import AUTO, AskedCall
+from inframind.plugin.calls.runs import RunScope, current_scope, query_of
+from inframind.plugin.calls.site import OWN_METADATA, CallSite
+from inframind.plugin.chat import ChatInfraMind
+from inframind.plugin.chat.site import Caller, site_of
+
+try:
+    from langchain.agents.middleware import (
+        AgentMiddleware,
+        AgentState,
+        ExtendedModelResponse,
+        ModelRequest,
+        ModelResponse,
+    )
+    from langchain.agents.middleware.types import OmitFromSchema
+except ModuleNotFoundError as missing:
+    raise ConfigError("install", "langchain", "run: pip install 'inframind[langchain]'") from missing
+
+if TYPE_CHECKING:
+    from inframind.plugin.mind import InfraMind
+
+STATE = "inframind"
+"""Key of the agent's state under which its run is kept, as plain data."""
+KEPT_TASKS = 10_000
+"""Model tasks of which is remembered which model they began with."""
+
+
+class InfraMindState(AgentState[Any]):
+    """What the middleware adds to an agent's state.
+
+    ``inframind`` is plain data: ``trace_id``, ``arrived_at_s`` (seconds since the Unix epoch), ``budget_s``, ``is_own``
+    (whether this agent opened the run, or joined one that was open around it), and ``decision``, the latest reply's
+    ``response_metadata["inframind"]``, or None where another model than the router's answered.
+    """
+
+    inframind: NotRequired[Annotated[dict[str, Any], OmitFromSchema(input=True, output=False)]]
+
+
+class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
+    """Routes the model calls of an agent.
+
+    A run begins with each new turn and lasts until the agent answers, through interrupts and their resumption, in
+    another process too. The time between two invocations of the graph, in which it waits for a person, does not count.
+    A run joins the one around it where there is one: `InfraMind.run`, an outer agent's, or the trace that the run's
+    metadata names as ``inframind_trace_id``.
+
+    The agent's own model gives way to the router, unless it is a `ChatInfraMind` of the same mind: that one keeps its
+    own settings. Settings of another model, such as a temperature, do not carry over; give them to ``model``.
+
+    Args:
+        mind: the router.
+        model: what takes the place of the agent's model; ``mind``'s chat model unless given.
+        strategy: a prompt strategy by name, ``auto`` or ``Plain``. Where tools are bound or an output schema is asked
+            for there is no room for an instruction, and every call is plain. Unless given, ``auto`` in place of another
+            model, and what the model itself says where that is a `ChatInfraMind`.
+        budget_s: seconds for one run of the agent, unless its context has a ``budget_s``; the configured budget
+            where neither says so.
+        role: role of the agent's calls, in decisions and traces.
+
+    Raises:
+        InvalidBudget: not a positive, finite number of seconds.
+    """
+
+    state_schema = InfraMindState
+
+    def __init__(
+        self,
+        mind: InfraMind,
+        *,
+        model: ChatInfraMind | None = None,
+        strategy: str | None = None,
+        budget_s: float | None = None,
+        role: str | None = None,
+    ) -> None:
+        self._mind, self._runs = mind, mind.calls.runs
+        self._strategy, self._role = strategy, role
+        self._budget_s = None if budget_s is None else require_budget(budget_s)
+        self._model = self._dressed(model or ChatInfraMind(mind=mind, strategy=strategy or AUTO))
+        self._began_with: OrderedDict[str, BaseChatModel] = OrderedDict()
+        self.tools = []
+
+    # The run ---------------------------------------------------------------------------------------------
+
+    async def abefore_agent(self, state: InfraMindState, runtime: Runtime[Any]) -> dict[str, Any]:
+        """Open the run of this turn, or join the one around it."""
+        site = site_of(Caller.of_config())
+        around = site.scope or self._runs.within(runtime.control)
+        if around is not None:
+            return {STATE: _as_state(around, is_own=False)}
+        return {STATE: _as_state(await self._open(state["messages"], site, runtime), is_own=True)}
+
+    def before_agent(self, state: InfraMindState, runtime: Runtime[Any]) -> dict[str, Any]:
+        """`abefore_agent` for agents that are invoked synchronously."""
+        return self._mind.portal.run(self.abefore_agent(state, runtime))
+
+    async def aafter_agent(self, state: InfraMindState, runtime: Runtime[Any]) -> None:
+        """End the run, if this agent opened it; its trace is stored when this returns."""
+        run = state.get(STATE)
+        if run is None or not run["is_own"]:
+            return
+        scope = await self._continued(run, state["messages"], runtime)
+        await self._runs.finish(scope, _last_error(scope))
+
+    def after_agent(self, state: InfraMindState, runtime: Runtime[Any]) -> None:
+        """`aafter_agent` for agents that are invoked synchronously."""
+        self._mind.portal.run(self.aafter_agent(state, runtime))
+
+    async def _open(self, messages: Sequence[BaseMessage], site: CallSite, runtime: Runtime[Any]) -> RunScope:
+        services = self._mind.calls.services
+        budget_s = _said_budget_s(runtime.context) or self._budget_s or services.defaults.budget_s
+        scope = await self._runs.resume(
+            site.trace_id or services.new_trace_id(),
+            _query(messages),
+            budget_s=require_budget(budget_s),
+            metadata=site.metadata,
+        )
+        self._runs.see(scope, runtime.control)
+        return scope
+
+    async def _continued(
+        self, run: Mapping[str, Any], messages: Sequence[BaseMessage], runtime: Runtime[Any]
+    ) -> RunScope:
+        """The run that the state names, which another invocation or another process may have begun."""
+        scope = await self._runs.resume(
+            run["trace_id"], _query(messages), budget_s=run["budget_s"], is_tracked=run["is_own"]
+        )
+        self._runs.see(scope, runtime.control)
+        return scope
+
+    # Its calls -------------------------------------------------------------------------------------------
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ExtendedModelResponse[Any]:
+        """`awrap_model_call` for agents that are invoked synchronously."""
+        run, scope = self._mind.portal.run(self._joined(request))
+        try:
+            with _inside(scope):
+                response = handler(self._routed(request))
+        except BaseException as error:
+            self._mind.portal.run(self._note_failure(run, scope, error))
+            raise
+        return self._told(run, scope, request, response)
+
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
+    ) -> ExtendedModelResponse[Any]:
+        """Let the router take one model call, within the agent's run; its decision goes into the state."""
+        run, scope = await self._joined(request)
+        try:
+            with _inside(scope):
+                response = await handler(self._routed(request))
+        except BaseException as error:
+            await self._note_failure(run, scope, error)
+            raise
+        return self._told(run, scope, request, response)
+
+    async def _joined(self, request: ModelRequest[Any]) -> tuple[dict[str, Any], RunScope]:
+        """The run that a call belongs to, as plain data and as what the router goes by."""
+        run = request.state.get(STATE)
+        site = site_of(Caller.of_config())
+        if site.scope is not None and not (run and run["is_own"]):
+            return _as_state(site.scope, is_own=False), site.scope
+        if run is None:  # the thread stopped in this turn before the agent had this middleware
+            scope = await self._open(request.messages, site, request.runtime)
+            return _as_state(scope, is_own=True), scope
+        return dict(run), await self._continued(run, request.messages, request.runtime)
+
+    def _routed(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        """The request with the router for its model, unless an outer middleware has put another one there."""
+        if not self._is_agents_own(request):
+            return request
+        own = request.model
+        is_ours = isinstance(own, ChatInfraMind) and own.mind is self._mind
+        return request.override(model=self._dressed(own) if is_ours else self._model)
+
+    def _is_agents_own(self, request: ModelRequest[Any]) -> bool:
+        """Whether the model is the one that this execution of the model node began with, so no fallback for it."""
+        execution = request.runtime.execution_info
+        if execution is None:
+            return True
+        first = self._began_with.setdefault(execution.task_id, request.model)
+        if len(self._began_with) > KEPT_TASKS:
+            self._began_with.popitem(last=False)
+        return request.model is first
+
+    def _dressed(self, model: Any) -> ChatInfraMind:
+        """A chat model of ours with what was said to the middleware."""
+        said = {"strategy": self._strategy, "role": self._role}
+        changes = {name: value for name, value in said.items() if value is not None}
+        return model.model_copy(update=changes) if changes else model
+
+    def _told(
+        self, run: dict[str, Any], scope: RunScope, request: ModelRequest[Any], response: ModelResponse[Any]
+    ) -> ExtendedModelResponse[Any]:
+        """The response, with its decision for the state."""
+        if run["is_own"]:
+            self._runs.see(scope, request.runtime.control)
+        update = {STATE: {**run, "decision": _decision(response)}}
+        return ExtendedModelResponse(model_response=response, command=Command(update=update))
+
+    async def _note_failure(self, run: Mapping[str, Any], scope: RunScope, error: BaseException) -> None:
+        """A run whose call failed has failed, unless somebody tries again: nothing tells us when a graph breaks off."""
+        if not run["is_own"] or isinstance(error, GraphBubbleUp):
+            return
+        if isinstance(error, asyncio.CancelledError):
+            self._runs.store_soon(scope, "cancelled", error)
+        else:
+            await self._runs.store(scope, "failed", error=_last_error(scope) or error)
+
+
+@contextmanager
+def _inside(scope: RunScope) -> Iterator[None]:
+    """Routed calls in here belong to this run."""
+    token = current_scope.set(scope)
+    try:
+        yield
+    finally:
+        current_scope.reset(token)
+
+
+def _as_state(scope: RunScope, *, is_own: bool) -> dict[str, Any]:
+    recorder = scope.recorder
+    return {
+        "trace_id": scope.trace_id,
+        "arrived_at_s": recorder.arrived_at_s,
+        "budget_s": recorder.deadline.budget_s,
+        "is_own": is_own,
+        "decision": None,
+    }
+
+
+def _decision(response: ModelResponse[Any]) -> dict[str, Any] | None:
+    for message in response.result:
+        if isinstance(message, AIMessage) and OWN_METADATA in message.response_metadata:
+            return dict(message.response_metadata[OWN_METADATA])
+    return None
+
+
+def _last_error(scope: RunScope) -> InfraMindError | None:
+    """Why the run has no answer of the router's: its last call failed, and nobody or another model made up for it."""
+    recorder = scope.recorder
+    last = max(recorder.steps, key=lambda step: step.finished_s, default=None)
+    return recorder.last_error if last is not None and last.error else None
+
+
+def _query(messages: Sequence[BaseMessage]) -> Any:
+    """What the turn asks: the latest human message."""
+    question = next((message.text for message in reversed(messages) if isinstance(message, HumanMessage)), "")
+    return query_of(AskedCall(messages=(), question=question))
+
+
+def _said_budget_s(context: Any) -> float | None:
+    """The budget in the context that an agent was invoked with, where it has one."""
+    found = context.get("budget_s") if isinstance(context, Mapping) else getattr(context, "budget_s", None)
+    return found if found is None else float(found)

@@ -283,7 +283,9 @@ class SimulatedServer:
             return SimReply(text="")
         seed = reply_seed(self.spec.seed, self.spec.model, call.messages, call.seed, context, choice)
         return self._model.reply(
-            SimRequest(model=self.spec.model, messages=call.messages, context=context, seed=seed)
+            SimRequest(
+                model=self.spec.model, messages=call.messages, context=context, seed=seed, tools=call.tools
+            )
         )
 
     def _next_id(self) -> str:

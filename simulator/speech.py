@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import orjson
 
-from inframind.simulator.model import SimReply
+from inframind.simulator.model import SimReply, last_user_text
 from inframind.simulator.openai_api import ChatCall
 from inframind.simulator.openai_errors import ApiError, bad_request
-from inframind.simulator.schema_fill import fill_schema
+from inframind.simulator.schema_fill import Facts, fill_schema
 from inframind.simulator.tokens import split_tokens
 
 FinishReason = Literal["stop", "length", "tool_calls"]
@@ -135,7 +135,7 @@ def _substance(call: ChatCall, reply: SimReply, is_reasoning: bool) -> list[Part
         return [_filled_tool(call)]
     if call.schema is not None:
         text = orjson.dumps(
-            _filled(call.schema, "response_format") if call.schema else {"answer": reply.text}
+            _filled(call.schema, "response_format", call) if call.schema else _json_object(call, reply)
         )
         return [Part(kind="content", tokens=tuple(split_tokens(text.decode())))]
     tools = list(_spoken_tools(reply.text)) if call.tool_mode == "auto" else []
@@ -148,7 +148,7 @@ def _substance(call: ChatCall, reply: SimReply, is_reasoning: bool) -> list[Part
 def _filled_tool(call: ChatCall) -> Part:
     functions = [tool["function"] for tool in call.tools]
     function = next((f for f in functions if f["name"] == call.tool_name), functions[0])
-    arguments = orjson.dumps(_filled(function.get("parameters") or {"type": "object"}, "tools"))
+    arguments = orjson.dumps(_filled(function.get("parameters") or {"type": "object"}, "tools", call))
     return Part(kind="tool", tokens=tuple(split_tokens(arguments.decode())), tool_name=function["name"])
 
 
@@ -164,9 +164,15 @@ def _spoken_tools(text: str) -> Iterator[Part]:
             yield Part(kind="tool", tokens=tuple(split_tokens(arguments)), tool_name=call["name"])
 
 
-def _filled(schema: Any, param: str) -> Any:
+def _json_object(call: ChatCall, reply: SimReply) -> dict[str, str]:
+    """Some object: with the keys that the prompt names between quotation marks, or with one for the answer."""
+    keys = Facts.in_text(last_user_text(call.messages)).quoted
+    return dict.fromkeys(keys or ("answer",), reply.text)
+
+
+def _filled(schema: Any, param: str, call: ChatCall) -> Any:
     try:
-        return fill_schema(schema)
+        return fill_schema(schema, Facts.in_text(last_user_text(call.messages)))
     except (ValueError, TypeError) as error:
         raise _unfillable(error, param) from None
 

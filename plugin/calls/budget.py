@@ -1,23 +1,23 @@
 """One budget for a whole run: each node's share of what is left, by what the nodes were seen to take.
 
 A node's share is the time in which it should answer. It follows from two things that finished runs tell: what the
-node takes itself, and what comes after it on the path that decides when the run ends.
+node needs itself, and what comes after it on the path that decides when the run ends.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from statistics import fmean
 from threading import Lock
-from typing import NamedTuple
 
 from inframind.errors import ConfigError
 from inframind.plugin.calls.forgetting import ForgettingMean
 from inframind.plugin.calls.shape import steps_left
+from inframind.plugin.calls.visits import Timeline, Visit, visits_of
 from inframind.traces.query import TraceQuery
 from inframind.traces.records import Trajectory
 from inframind.traces.spans import GRAPH_KEY
@@ -48,34 +48,6 @@ class BudgetConfig:
                 raise ConfigError(f"budget.{name}", getattr(self, name), "use a positive number")
 
 
-class Visit(NamedTuple):
-    """One call of a run: its node, and when it began and ended (seconds after the run's arrival)."""
-
-    node: str
-    started_s: float
-    finished_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """When the calls of a run began, and when they ended; both in order."""
-
-    started_s: Sequence[float]
-    finished_s: Sequence[float]
-
-    def behind(self, call: Visit) -> tuple[float, float]:
-        """How long a call's result lay idle before it was of use, and what was left of the run from there.
-
-        The next call is the first to begin after this one ended. It waited for whatever ended last before it began:
-        until then this call's branch had time to spare.
-        """
-        end_s = self.finished_s[-1]
-        following = bisect_left(self.started_s, call.finished_s)
-        next_s = self.started_s[following] if following < len(self.started_s) else end_s
-        ready_s = self.finished_s[bisect_right(self.finished_s, next_s) - 1]
-        return max(ready_s - call.finished_s, 0.0), end_s - ready_s
-
-
 @dataclass(slots=True)
 class _Cost:
     """What is known of a node: its own time, and by visit how long it lay idle, and what came after it."""
@@ -88,9 +60,10 @@ class _Cost:
 class NodeCosts:
     """Learns what the nodes of each graph take, and splits budgets by it; may be used from several threads.
 
-    Let R be what is left of the budget when a node begins, m the time until the next node began (the node's own calls,
-    and the wait for a slower sibling that ran beside it), and a the time from there to the run's end, tools and all.
-    Both are means over finished runs, the latest weighing most, s and t their spreads. Then the share is::
+    Let R be what is left of the budget when a node begins, m the time until the next node can begin (the node's own
+    calls, and the wait for a slower sibling that runs beside it), and a the time from there to the run's end, tools and
+    all. Both are means over finished runs, the latest weighing most, s and t their spreads. Calls count with what they
+    needed, not with what they took, see `needed_s`. Then the share is::
 
         R >= m + a:   m + (R - m - a) * s / (s + t)
         otherwise:    R * m / (m + a)
@@ -145,13 +118,14 @@ class NodeCosts:
         return split(remaining_s, (mean_s, spread_s), (rest_s, rest_spread_s))
 
     def known_s(self, graph: str, node: str) -> float | None:
-        """Mean seconds that a node's calls take, or None before the first."""
+        """Mean seconds that a node's calls need, or None before the first."""
         with self._lock:
             cost = self._costs.get((graph, node))
             return cost.own_s.mean if cost is not None and cost.own_s.weight else None
 
-    def __len__(self) -> int:
-        """Number of nodes that are remembered."""
+    @property
+    def known_nodes(self) -> int:
+        """Number of nodes that are remembered, of all graphs."""
         return len(self._costs)
 
     # Learning -------------------------------------------------------------------------------------------
@@ -165,20 +139,16 @@ class NodeCosts:
             if len(self._steps_left) > self._config.kept:
                 self._steps_left.popitem(last=False)
 
-    def note_node(self, graph: str, node: str, took_s: float) -> None:
-        """Learn what a call of a node took."""
+    def note_node(self, graph: str, node: str, needed_s: float) -> None:
+        """Learn what a call of a node needed."""
         with self._lock:
-            self._cost(graph, node).own_s.note(max(took_s, 0.0))
+            self._cost(graph, node).own_s.note(max(needed_s, 0.0))
 
-    def note_run(self, graph: str, order: Sequence[tuple[str, float, float]]) -> None:
-        """Learn from a finished run what came after each visit; the order of ``order`` does not matter."""
-        visits = sorted(Visit(*visit) for visit in order)
-        run = _Run(
-            started_s=sorted(visit.started_s for visit in visits),
-            finished_s=sorted(visit.finished_s for visit in visits),
-        )
+    def note_run(self, graph: str, visits: Sequence[Visit]) -> None:
+        """Learn from a finished run what came after each visit; the order of ``visits`` does not matter."""
+        run = Timeline.of(visits)
         with self._lock:
-            for node, calls in groupby(visits, key=lambda visit: visit.node):
+            for node, calls in groupby(sorted(run.visits), key=lambda visit: visit.node):
                 self._note_visits(self._cost(graph, node), list(calls), run)
 
     async def learn_from(self, store: TraceStore) -> None:
@@ -195,13 +165,13 @@ class NodeCosts:
         graph = trajectory.metadata.get(GRAPH_KEY)
         if not isinstance(graph, str) or trajectory.topology:
             return
-        answered = [step for step in trajectory.steps if not step.error]
-        for step in answered:
-            self.note_node(graph, step.node, step.latency_s)
+        visits = visits_of(trajectory.steps, trajectory.decisions)
+        for visit in visits:
+            self.note_node(graph, visit.node, visit.needed_s)
         if trajectory.status in ("ok", "late"):
-            self.note_run(graph, [(step.node, step.started_s, step.finished_s) for step in answered])
+            self.note_run(graph, visits)
 
-    def _note_visits(self, cost: _Cost, calls: Sequence[Visit], run: _Run) -> None:
+    def _note_visits(self, cost: _Cost, calls: Sequence[Visit], run: Timeline) -> None:
         """Learn of one node's calls: those of one visit, side by side, count as one observation."""
         ended_s = sorted(call.finished_s for call in calls)
         by_visit: dict[int, list[tuple[float, float]]] = {}

@@ -20,6 +20,7 @@ from inframind.plugin.calls.asked import AUTO, PLAIN, AskedCall
 from inframind.plugin.calls.replays import Claim, MadeDecision, Replays
 from inframind.plugin.calls.runs import Runs, RunScope, query_of
 from inframind.plugin.calls.site import CallSite
+from inframind.plugin.calls.visits import needed_s
 from inframind.plugin.calls.warmth import Threads, Warmth
 from inframind.router.actions import StrategySpec
 from inframind.router.decide import StepChoice
@@ -282,7 +283,9 @@ class _Call:
         recorder, scope = self._recorder, self._scope
         step = answered_step(self._step_base(), completion, recorder, self._query.domain)
         recorder.put_step(step)
-        scope.shares.note_node(scope.graph, self._node, step.latency_s)
+        scope.shares.note_node(
+            scope.graph, self._node, needed_s(step, self._made.decision if self._made else None)
+        )
         final = FinalAnswer(text=step.text, answer=step.answer, message_id="", step_id=step.step_id)
         self._services.also_known_as(scope.trace_id, self._router.new_names(self._site, scope.trace_id))
         await self._router.runs.store(scope, self._status(), final=final)

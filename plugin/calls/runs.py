@@ -22,6 +22,7 @@ from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.services import Services, with_parent
 from inframind.plugin.calls.asked import AskedCall
 from inframind.plugin.calls.site import CallSite
+from inframind.plugin.calls.visits import Visit, visits_of
 from inframind.router.latency import estimate_tokens
 from inframind.router.views import Query
 from inframind.traces.records import Status
@@ -41,12 +42,12 @@ class NodeShares(Protocol):
         """Seconds that this node should keep to, at most ``remaining_s``; ``visit`` counts its earlier visits."""
         ...
 
-    def note_node(self, graph: str, node: str, took_s: float) -> None:
-        """Learn what a node's calls took."""
+    def note_node(self, graph: str, node: str, needed_s: float) -> None:
+        """Learn what a call of a node needed, see `inframind.plugin.calls.visits.needed_s`."""
         ...
 
-    def note_run(self, graph: str, order: Sequence[tuple[str, float, float]]) -> None:
-        """Learn from a finished run: (node, started_s, finished_s) of its calls, in any order."""
+    def note_run(self, graph: str, visits: Sequence[Visit]) -> None:
+        """Learn from a finished run: its calls, in any order."""
         ...
 
     async def learn_from(self, store: TraceStore) -> None:
@@ -61,10 +62,10 @@ class AllThatIsLeft:
         """What is left."""
         return remaining_s
 
-    def note_node(self, graph: str, node: str, took_s: float) -> None:
+    def note_node(self, graph: str, node: str, needed_s: float) -> None:
         """Nothing is learned."""
 
-    def note_run(self, graph: str, order: Sequence[tuple[str, float, float]]) -> None:
+    def note_run(self, graph: str, visits: Sequence[Visit]) -> None:
         """Nothing is learned."""
 
     async def learn_from(self, store: TraceStore) -> None:
@@ -83,7 +84,7 @@ class RunScope:
         shares: splits the budget.
         invocation: the invocation of a graph that it was last seen in, where a part of a graph keeps track of it.
         seen_s: when that was, on the clock's monotonic axis.
-        parts: (node, started_s, finished_s) of nodes with a trace of their own.
+        parts: nodes with a trace of their own that have ended.
     """
 
     recorder: RunRecorder
@@ -93,7 +94,7 @@ class RunScope:
     shares: NodeShares = field(default_factory=AllThatIsLeft)
     invocation: object = None
     seen_s: float = 0.0
-    parts: list[tuple[str, float, float]] = field(default_factory=list)
+    parts: list[Visit] = field(default_factory=list)
 
     @property
     def trace_id(self) -> str:
@@ -108,21 +109,17 @@ class RunScope:
         remaining_s = self.recorder.remaining_s()
         if remaining_s <= 0 or not self.is_tracked:
             return self.recorder.deadline
-        visit = sum(visited == node for visited, _, _ in self.visits())
+        answered = sum(step.node == node and not step.error for step in self.recorder.steps)
+        visit = answered + sum(part.node == node for part in self.parts)
         share_s = min(remaining_s, self.shares.share_s(self.graph, node, remaining_s, visit))
         if share_s >= remaining_s:
             return self.recorder.deadline
         return Deadline(clock.now_s() + share_s, self.recorder.since_arrival_s() + share_s)
 
-    def visits(self) -> list[tuple[str, float, float]]:
-        """(node, started_s, finished_s) of all that was answered so far."""
-        steps = [step for step in self.recorder.steps if not step.error]
-        return [*((step.node, step.started_s, step.finished_s) for step in steps), *self.parts]
-
-    def note_part(self, node: str, started_s: float, finished_s: float) -> None:
+    def note_part(self, visit: Visit) -> None:
         """A node with a trace of its own has ended."""
-        self.parts.append((node, started_s, finished_s))
-        self.shares.note_node(self.graph, node, finished_s - started_s)
+        self.parts.append(visit)
+        self.shares.note_node(self.graph, visit.node, visit.needed_s)
 
     def lay_still(self, waited_s: float) -> None:
         """The run waited for a person or a process: that counts neither as latency nor against the budget."""
@@ -277,7 +274,7 @@ class Runs:
         self._kept.pop(scope.trace_id, None)
         answered = [step for step in steps if not step.error]
         if error is None:  # of a run that broke off, nobody knows what would have come
-            scope.shares.note_run(scope.graph, scope.visits())
+            scope.shares.note_run(scope.graph, [*visits_of(steps, recorder.decisions), *scope.parts])
         final = None
         if answered:
             last = max(answered, key=lambda step: step.finished_s)

@@ -10,6 +10,7 @@ from inframind.errors import DeadlineExceeded
 from inframind.fleet.clock import Clock
 from inframind.graphs.budget_share import NODE_KEY, RUN_KEY, BudgetShare
 from inframind.plugin.calls.runs import Runs, RunScope, current_scope
+from inframind.plugin.calls.visits import Visit, visits_of
 from inframind.traces.records import Trajectory
 
 ALONE = "routed"
@@ -61,7 +62,16 @@ class Surroundings:
         )
         if scope is not None and isinstance(node, str):
             started_s = trajectory.arrived_at_s - scope.recorder.arrived_at_s
-            scope.note_part(node, started_s, started_s + trajectory.latency_s)
+            scope.note_part(
+                Visit(node, started_s, started_s + trajectory.latency_s, _part_needed_s(trajectory))
+            )
+
+
+def _part_needed_s(trajectory: Trajectory) -> float:
+    """What a routed graph would have taken if its calls had been given to middle candidates, see `needed_s`."""
+    took_s = sum(step.latency_s for step in trajectory.steps if not step.error)
+    needed_s = sum(visit.needed_s for visit in visits_of(trajectory.steps, trajectory.decisions))
+    return trajectory.latency_s * (needed_s / took_s if took_s else 1.0)
 
 
 def node_around(metadata: Mapping[str, object]) -> str:

@@ -12,11 +12,19 @@ from hypothesis import strategies as st
 
 from inframind.errors import ConfigError
 from inframind.plugin.calls.budget import VISITS, BudgetConfig, NodeCosts, split
+from inframind.plugin.calls.visits import Visit
 from inframind.traces.memory import MemoryStore
 from inframind.traces.records import Step, Trajectory
 
-Run = Sequence[tuple[str, float, float]]
-DIAMOND: Run = [("plan", 0, 1), ("fast", 1, 3), ("slow", 1, 5), ("write", 5, 7)]
+Run = Sequence[Visit]
+
+
+def run_of(*calls: tuple[str, float, float]) -> Run:
+    """(node, started_s, finished_s) of each call."""
+    return [Visit(*call) for call in calls]
+
+
+DIAMOND = run_of(("plan", 0, 1), ("fast", 1, 3), ("slow", 1, 5), ("write", 5, 7))
 """plan -> fast and slow beside each other -> write."""
 SECONDS = st.floats(0.01, 100.0)
 
@@ -24,8 +32,8 @@ SECONDS = st.floats(0.01, 100.0)
 def taught(*runs: Run, config: BudgetConfig | None = None) -> NodeCosts:
     costs = NodeCosts(config)
     for run in runs:
-        for node, started_s, finished_s in run:
-            costs.note_node("g", node, finished_s - started_s)
+        for visit in run:
+            costs.note_node("g", visit.node, visit.needed_s)
         costs.note_run("g", run)
     return costs
 
@@ -34,7 +42,7 @@ def line(*took_s: float, gap_s: float = 0.0) -> Run:
     """n0, n1, ... one after another."""
     run, now_s = [], 0.0
     for number, seconds in enumerate(took_s):
-        run.append((f"n{number}", now_s, now_s + seconds))
+        run.append(Visit(f"n{number}", now_s, now_s + seconds))
         now_s += seconds + gap_s
     return run
 
@@ -57,7 +65,7 @@ def test_a_fast_branch_may_take_as_long_as_the_slowest_beside_it() -> None:
 
 def test_a_branch_of_several_nodes_shares_along_itself() -> None:
     # a1, a2 and a3 beside b; then c.
-    costs = taught([("a1", 0, 1), ("a2", 1, 3), ("a3", 3, 4), ("b", 0, 4), ("c", 4, 6)])
+    costs = taught(run_of(("a1", 0, 1), ("a2", 1, 3), ("a3", 3, 4), ("b", 0, 4), ("c", 4, 6)))
     assert [costs.share_s("g", node, left) for node, left in [("a1", 12.0), ("a2", 10.0), ("b", 12.0)]] == [
         pytest.approx(2.0),
         pytest.approx(4.0),
@@ -87,7 +95,7 @@ def test_the_split_by_hand() -> None:
 
 
 def test_a_loop_counts_as_often_as_it_was_run() -> None:
-    loop = [("think", 0, 1), ("act", 1, 2), ("think", 2, 3), ("act", 3, 4), ("answer", 4, 6)]
+    loop = run_of(("think", 0, 1), ("act", 1, 2), ("think", 2, 3), ("act", 3, 4), ("answer", 4, 6))
     costs = taught(loop)
     shares = [costs.share_s("g", "think", left, visit) for left, visit in [(12.0, 0), (8.0, 1)]]
     assert shares == [pytest.approx(2.0), pytest.approx(2.0)]
@@ -96,11 +104,23 @@ def test_a_loop_counts_as_often_as_it_was_run() -> None:
 
 
 def test_calls_beside_each_other_in_one_node_are_one_visit() -> None:
-    costs = taught([("split", 0, 1), ("work", 1, 2), ("work", 1, 3), ("work", 1, 5), ("join", 5, 6)])
+    costs = taught(run_of(("split", 0, 1), ("work", 1, 2), ("work", 1, 3), ("work", 1, 5), ("join", 5, 6)))
     assert costs.share_s("g", "work", 10.0) == pytest.approx(
         10.0 * (2 + 4 / 3 + 1) / (2 + 4 / 3 + 1 + 1), rel=0.2
     )
     assert costs.share_s("g", "work", 10.0, visit=1) == costs.share_s("g", "work", 10.0)
+
+
+def test_what_a_node_needed_counts_and_not_what_it_took() -> None:
+    # The first node was given a large model, and took four times what it needs; the second half of what it needs.
+    costs = NodeCosts()
+    visits = [Visit("n0", 0, 8, 2.0), Visit("n1", 9, 11, 4.0), Visit("n2", 11, 13, 2.0)]
+    for visit in visits:
+        costs.note_node("g", visit.node, visit.needed_s)
+    costs.note_run("g", visits)
+    # Needs of 2, 4 and 2 seconds, and one between the first two.
+    assert costs.share_s("g", "n0", 18.0) == pytest.approx(4.0)
+    assert costs.share_s("g", "n1", 12.0) == pytest.approx(8.0)
 
 
 def test_the_latest_runs_count_most() -> None:
@@ -136,19 +156,19 @@ def test_a_known_shape_shares_alike_until_a_run_has_told_more() -> None:
 
 def test_graphs_do_not_learn_from_each_other() -> None:
     costs = taught(line(1.0, 1.0))
-    costs.note_run("h", [("n0", 0, 1)])
+    costs.note_run("h", run_of(("n0", 0, 1)))
     assert (costs.share_s("g", "n0", 4.0), costs.share_s("h", "n0", 4.0)) == (pytest.approx(2.0), 4.0)
 
 
 def test_memory_is_bounded() -> None:
     costs = NodeCosts(BudgetConfig(kept=50))
     for number in range(500):
-        costs.note_run(f"g{number}", [("n", 0, 1)])
+        costs.note_run(f"g{number}", run_of(("n", 0, 1)))
         costs.know_shape(f"g{number}", [("n", "m")])
-    assert len(costs) == 50
+    assert costs.known_nodes == 50
     for visit in range(10 * VISITS):
-        costs.note_run("loop", [("n", k, k + 1) for k in range(visit)])
-    assert len(costs) == 50
+        costs.note_run("loop", run_of(*[("n", k, k + 1) for k in range(visit)]))
+    assert costs.known_nodes == 50
 
 
 def test_threads_may_learn_and_ask_at_once() -> None:
@@ -163,7 +183,7 @@ def test_threads_may_learn_and_ask_at_once() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, range(8))) == [None] * 8
-    assert len(costs) == 20
+    assert costs.known_nodes == 20
 
 
 # Invariants -------------------------------------------------------------------------------------------------
@@ -177,7 +197,7 @@ def runs(draw: Any) -> Run:
             st.tuples(st.sampled_from("abcd"), st.floats(0, 50), st.floats(0, 20)), min_size=1, max_size=12
         )
     )
-    return [(node, started_s, started_s + took_s) for node, started_s, took_s in calls]
+    return [Visit(node, started_s, started_s + took_s) for node, started_s, took_s in calls]
 
 
 @settings(max_examples=80, deadline=None)
@@ -251,10 +271,10 @@ def test_the_order_in_which_calls_of_a_run_are_told_does_not_matter(run: Run, da
 def test_nodes_beside_each_other_may_be_told_in_any_order() -> None:
     one, two = NodeCosts(), NodeCosts()
     for costs, order in ((one, DIAMOND), (two, DIAMOND[::-1])):
-        for node, started_s, finished_s in order:
-            costs.note_node("g", node, finished_s - started_s)
+        for visit in order:
+            costs.note_node("g", visit.node, visit.needed_s)
         costs.note_run("g", order)
-    for node, _, _ in DIAMOND:
+    for node, *_ in DIAMOND:
         assert one.share_s("g", node, 20.0) == two.share_s("g", node, 20.0)
 
 
@@ -283,7 +303,7 @@ def stored(number: int, run: Run, *, graph: str | None = "g", **values: Any) -> 
             started_s=started_s,
             finished_s=finished_s,
         )
-        for step_id, (node, started_s, finished_s) in enumerate(run)
+        for step_id, (node, started_s, finished_s, _) in enumerate(run)
     )
     return Trajectory(
         **{
@@ -305,7 +325,7 @@ async def test_a_process_that_starts_anew_knows_what_the_store_knows() -> None:
     costs = NodeCosts()
     await costs.learn_from(store)
     known = taught(*[DIAMOND] * 5)
-    for node, _, _ in DIAMOND:
+    for node, *_ in DIAMOND:
         assert costs.share_s("g", node, 20.0) == known.share_s("g", node, 20.0)
         assert costs.known_s("g", node) == known.known_s("g", node)
 

@@ -60,7 +60,7 @@ def render_report(evaluation: Evaluation, *, judgement: Judgement | None = None)
         summary=_summary(evaluation, judgement),
         reading=_reading(judgement),
         plots="\n".join(map(section, plots)),
-        groups=groups_table(evaluation.bounds, judgement),
+        more=_groups(evaluation, judgement),
         facts=facts_list(evaluation.facts),
         data=json_for_script(_page_data(plots, judgement)),
         plotly=plotly,
@@ -112,6 +112,14 @@ def _summary(evaluation: Evaluation, judgement: Judgement) -> str:
         notes.append(f"Intervals of single figures need {SEEDS_NEEDED} seeds, and there are fewer.")
     text = escape(" ".join(filter(None, notes)))
     return f'<p class="quiet">{text}</p>\n{summary_table(evaluation.bounds, judgement)}'
+
+
+def _groups(evaluation: Evaluation, judgement: Judgement) -> str:
+    heading = "On-time success by arrival rate and by budget"
+    table = groups_table(evaluation.bounds, judgement)
+    return (
+        f'<section aria-labelledby="groups-title">\n<h2 id="groups-title">{heading}</h2>\n{table}\n</section>'
+    )
 
 
 def _reading(judgement: Judgement) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from statistics import fmean
 from string import Template
@@ -57,13 +56,14 @@ def render_training_report(
     plotly = load_extra("plotly.offline").get_plotlyjs()
     kinds = [Histories(name=name, seeds=tuple(seeds)) for name, seeds in runs.items()]
     plots = training_plots(kinds, edges_s)
-    return Template(files("inframind.arena.training").joinpath("report.html").read_text("utf-8")).substitute(
+    return Template(asset("page.html")).substitute(
         title=escape(TITLE),
         css=asset("page.css"),
         lead=escape(_lead(kinds)),
         summary=_table(kinds),
         reading=f"<p>{_READING}</p>",
         plots="\n".join(map(section, plots)),
+        more="",
         facts=facts_list(facts or {}),
         data=json_for_script(_page_data(plots, kinds)),
         plotly=plotly,

@@ -129,14 +129,17 @@ def cross_fitted(
     """The same model, but each of these questions is read by a model that was not fitted on it.
 
     For learning from workflows that ask the same questions: a model knows the questions that it was fitted on better
-    than any that will ever come, and what learns from that trusts it too much.
+    than any that will ever come, and what learns from that trusts it too much. A question that comes twice is left out
+    twice.
 
     Args:
         seed: of the folds.
         folds: parts that the questions are divided into.
     """
     whole = fit_query_model(questions, labels, solved, output_tokens, encoder=encoder, config=config)
-    fold_of = np.random.default_rng(seed).permutation(len(questions)) % folds
+    places = {question: place for place, question in enumerate(dict.fromkeys(questions))}
+    fold_of_text = np.random.default_rng(seed).permutation(len(places)) % folds
+    fold_of = fold_of_text[[places[question] for question in questions]]
     read: dict[str, Question] = {}
     for fold in range(folds):
         kept, left = np.flatnonzero(fold_of != fold).tolist(), np.flatnonzero(fold_of == fold).tolist()

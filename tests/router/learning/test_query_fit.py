@@ -103,6 +103,15 @@ def test_a_question_is_read_by_a_model_that_was_not_fitted_on_it() -> None:
     assert sum(one.read(text) != other.read(text) for text in asked) == 36
 
 
+def test_the_copy_of_a_question_tells_no_more_of_it_than_the_question() -> None:
+    asked = [*questions(48), questions(48)[7]]
+    given = grid(asked)
+    flipped = {**given, "solved": given["solved"].copy()}
+    flipped["solved"][-1] = ~flipped["solved"][-1]
+    one, other = (cross_fitted(**data, seed=4, folds=4) for data in (given, flipped))
+    assert one.read(asked[7]) == other.read(asked[7])
+
+
 def test_new_questions_are_read_by_the_model_of_all() -> None:
     given = grid(questions(48))
     whole, crossed = fit_query_model(**given), cross_fitted(**given, seed=4, folds=4)

@@ -32,8 +32,11 @@ class Background:
         self._its_loop().call_soon_threadsafe(self._guarded, job, *arguments)
 
     def write(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have a coroutine run there soon, after what was handed over before has begun."""
-        self._its_loop().call_soon_threadsafe(self._services.write_soon, self._finished(work))
+        """Have a coroutine run there soon, after what was handed over before has begun. From there, it begins now."""
+        if self._portal.is_current:
+            self._services.write_soon(self._finished(work))
+        else:
+            self._its_loop().call_soon_threadsafe(self._services.write_soon, self._finished(work))
 
     def _its_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None or self._loop.is_closed():

@@ -6,8 +6,8 @@ Two ways, neither edits a graph:
   import, and does nothing else where it is not set;
 * any other is started by `run_script`, which runs it in this process as ``python`` would.
 
-LangChain's own configure hook attaches the observer to every run that begins in the process. A wrong file is an error in
-the log of the first kind of application, and an error of the second kind's command line.
+LangChain's own configure hook attaches the observer to every run that begins in the process. A wrong file is an error
+in the log of the first kind of application, and an error of the second kind's command line.
 """
 
 from __future__ import annotations

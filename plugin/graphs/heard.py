@@ -119,8 +119,10 @@ class HeardCall:
             needs=self.needs,
         )
 
-    def step(self, step_id: int, parents: tuple[int, ...], *, decision_id: str, domain: str) -> Step:
-        """The call as a step of its run's trace. Nothing is known of endpoints: its client is not ours."""
+    def step(
+        self, step_id: int, parents: tuple[int, ...], *, decision_id: str, domain: str, endpoint: str = ""
+    ) -> Step:
+        """The call as a step of its run's trace; its client is not ours, and does not say which endpoint it asked."""
         message, usage = self.message, self.message.usage_metadata if self.message else None
         about = message.response_metadata if message else {}
         text = text_of(message) if message else str(getattr(self._generation, "text", ""))
@@ -136,6 +138,7 @@ class HeardCall:
             decision_id=decision_id,
             model=self.asked_model or served,
             strategy=PLAIN,
+            endpoint=endpoint,
             served_model=served,
             started_s=self._after_arrival_s(self.started_s),
             sent_s=self._after_arrival_s(self.started_s),

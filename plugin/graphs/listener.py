@@ -69,7 +69,9 @@ class CallListener(RunFollower):
         with self._mishaps:
             self._begin(prompts, run_id, parent_run_id, metadata or {}, kwargs)
 
-    def on_llm_new_token(self, token: str | list[str | dict[str, Any]], *, run_id: UUID, **kwargs: Any) -> None:
+    def on_llm_new_token(
+        self, token: str | list[str | dict[str, Any]], *, run_id: UUID, **kwargs: Any
+    ) -> None:
         """A piece of the answer came."""
         call = self._open.get(run_id)
         if call is not None and call.first_token_s is None and token:

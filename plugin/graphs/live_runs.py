@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from inframind.errors import CallerError, ConfigError
-from inframind.fleet.clock import Clock, Deadline
+from inframind.fleet.clock import Clock
 from inframind.graphs.domains import guess_domain
 from inframind.graphs.portal import Portal
 from inframind.graphs.routed import require_budget
@@ -31,8 +30,6 @@ BUDGET_METADATA = "inframind_budget_s"
 callbacks and into subgraphs, and ``configurable`` keys of others it does not."""
 KEPT = 10_000
 """Runs that are kept in memory: in progress, and waiting for a person."""
-
-_TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +97,8 @@ class LiveRun:
         """Go on: the time at rest counts neither as latency nor against the budget."""
         recorder = self.scope.recorder
         if isinstance(recorder.clock, _StoppedClock):
-            rested_s = clock.now_s() - recorder.clock.now_s()
-            recorder.deadline = Deadline(recorder.deadline.at_s + rested_s, recorder.deadline.budget_s)
-            recorder.waited_s += rested_s
-            recorder.clock = clock
+            self.scope.lay_still(clock.now_s() - recorder.clock.now_s())
+            recorder.clock, self.scope.is_tracked = clock, True
         self.is_waiting = False
 
 
@@ -138,6 +133,11 @@ class LiveRuns:
         return (known.get(parent_run_id) if parent_run_id else None) or (
             known.get(run_id) if run_id else None
         )
+
+    @property
+    def in_memory(self) -> int:
+        """LangChain runs in progress that are known."""
+        return len(self._run_of)
 
     def join(self, run_id: UUID, parent_run_id: UUID | None) -> bool:
         """A LangChain run begins; False where its parent is not known."""
@@ -274,6 +274,7 @@ class LiveRuns:
 
     async def _stored(self, run: LiveRun, error: BaseException | None, is_waiting: bool) -> None:
         await (self._runs.store(run.scope, "open") if is_waiting else self._runs.finish(run.scope, error))
+        run.scope.is_tracked = bool(run.roots)  # it may have gone on meanwhile
         aliases, run.aliases = run.aliases, []
         for alias in aliases:
             await self.services.store.add_alias(alias, run.scope.trace_id)
@@ -304,11 +305,11 @@ def _trace_id(metadata: Mapping[str, Any]) -> str:
     named = metadata.get(TRACE_METADATA)
     if named is None:
         return ""
-    if not isinstance(named, str) or not _TRACE_ID.fullmatch(named):
-        raise ConfigError(
-            f"metadata.{TRACE_METADATA}", named, "give 32 lowercase hex digits, such as uuid4().hex"
-        )
-    return named
+    try:
+        return UUID(str(named)).hex
+    except ValueError:
+        fix = "give 32 hex digits, such as uuid4().hex"
+        raise ConfigError(f"metadata.{TRACE_METADATA}", named, fix) from None
 
 
 def _place(metadata: Mapping[str, Any], graph: str) -> tuple[str, ...] | None:

@@ -98,7 +98,9 @@ def _heard(trajectory: Trajectory) -> Iterator[_Heard]:
 
 
 def _node(node: str, calls: list[_Heard], models: Mapping[str, ModelFacts]) -> ObservedNode:
-    instead = Counter((one.step.model, one.shadow.model) for one in calls if one.step.model != one.shadow.model)
+    instead = Counter(
+        (one.step.model, one.shadow.model) for one in calls if one.step.model != one.shadow.model
+    )
     answered = [one for one in calls if not one.step.error]
     prices = [price for one in answered if (price := _prices_usd(one, models)) is not None]
     return ObservedNode(

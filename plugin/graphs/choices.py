@@ -1,0 +1,165 @@
+"""Decisions for whole executions of nodes: made before, kept for when the node is executed again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inframind.fleet.endpoints import Capability, EndpointSpec
+from inframind.graphs.identity import current_execution
+from inframind.plugin.calls.asked import PLAIN, AskedCall
+from inframind.plugin.calls.router import SINGLE_CALL, CallRouter
+from inframind.plugin.calls.runs import RunScope
+from inframind.plugin.calls.site import OWN_METADATA
+from inframind.plugin.graphs.asked_of_graph import question_of, size_of
+from inframind.router.latency import estimate_tokens
+from inframind.router.views import Slot
+from inframind.traces.records import Decision
+
+KEPT = 10_000
+"""Tasks that are remembered; what waits longer for a person decides anew."""
+
+
+@dataclass(slots=True, eq=False)
+class NodeChoice:
+    """The decision of one task: of one node, for one state.
+
+    Attributes:
+        scope: the run that it belongs to.
+        decision: what was decided.
+        endpoint: replica that was chosen.
+        prompt_tokens: estimate that it was decided with.
+        executions: how often the node has been executed with it.
+        step_ids: step of each call that the node makes, in order.
+        calls_by_execution: calls that each execution has made so far.
+        failed: models whose calls failed in this task.
+        is_recorded: whether a call has followed it, so that the trace has it.
+    """
+
+    scope: RunScope
+    decision: Decision
+    endpoint: EndpointSpec
+    prompt_tokens: int
+    executions: int = 1
+    step_ids: list[int] = field(default_factory=list)
+    calls_by_execution: dict[int, int] = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
+    is_recorded: bool = False
+
+    @property
+    def model(self) -> str:
+        """Chosen model."""
+        return str(self.decision.choice["model"])
+
+
+class NodeChooser:
+    """Decides for executions of nodes. A task that is resumed gets its decision again; one that failed, another.
+
+    Args:
+        calls: whose fleet and policy decide.
+        kept: tasks that are remembered.
+    """
+
+    def __init__(self, calls: CallRouter, *, kept: int = KEPT) -> None:
+        self._calls, self._kept = calls, kept
+        self._lock = threading.Lock()
+        self._by_task: OrderedDict[tuple[str, str], NodeChoice] = OrderedDict()
+        self._by_id: dict[str, NodeChoice] = {}
+        self._endpoints = {spec.name: spec for spec in calls.services.fleet.endpoints}
+
+    def choose(
+        self,
+        scope: RunScope,
+        node: str,
+        state: object,
+        metadata: Mapping[str, Any],
+        needs: Sequence[Capability],
+    ) -> NodeChoice:
+        """The decision of the task that is being executed.
+
+        Args:
+            scope: its run.
+            node: its node.
+            state: its input.
+            metadata: the node's.
+            needs: what a model must be able to do there.
+        """
+        execution = current_execution()
+        task = (execution.thread_id or "", execution.task_id) if execution else ("", "")
+        with self._lock:
+            earlier = self._by_task.get(task) if execution else None
+            if earlier is not None and not earlier.failed:
+                earlier.executions += 1
+                return earlier
+            choice = self._decided(scope, node, state, metadata, needs, earlier)
+            if execution:
+                self._remember(task, choice)
+        return choice
+
+    def of(self, decision_id: str) -> NodeChoice | None:
+        """The choice of that id, while its task is remembered."""
+        return self._by_id.get(decision_id)
+
+    def fail(self, choice: NodeChoice) -> None:
+        """A call to its model failed: a retried execution of the task will choose another."""
+        choice.failed |= {choice.model}
+
+    def _decided(
+        self,
+        scope: RunScope,
+        node: str,
+        state: object,
+        metadata: Mapping[str, Any],
+        needs: Sequence[Capability],
+        earlier: NodeChoice | None,
+    ) -> NodeChoice:
+        services, recorder = self._calls.services, scope.recorder
+        own = _own(metadata)
+        question = question_of(state) or recorder.query.text
+        asked = AskedCall(messages=[], question=question, needs=frozenset({*needs, *own.get("needs", ())}))
+        slot = Slot(
+            topology=SINGLE_CALL,
+            role=str(own.get("role") or ""),
+            prompt_tokens=estimate_tokens(size_of(state)),
+            models=self._models(own, earlier),
+            strategies=frozenset({PLAIN}) if PLAIN in services.decider.actions.strategies else None,
+        )
+        snapshot, share = services.fleet.snapshot(), scope.share(node, services.clock)
+        _, decision = services.decider.step(
+            self._calls.query(asked),
+            slot,
+            snapshot,
+            share,
+            decision_id=recorder.new_decision_id(),
+            context={"node": node, "run_remaining_s": recorder.remaining_s()},
+            whole_s=recorder.deadline.budget_s,
+        )
+        model = str(decision.choice["model"])
+        load = snapshot.least_loaded(model)
+        endpoint = load.endpoint if load else services.fleet.models[model].endpoints[0]
+        failed = earlier.failed if earlier else frozenset()
+        return NodeChoice(
+            scope, decision, self._endpoints[endpoint], slot.prompt_tokens, failed=failed - {model}
+        )
+
+    def _models(self, own: Mapping[str, Any], earlier: NodeChoice | None) -> frozenset[str] | None:
+        """Models to choose from: the author's own, or those that have not failed in this task, or all again."""
+        if own.get("model"):
+            return frozenset({str(own["model"])})
+        left = self._calls.services.fleet.models.keys() - (earlier.failed if earlier else frozenset())
+        return frozenset(left) if earlier and left else None
+
+    def _remember(self, task: tuple[str, str], choice: NodeChoice) -> None:
+        self._by_task[task] = self._by_id[choice.decision.decision_id] = choice
+        self._by_task.move_to_end(task)
+        if len(self._by_task) > self._kept:
+            _, oldest = self._by_task.popitem(last=False)
+            self._by_id.pop(oldest.decision.decision_id, None)
+
+
+def _own(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    own = metadata.get(OWN_METADATA)
+    return own if isinstance(own, Mapping) else {}

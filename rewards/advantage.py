@@ -166,7 +166,8 @@ def critic_q(
 
         Q = (1 - lambda) P_S + lambda P_G - w [(1 - P_T) - (P_S - P_G)]
 
-    Linear in the heads, so the multiplier may move without relearning them. The last bracket is the probability of
+    Linear in the heads, so the multiplier may move without relearning them. This is the plain form: the learner and
+    the heads that serve compute the same on tensors and in place. The last bracket is the probability of
     late and wrong; heads that contradict each other can make it negative, and it is left so.
 
     Args:

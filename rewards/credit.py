@@ -1,6 +1,9 @@
 """Credit: which step of a run earned, or cost, what. Pure functions of one run or a batch.
 
 T = steps of one run in an order in which parents come before children, B = samples, R = runs, M = models.
+
+The learner gives every step the whole return of its run, or with ``LearnerConfig.credit = "potential"`` what
+`shaped_rewards` gives it. The others are for learners of your own: none of ours is told how long each step took.
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ def a2c_loss(
 ) -> Tensor:
     """Advantage actor-critic (Mnih et al. 2016): `reinforce_loss` plus ``value_weight * mean((V - R)^2)``.
 
-    The entropy bonus is not in here: subtract ``coefficient * entropy(...).mean()``.
+    For learners of your own with a value that sees no action: the ones here subtract a counterfactual baseline, whose
+    critic learns apart, by `factored_critic_loss`. The entropy bonus is not in here: subtract
+    ``coefficient * entropy(...).mean()``.
 
     Args:
         log_prob_B: log-probability of each choice (B).
@@ -171,7 +173,8 @@ def factored_critic_loss(
 def explained_variance(value_B: Tensor, return_B: Tensor) -> float:
     """``1 - var(R - V) / var(R)``: 1 for a perfect critic, 0 for a constant one, negative for a harmful one.
 
-    NaN where all returns are equal, for then there is nothing to explain.
+    To judge a value of your own beside `a2c_loss`. NaN where all returns are equal, for then there is nothing to
+    explain.
     """
     _require_vectors(value_B=value_B, return_B=return_B)
     spread = return_B.detach().var(correction=0).item()

@@ -10,6 +10,9 @@ from inframind.errors import StoreError
 from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore
 
+REST_S = 0.05
+"""Seconds that a writer waits for more to happen. A run that ends meanwhile is written once, by its end."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -24,6 +27,7 @@ class Journal:
         self._store = store
         self._writers: dict[str, asyncio.Task[None]] = {}
         self._stale: set[str] = set()
+        self._storing: set[str] = set()
 
     def write_soon(self, trace_id: str, freeze: Callable[[], Trajectory]) -> None:
         """Write what ``freeze`` gives by then; must be called on the loop that the run goes on."""
@@ -34,21 +38,28 @@ class Journal:
             task.add_done_callback(lambda _: self._writers.pop(trace_id, None))
 
     async def settle(self, trace_id: str) -> None:
-        """Wait until nothing is being written of a run, so that what its end writes comes last."""
+        """Make sure that nothing is being written of a run, so that what its end writes comes last."""
         self._stale.discard(trace_id)
         task = self._writers.get(trace_id)
-        if task is not None and task.get_loop() is asyncio.get_running_loop():
-            await asyncio.wait([task])
+        if task is None or task.get_loop() is not asyncio.get_running_loop():
+            return
+        if trace_id not in self._storing:
+            task.cancel()
+        await asyncio.wait([task])
 
     def pending(self) -> tuple[asyncio.Task[None], ...]:
-        """Writes in progress."""
+        """Writers at work."""
         return tuple(self._writers.values())
 
     async def _write(self, trace_id: str, freeze: Callable[[], Trajectory]) -> None:
         while trace_id in self._stale:
+            await asyncio.sleep(REST_S)
             self._stale.discard(trace_id)
+            self._storing.add(trace_id)
             try:
                 await self._store.put(freeze())
             except StoreError as error:
                 # The end of the run writes all of it again, and raises what is still wrong then.
                 _log.warning("the trace %s of a run in progress was not written: %s", trace_id, error)
+            finally:
+                self._storing.discard(trace_id)

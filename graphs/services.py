@@ -167,8 +167,9 @@ class Services:
     async def drain(self) -> None:
         """Wait for traces that the running loop is still writing."""
         loop = asyncio.get_running_loop()
-        writes = (*self._writes, *self._journal.pending())
-        await asyncio.gather(*(task for task in writes if task.get_loop() is loop))
+        await asyncio.gather(*(task for task in tuple(self._writes) if task.get_loop() is loop))
+        if writers := [task for task in self._journal.pending() if task.get_loop() is loop]:
+            await asyncio.wait(writers)
 
 
 def with_parent(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

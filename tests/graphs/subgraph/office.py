@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ class SpokenWire:
 
     asked: list[dict[str, Any]] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(100))
-    on_asked: Callable[[dict[str, Any]], None] = lambda asked: None
+    on_asked: Callable[[], Awaitable[object]] | None = None
 
     def http_client(self, spec: Any) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer))
@@ -38,10 +38,11 @@ class SpokenWire:
     def metrics_source(self, spec: Any, clock: Any) -> None:
         return None
 
-    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+    async def _answer(self, request: httpx2.Request) -> httpx2.Response:
         asked = json.loads(request.content)
         self.asked.append(asked)
-        self.on_asked(asked)
+        if self.on_asked is not None:
+            await self.on_asked()
         pieces = ("I say ", "now ", f"\\boxed{{{next(self.numbers)}}}")
         usage = {"prompt_tokens": 7 + len(self.asked), "completion_tokens": 3, "total_tokens": 10}
         chunks = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]

@@ -225,6 +225,7 @@ async def test_a_fleet_that_changed_meanwhile_is_decided_on_anew(office: Office)
 class SlowStore(MemoryStore):
     """Does not finish to store an open trace before the test says so; remembers how each was stored."""
 
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     stored: list[tuple[str, int]] = field(default_factory=list)
 
@@ -233,20 +234,26 @@ class SlowStore(MemoryStore):
 
     async def put(self, trajectory: Trajectory) -> None:
         if trajectory.status == "open":
+            self.begun.set()
             await self.gate.wait()
         self.stored.append((trajectory.status, len(trajectory.steps)))
         await super().put(trajectory)
 
 
 async def test_no_call_waits_for_the_store_and_the_end_of_the_run_is_stored_last(office: Office) -> None:
-    office.store = SlowStore()
-    office.wire.on_asked = lambda asked: office.store.gate.set() if len(office.wire.asked) == 3 else None
+    office.store = store = SlowStore()
+
+    async def answer_the_first_during_a_write_and_let_it_end_with_the_last() -> None:
+        await store.begun.wait()
+        if len(office.wire.asked) == 3:
+            store.gate.set()
+
+    office.wire.on_asked = answer_the_first_during_a_write_and_let_it_end_with_the_last
     app = parent(office.mind()).compile(checkpointer=InMemorySaver())
     async with asyncio.timeout(60):
         await app.ainvoke(asking(), CONFIG, context=RouteContext(topology="Chain", team_size=3))
-    assert len(office.wire.asked) == 3, "the last call was made before anything could be stored"
-    assert office.store.stored[-1] == ("ok", 3)
-    assert {status for status, _ in office.store.stored[:-1]} == {"open"}
+    assert store.stored[-1] == ("ok", 3)
+    assert {status for status, _ in store.stored[:-1]} == {"open"}
 
 
 async def test_a_run_is_in_the_store_while_it_goes_on(office: Office) -> None:
@@ -275,11 +282,18 @@ async def test_a_run_is_in_the_store_while_it_goes_on(office: Office) -> None:
     assert seen == [("open", 1)]
 
 
+@dataclass
 class FullStore(MemoryStore):
     """Has no room for open traces."""
 
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
     async def put(self, trajectory: Trajectory) -> None:
         if trajectory.status == "open":
+            self.asked.set()
             raise StoreError("write", "disk full")
         await super().put(trajectory)
 
@@ -288,7 +302,8 @@ async def test_a_store_that_fails_meanwhile_is_told_of_and_the_run_goes_on(
     office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    office.store = FullStore()
+    office.store = store = FullStore()
+    office.wire.on_asked = store.asked.wait
     app = parent(office.mind()).compile(checkpointer=InMemorySaver())
     await app.ainvoke(asking(), CONFIG, context=DEBATED)
     assert (await office.only_trace()).status == "ok"

@@ -16,8 +16,9 @@ from typer.core import TyperGroup
 from inframind import __version__
 from inframind.errors import CallerError, ConfigError, InfraMindError
 from inframind.plugin.cli_evaluate import evaluate, require_arena
+from inframind.plugin.cli_feedback import feedback
 from inframind.plugin.cli_options import DEFAULT_CONFIG, Config, Scheduling
-from inframind.plugin.cli_traces import explain, feedback, traces_app
+from inframind.plugin.cli_traces import explain, traces_app
 from inframind.plugin.cli_train import refuse_given, train
 
 DEFAULT_OUT = Path(".out/demo")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inframind.errors import ConfigError
 from inframind.plugin.cli_options import DEFAULT_CONFIG, Config
 
 if TYPE_CHECKING:
@@ -52,41 +51,6 @@ def explain(
     from inframind.plugin.terminal import out
 
     explain_trace(StorePlace(config=config, store=store), trace, show_all=show_all, console=out())
-
-
-def feedback(
-    trace: TraceId,
-    solved: Annotated[
-        bool | None, typer.Option("--solved/--not-solved", help="Whether it was right.")
-    ] = None,
-    key: Annotated[str | None, typer.Option(help="What else is judged, such as helpful.")] = None,
-    score: Annotated[float | None, typer.Option(help="A number for --key.")] = None,
-    value: Annotated[str | None, typer.Option(help="A label for --key.")] = None,
-    comment: Annotated[str, typer.Option(help="In your own words.")] = "",
-    config: Config = DEFAULT_CONFIG,
-    store: Store = None,
-) -> None:
-    """Say how a run turned out; saying it again replaces what was said before.
-
-    Examples: [bold]inframind feedback 4bf92f35 --solved[/bold],
-    [bold]inframind feedback 4bf92f35 --key helpful --score 0.8[/bold]
-    """
-    _check_feedback(solved, key, score, value)
-    from inframind.fleet.clock import SystemClock
-    from inframind.plugin.commands.traces import StorePlace, give_feedback
-    from inframind.plugin.terminal import out
-
-    give_feedback(
-        StorePlace(config=config, store=store),
-        trace,
-        solved=solved,
-        key=key,
-        score=score,
-        value=value,
-        comment=comment,
-        clock=SystemClock(),
-        console=out(),
-    )
 
 
 @traces_app.command("list")
@@ -165,12 +129,3 @@ def _query(
         since_s=parse_since(since, SystemClock()) if since else None,
         limit=limit,
     )
-
-
-def _check_feedback(solved: bool | None, key: str | None, score: float | None, value: str | None) -> None:
-    if (solved is None) == (key is None):
-        raise ConfigError("feedback", key or "", "give either --solved or --not-solved, or --key")
-    if key is not None and score is None and value is None:
-        raise ConfigError("feedback", key, "give --score or --value with --key")
-    if solved is not None and (score is not None or value is not None):
-        raise ConfigError("feedback", "solved", "--score and --value go with --key")

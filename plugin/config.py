@@ -159,8 +159,9 @@ class OtelSection(_Section):
 class FeedbackSection(_Section):
     """What feedback means."""
 
-    solved_keys: Mapping[str, float] = Field(default_factory=lambda: {"solved": 0.5})
-    """Keys that say whether a run was solved, each with the score from which on it was; the first that a run has counts."""
+    solved_keys: Mapping[str, float] = Field(default_factory=dict)
+    """Keys beside ``solved`` that say whether a run was solved, each with the least score that means yes, most telling
+    first: ``{thumbs = 0.5}``."""
 
 
 class Settings(BaseSettings):

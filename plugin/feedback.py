@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, TypedDict, Unpack
 
@@ -59,6 +58,7 @@ async def record_feedback(
     message_id: str | None = None,
     run_id: uuid.UUID | str | None = None,
     thread_id: str | None = None,
+    tell: Callable[[str, Outcome], None] | None = None,
     **said: Unpack[Feedback],
 ) -> Outcome:
     """Say how a run turned out: early, late, out of order, or again to replace what was said.
@@ -74,6 +74,7 @@ async def record_feedback(
         message_id: an answer's id.
         run_id: a run's UUID.
         thread_id: a thread, for its latest run.
+        tell: is told the trace and the outcome, where the trace is known.
         said: see `Feedback`.
 
     Raises:
@@ -92,7 +93,10 @@ async def record_feedback(
         if about is None
         else FeedbackTarget.of(about)
     )
-    await store.add_outcome(await target.resolve(store), outcome)
+    reference = await target.resolve(store)
+    await store.add_outcome(reference, outcome)
+    if tell is not None and (known := await store.trace_of(reference)) is not None:
+        tell(known, outcome)
     return outcome
 
 
@@ -133,13 +137,6 @@ def outcome_of(
         source=source,
         recorded_at_s=recorded_at_s,
     )
-
-
-def feedback_outcome(trace_id: str, *, recorded_at_s: float, **said: Unpack[Feedback]) -> Outcome:
-    """`outcome_of`, with an id of its own for each trace where none is given."""
-    outcome = outcome_of(recorded_at_s=recorded_at_s, **said)
-    own_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{trace_id}/{outcome.key}/{outcome.source}"))
-    return outcome if said.get("feedback_id") else replace(outcome, feedback_id=own_id)
 
 
 def as_text(value: Value) -> str:

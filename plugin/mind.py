@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 import numpy as np
+from langchain_core.messages import AIMessage
 
 from inframind.fleet.clock import Clock, SystemClock
 from inframind.fleet.pool import Fleet
@@ -24,7 +26,7 @@ from inframind.plugin.calls.router import CallRouter
 from inframind.plugin.calls.runs import Runs
 from inframind.plugin.config import Settings, load_settings
 from inframind.plugin.explain import explain_trajectory
-from inframind.plugin.feedback import Feedback, feedback_outcome
+from inframind.plugin.feedback import FeedbackAbout, record_feedback
 from inframind.router.policy import Policy
 from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary
 from inframind.traces.records import Outcome, Trajectory
@@ -106,23 +108,29 @@ class InfraMind(Asking, Applications):
         """The endpoints and their load."""
         return self._services.fleet
 
-    async def afeedback(self, trace_id: str, **what: Unpack[Feedback]) -> Outcome:
-        """Say how a run turned out; early, late, or again with the same ``feedback_id`` to replace it.
+    async def afeedback(
+        self, about: AIMessage | uuid.UUID | str | None = None, **what: Unpack[FeedbackAbout]
+    ) -> Outcome:
+        """Say how a run turned out: early, late, or again with the same ``feedback_id`` to replace it.
 
         Args:
-            trace_id: the run.
-            what: ``solved``, or ``key`` with ``score`` or ``value``; see `Feedback`.
+            about: a trace id (or its first digits), a message or its id, or a run's UUID; or by name:
+                ``trace_id=``, ``message=``, ``message_id=``, ``run_id=``, ``thread_id=`` (its latest run).
+            what: ``solved``, or ``key`` with ``score``, ``value`` or ``comment``; see `Feedback`.
 
         Raises:
-            ValueError: neither, or both.
+            ValueError: nothing is said, or two things at once.
+            ConfigError: the run is not named exactly once, or in no known form.
+            UnknownTrace: a thread without a known run, or digits that no stored trace begins with.
         """
-        outcome = feedback_outcome(trace_id, recorded_at_s=self._clock.wall_s(), **what)
-        await self.store.add_outcome(trace_id, outcome)
-        return outcome
+        tell = self._exporter.feedback if self._exporter else None
+        return await record_feedback(self.store, about, clock=self._clock, tell=tell, **what)
 
-    def feedback(self, trace_id: str, **what: Unpack[Feedback]) -> Outcome:
+    def feedback(
+        self, about: AIMessage | uuid.UUID | str | None = None, **what: Unpack[FeedbackAbout]
+    ) -> Outcome:
         """`afeedback` for callers without an event loop."""
-        return self._portal.run(self.afeedback(trace_id, **what))
+        return self._portal.run(self.afeedback(about, **what))
 
     async def atrace(self, trace_id: str) -> Trajectory:
         """The trace of that id, or of the only one whose id begins so.

@@ -1,4 +1,4 @@
-"""``inframind traces``, ``explain`` and ``feedback``: what the store holds, for people."""
+"""``inframind traces`` and ``explain``: what the store holds, for people."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.plugin.config import load_settings
 from inframind.plugin.explain import explanation
-from inframind.plugin.feedback import feedback_outcome
 from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.terminal import latency_text, one_line, safe, seconds, solved_text
 from inframind.traces.codec import encode
 from inframind.traces.export import export_jsonl
 from inframind.traces.query import TraceQuery, TraceSummary
-from inframind.traces.records import Step, Trajectory
+from inframind.traces.records import SolvedKeys, Step, Trajectory
 from inframind.traces.store import TraceStore, open_store
 
 SOURCE = "cli"
@@ -57,6 +56,13 @@ class StorePlace:
             yield store
 
 
+def _by_our_keys(place: StorePlace, query: TraceQuery) -> TraceQuery:
+    """The query, with the configuration's word on what says that a run was solved."""
+    if place.store is not None:
+        return query
+    return replace(query, solved_keys=SolvedKeys(load_settings(place.config).feedback.solved_keys))
+
+
 def since(text: str, clock: Clock) -> float:
     """An instant in seconds since the Unix epoch from ``90s``, ``15m``, ``2h``, ``7d`` (ago) or an ISO time.
 
@@ -77,10 +83,10 @@ def since(text: str, clock: Clock) -> float:
 def list_traces(place: StorePlace, query: TraceQuery, *, as_json: bool, console: Console) -> None:
     """Print a table, or one JSON object a line."""
     if as_json:
-        for line in asyncio.run(_encoded(place, query)):
+        for line in asyncio.run(_encoded(place, _by_our_keys(place, query))):
             typer.echo(line)
         return
-    listing = asyncio.run(_list(place, query))
+    listing = asyncio.run(_list(place, _by_our_keys(place, query)))
     if not listing.summaries:
         has_others = listing.stored > 0
         console.print("no traces match" if has_others else "no traces yet; `inframind run` makes one")
@@ -117,42 +123,8 @@ def export_traces(
     """
     if target.exists() and not force:
         raise ConfigError("file", str(target), "the file exists; --force replaces it")
-    count = asyncio.run(_export(place, target, query))
+    count = asyncio.run(_export(place, target, _by_our_keys(place, query)))
     console.print(f"{count:,} traces written to {target}")
-
-
-def give_feedback(
-    place: StorePlace,
-    trace_id: str,
-    *,
-    solved: bool | None,
-    key: str | None,
-    score: float | None,
-    value: str | None,
-    comment: str,
-    clock: Clock,
-    console: Console,
-) -> None:
-    """Record an outcome on a trace that exists."""
-
-    async def record() -> str:
-        async with place.opened() as store:
-            whole_id = await store.resolve(trace_id)
-            outcome = feedback_outcome(
-                whole_id,
-                recorded_at_s=clock.wall_s(),
-                solved=solved,
-                key=key,
-                score=score,
-                value=value,
-                comment=comment,
-                source=SOURCE,
-            )
-            await store.add_outcome(whole_id, outcome)
-        said = outcome.value if outcome.score is None else f"{outcome.score:g}"
-        return f"{outcome.key} = {said} recorded on {whole_id}"
-
-    console.print(safe(asyncio.run(record())))
 
 
 # Reading ---------------------------------------------------------------------------------------------------

@@ -14,9 +14,11 @@ from langgraph.runtime import ExecutionInfo, get_runtime
 def current_execution() -> ExecutionInfo | None:
     """The execution of the running node, the same object until that ends; None outside a graph."""
     try:
-        return get_runtime().execution_info
+        runtime = get_runtime()
     except RuntimeError:
         return None
+    # A chain outside a graph has a config, and no runtime in it; the annotation does not say so.
+    return getattr(runtime, "execution_info", None)
 
 
 def run_identity(execution: ExecutionInfo | None) -> str:

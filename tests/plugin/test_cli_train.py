@@ -14,20 +14,16 @@ import pytest
 from typer.testing import CliRunner
 
 from inframind.arena.replay.router_file import load_router
-from inframind.arena.scenario import endpoint_tables, fleet_specs
+from inframind.arena.scenario import fleet_specs
 from inframind.arena.training.run_folder import read_history
 from inframind.errors import CheckpointError
 from inframind.plugin.cli import app
 from inframind.plugin.commands.demo_train import DemoTraining, demo_training
 from inframind.plugin.commands.evaluate import Scale
-from inframind.plugin.commands.write_config import write_endpoints
 from inframind.plugin.terminal import out
 from inframind.router.policy_file import load_policy
 from inframind.router.published.policy_file import load_published
-from inframind.simulator.fleet import SimulatedFleetProcess
-from inframind.simulator.items import generate_items, load_items
-from inframind.simulator.outcomes import LatentDifficultyModel
-from inframind.simulator.prompt_reading import AnswerKey
+from inframind.simulator.items import generate_items
 
 RUN_FILES = {
     "config.json", "curves.jsonl", "summary.json", "report.html",
@@ -150,24 +146,6 @@ def test_a_finished_training_is_neither_overwritten_nor_resumed(items: Path, tmp
     call(*small(items, "--out", str(tmp_path / "run")))
     assert "a finished training is in it" in call(*small(items, "--out", str(tmp_path / "run")), code=2)
     assert "this training is finished" in call("train", "--resume", "--out", str(tmp_path / "run"), code=2)
-
-
-def test_a_real_fleet_of_a_configuration_is_trained_on(items: Path, tmp_path: Path) -> None:
-    specs = fleet_specs(["llama-3.2-3b", "llama-3.1-8b"])
-    model = LatentDifficultyModel(AnswerKey(load_items(items)))
-    config, run = tmp_path / "fleet.toml", tmp_path / "run"
-    with SimulatedFleetProcess(specs, model, seed=1, speed=50.0) as fleet:
-        write_endpoints(config, endpoint_tables(specs, fleet.base_urls), force=False)
-        call(
-            "train", "--config", str(config), "--items", str(items), "--rates", "1200", "--scale", "0.1",
-            "--epochs", "1", "--budgets", "fixed:20", "--out", str(run),
-        )  # fmt: skip
-    assert {path.name for path in run.iterdir()} == RUN_FILES
-    assert [one.runs for one in read_history(run)] == [8]
-    assert json.loads((run / "config.json").read_text())["facts"]["models"] == [
-        "llama-3.2-3b",
-        "llama-3.1-8b",
-    ]
 
 
 def recorded(path: Path) -> Path:

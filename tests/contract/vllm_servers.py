@@ -45,7 +45,7 @@ PATIENCE_S = 60.0
 """How long to wait for what must come; a machine that is busy elsewhere makes real servers slow."""
 
 _CLOCK = SystemClock()
-_PROFILE = EngineProfile(
+SIMULATED_PROFILE = EngineProfile(
     step_base_s=0.002,
     per_prefill_token_s=0.000002,
     per_decode_token_s=0.00001,
@@ -159,9 +159,9 @@ def total(page: str, name: str, **labels: str) -> float:
 @asynccontextmanager
 async def simulated_target() -> AsyncIterator[Target]:
     """Our own two servers."""
-    priority = replace(_PROFILE, scheduling_policy="priority", max_num_queued_reqs=MAX_UNFINISHED)
+    priority = replace(SIMULATED_PROFILE, scheduling_policy="priority", max_num_queued_reqs=MAX_UNFINISHED)
     specs = (
-        ServerSpec(name="fcfs", model=MODEL, profile=_PROFILE, api_key=API_KEY),
+        ServerSpec(name="fcfs", model=MODEL, profile=SIMULATED_PROFILE, api_key=API_KEY),
         ServerSpec(name="priority", model=MODEL, profile=priority),
     )
     async with SimulatedFleet(specs, EchoModel(n_tokens=24)) as fleet:

@@ -142,11 +142,11 @@ class Runs:
 
     def __init__(self, services: Services, shares: NodeShares | None = None) -> None:
         self._services = services
-        self._shares = shares or AllThatIsLeft()
+        self._shares = AllThatIsLeft() if shares is None else shares
         self._kept: OrderedDict[str, RunScope] = OrderedDict()
         # What a call still holds is found here though it is no longer kept: a trace never has two recorders.
         self._alive: WeakValueDictionary[str, RunScope] = WeakValueDictionary()
-        self._invoked: WeakValueDictionary[int, RunScope] = WeakValueDictionary()
+        self._invoked: OrderedDict[int, tuple[object, str]] = OrderedDict()
         self._has_read_store = False
 
     def open(
@@ -221,11 +221,18 @@ class Runs:
         if scope.invocation not in (None, invocation):
             scope.lay_still(now_s - scope.seen_s)
         scope.invocation, scope.seen_s = invocation, now_s
-        self._invoked[id(invocation)] = scope
+        self._invoked[id(invocation)] = (invocation, scope.trace_id)  # held, so that its id stays its own
+        if len(self._invoked) > KEPT:
+            self._invoked.popitem(last=False)
+
+    def trace_within(self, invocation: object) -> str:
+        """Trace id of the run that was last seen in this invocation, ended or not; "" for none."""
+        _, trace_id = self._invoked.get(id(invocation), (None, ""))
+        return trace_id
 
     def within(self, invocation: object) -> RunScope | None:
         """The run that was last seen in this invocation, while it lasts."""
-        scope = self._invoked.get(id(invocation))
+        scope = self.known(self.trace_within(invocation))
         return scope if scope is not None and scope.is_tracked and scope.invocation is invocation else None
 
     def known(self, trace_id: str) -> RunScope | None:
@@ -305,7 +312,8 @@ class Runs:
         except UnknownTrace:
             return None
         recorder = RunRecorder.resumed(trajectory, self._services.clock)
-        return RunScope(recorder=recorder, shares=self._shares)
+        graph = str(recorder.metadata.get(GRAPH_KEY) or "")
+        return RunScope(recorder=recorder, graph=graph, shares=self._shares)
 
 
 def _status_at_end(recorder: RunRecorder, error: BaseException | None) -> Status:

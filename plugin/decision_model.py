@@ -32,7 +32,12 @@ from inframind.router.views import Slot
 from inframind.traces.records import Decision
 
 try:
-    from langchain_core.decisions import BaseDecisionModel, Choice, ChoiceAnswer, ClassifierResponse
+    from langchain_core.decisions import (  # type: ignore[import-not-found, unused-ignore]
+        BaseDecisionModel,
+        Choice,
+        ChoiceAnswer,
+        ClassifierResponse,
+    )
 except ModuleNotFoundError as missing:
     raise ConfigError("install", "langchain-core", "run: pip install 'langchain-core>=1.8'") from missing
 
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
 _FIX_QUESTION = "ask a Choice whose labels are models of the fleet, or map its labels to them in `models`"
 
 
-class InfraMindDecision(BaseDecisionModel):
+class InfraMindDecision(BaseDecisionModel):  # type: ignore[misc, unused-ignore]
     """Answers which model of the fleet to take.
 
     ``ModelRouterMiddleware(choices=choices, instructions="...", classifier=InfraMindDecision(mind=mind,

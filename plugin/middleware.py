@@ -11,7 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NotRequired
+from typing import TYPE_CHECKING, Annotated, Any, Final, NotRequired, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -42,7 +42,7 @@ except ModuleNotFoundError as missing:
 if TYPE_CHECKING:
     from inframind.plugin.mind import InfraMind
 
-STATE = "inframind"
+STATE: Final = "inframind"
 """Key of the agent's state under which its run is kept, as plain data."""
 KEPT_TASKS = 10_000
 """Model tasks of which is remembered which model they began with."""
@@ -65,7 +65,8 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
     A run begins with each new turn and lasts until the agent answers, through interrupts and their resumption, in
     another process too. The time between two invocations of the graph, in which it waits for a person, does not count.
     A run joins the one around it where there is one: `InfraMind.run`, an outer agent's, or the trace that the run's
-    metadata names as ``inframind_trace_id``.
+    metadata names as ``inframind_trace_id``. Agents that are nodes of one graph share the run of its invocation, and
+    the budget of the agent that opened it.
 
     The agent's own model gives way to the router, unless it is a `ChatInfraMind` of the same mind: that one keeps its
     own settings. Settings of another model, such as a temperature, do not carry over; give them to ``model``.
@@ -82,6 +83,7 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
 
     Raises:
         InvalidBudget: not a positive, finite number of seconds.
+        ConfigError: a model of another mind.
     """
 
     state_schema = InfraMindState
@@ -95,6 +97,8 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
         budget_s: float | None = None,
         role: str | None = None,
     ) -> None:
+        if model is not None and model.mind is not mind:
+            raise ConfigError("model", model.model_name, "make it of the same mind: mind.chat_model(...)")
         self._mind, self._runs = mind, mind.calls.runs
         self._strategy, self._role = strategy, role
         self._budget_s = None if budget_s is None else require_budget(budget_s)
@@ -130,11 +134,11 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
 
     async def _open(self, messages: Sequence[BaseMessage], site: CallSite, runtime: Runtime[Any]) -> RunScope:
         services = self._mind.calls.services
-        budget_s = _said_budget_s(runtime.context) or self._budget_s or services.defaults.budget_s
+        said_s = (_said_budget_s(runtime.context), self._budget_s, services.defaults.budget_s)
         scope = await self._runs.resume(
-            site.trace_id or services.new_trace_id(),
+            site.trace_id or self._runs.trace_within(runtime.control) or services.new_trace_id(),
             _query(messages),
-            budget_s=require_budget(budget_s),
+            budget_s=require_budget(next(each for each in said_s if each is not None)),
             metadata=site.metadata,
         )
         self._runs.see(scope, runtime.control)
@@ -182,7 +186,7 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
 
     async def _joined(self, request: ModelRequest[Any]) -> tuple[dict[str, Any], RunScope]:
         """The run that a call belongs to, as plain data and as what the router goes by."""
-        run = request.state.get(STATE)
+        run = cast(InfraMindState, request.state).get(STATE)
         site = site_of(Caller.of_config())
         if site.scope is not None and not (run and run["is_own"]):
             return _as_state(site.scope, is_own=False), site.scope
@@ -196,8 +200,9 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
         if not self._is_agents_own(request):
             return request
         own = request.model
-        is_ours = isinstance(own, ChatInfraMind) and own.mind is self._mind
-        return request.override(model=self._dressed(own) if is_ours else self._model)
+        if isinstance(own, ChatInfraMind) and own.mind is self._mind:
+            return request.override(model=self._dressed(own))
+        return request.override(model=self._model)
 
     def _is_agents_own(self, request: ModelRequest[Any]) -> bool:
         """Whether the model is the one that this execution of the model node began with, so no fallback for it."""
@@ -209,7 +214,7 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
             self._began_with.popitem(last=False)
         return request.model is first
 
-    def _dressed(self, model: Any) -> ChatInfraMind:
+    def _dressed(self, model: ChatInfraMind) -> ChatInfraMind:
         """A chat model of ours with what was said to the middleware."""
         said = {"strategy": self._strategy, "role": self._role}
         changes = {name: value for name, value in said.items() if value is not None}

@@ -125,6 +125,8 @@ def failing(times: int, then: Any = react) -> Any:
 def make_agent(mind: Any, *before: Any, after: Any = (), tools: Any = (weather,), **options: Any) -> Any:
     """An agent with the middleware, after the middleware ``before`` and before that of ``after``."""
     said = {name: options.pop(name) for name in ("strategy", "budget_s", "role") if name in options}
+    if "routed" in options:
+        said["model"] = options.pop("routed")
     model = options.pop("model", None) or Unrouted()
     middleware = [*before, InfraMindMiddleware(mind, **said), *after]
     return create_agent(model, list(tools), middleware=middleware, **options)

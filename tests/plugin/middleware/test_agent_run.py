@@ -12,6 +12,7 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
 from tests.plugin.middleware.agents import (
     ASK,
@@ -27,7 +28,9 @@ from tests.plugin.middleware.agents import (
     unavailable,
 )
 
+from inframind.errors import ConfigError
 from inframind.plugin.chat import ChatInfraMind
+from inframind.plugin.middleware import InfraMindMiddleware
 
 
 @pytest.fixture
@@ -123,6 +126,44 @@ async def test_an_agent_in_another_agents_tool_belongs_to_its_run(make_mind: Any
     trace = await only_trace(mind)
     assert state["messages"][-1].content == "It is said to be: It is said to be: rain in Oslo"
     assert (trace.status, len(trace.steps), trace.trace_id) == ("ok", 4, state["inframind"]["trace_id"])
+
+
+async def test_agents_that_are_nodes_of_one_graph_share_its_run(mind: Any, run: Any) -> None:
+    graph = StateGraph(MessagesState)
+    graph.add_node("first", make_agent(mind, tools=(), budget_s=40))
+    graph.add_node("second", make_agent(mind, tools=(), budget_s=50))
+    graph.add_edge(START, "first").add_edge("first", "second")
+    state = await run(graph.compile(), ASK)
+    trace = await only_trace(mind)
+    assert [message.content for message in state["messages"]] == [QUESTION, "no tools", "no tools"]
+    assert (trace.status, len(trace.steps), trace.budget_s) == ("ok", 2, 40.0)
+
+
+async def test_agents_side_by_side_share_the_run_of_their_graph(mind: Any, run: Any) -> None:
+    agents = {name: make_agent(mind, name=name) for name in ("a", "b", "c")}
+    graph = StateGraph(MessagesState)
+    for name, agent in agents.items():
+        graph.add_node(name, agent).add_edge(START, name)
+    await run(graph.compile(), ASK)
+    trace = await only_trace(mind)
+    assert (trace.status, len(trace.steps), len(trace.decisions)) == ("ok", 6, 6)
+
+
+async def test_batched_runs_are_runs_of_their_own(mind: Any) -> None:
+    states = await make_agent(mind).abatch([ASK, ASK, ASK])
+    assert len({state["inframind"]["trace_id"] for state in states}) == 3
+    assert await statuses(mind) == ["ok", "ok", "ok"]
+
+
+async def test_a_model_that_is_given_takes_the_place_of_the_agents(mind: Any, run: Any) -> None:
+    model = ChatInfraMind(mind=mind, model="m0", temperature=0.5)
+    await run(make_agent(mind, routed=model), ASK)
+    assert [asked.body["temperature"] for asked in mind.servers[0].asked] == [0.5, 0.5]
+
+
+async def test_a_model_of_another_mind_is_refused(make_mind: Any, mind: Any) -> None:
+    with pytest.raises(ConfigError, match=r"mind\.chat_model"):
+        InfraMindMiddleware(mind, model=ChatInfraMind(mind=await make_mind(react)))
 
 
 async def test_usage_is_counted_once(mind: Any, run: Any) -> None:

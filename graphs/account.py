@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
 
+from inframind.graphs.model import MESSAGE_ID_PREFIX
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
+from inframind.traces.aliases import run_alias, thread_alias
 from inframind.traces.records import Status
 
 
@@ -61,3 +65,12 @@ def answer_message(final: FinalAnswer, account: Mapping[str, Any]) -> AIMessage:
     if "served_model" in account:
         metadata["model_name"] = account["served_model"]
     return AIMessage(content=final.text, id=final.message_id or None, response_metadata=metadata)
+
+
+def other_names(final: FinalAnswer, config: RunnableConfig) -> list[str]:
+    """Aliases by which feedback finds the run: the answering call's own run, and the thread."""
+    thread_id = config.get("configurable", {}).get("thread_id")
+    names = [thread_alias(str(thread_id))] if thread_id else []
+    if final.message_id:
+        names.append(run_alias(uuid.UUID(final.message_id.removeprefix(MESSAGE_ID_PREFIX))))
+    return names

@@ -28,6 +28,8 @@ from inframind.fleet.pool import Fleet
 
 NOSTREAM = "nostream"
 """LangGraph's tag for calls whose tokens a message stream must not show."""
+MESSAGE_ID_PREFIX = "lc_run--"
+"""What LangChain puts before a model run's id to name its message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class StepModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        message_id = f"lc_run--{run_manager.run_id}" if run_manager else None
+        message_id = f"{MESSAGE_ID_PREFIX}{run_manager.run_id}" if run_manager else None
         on_delta = _teller(run_manager, message_id) if run_manager and self._call.is_final else None
         self._completion = await self._call.send(on_delta)
         return ChatResult(generations=[ChatGeneration(message=to_message(self._completion, message_id))])

@@ -25,7 +25,7 @@ from inframind.errors import (
     StoreError,
 )
 from inframind.fleet.clock import Deadline
-from inframind.graphs.account import account_of, answer_message
+from inframind.graphs.account import account_of, answer_message, other_names
 from inframind.graphs.budget_share import BudgetShare
 from inframind.graphs.domains import guess_domain, require_domain
 from inframind.graphs.events import announce
@@ -203,6 +203,7 @@ class _Nodes:
         status: Status = "late" if recorder.is_late or recorder.remaining_s() < 0 else "ok"
         account = account_of(recorder, final, status)
         await services.close_run(run["trace_id"], status, final=final)
+        services.also_known_as(run["trace_id"], other_names(final, config))
         announce("answer", **account, text=final.text)
         return {"messages": [answer_message(final, account)], "inframind": account}
 

@@ -112,3 +112,15 @@ async def test_the_answer_says_which_decision_it_is_owed_to(office: Office) -> N
     assert metadata["inframind"]["policy"] == "uniform" and plan.kind == "plan"
     assert metadata["inframind"]["probability"] == decision.probability
     assert (metadata["model_name"], metadata["inframind"]["endpoint"]) == (step.served_model, step.endpoint)
+
+
+async def test_feedback_finds_the_run_by_its_message_and_by_its_thread(office: Office) -> None:
+    mind = office.mind()
+    app = parent(mind).compile(checkpointer=InMemorySaver())
+    context = RouteContext(topology="IO", team_size=1)
+    streamed = app.astream(asking(), CONFIG, context=context, stream_mode="messages", subgraphs=True)
+    ids = [message.id async for _, (message, _) in streamed if message.type != "human"]
+    await mind.afeedback(ids[0], solved=False)
+    assert (await office.only_trace()).solved is False
+    await mind.afeedback(thread_id="t", solved=True)
+    assert (await office.only_trace()).solved is True

@@ -9,6 +9,7 @@ from typing import Any
 from inframind.arena.scenario import endpoint_tables, fleet_specs
 from inframind.simulator.fleet import SimulatedFleetProcess
 from inframind.simulator.items import Item
+from inframind.simulator.model import ToolCaller
 from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.prompt_reading import AnswerKey
 
@@ -20,7 +21,8 @@ def simulated_endpoints(
     """Five models on loopback ports while the block lasts, as the ``endpoints`` of a configuration.
 
     Args:
-        items: questions whose answers the models may know; sums they work out, everything else they make up.
+        items: questions whose answers the models may know; sums they work out, everything else they make up. Where
+            tools are offered they call the first one whenever a user has spoken.
         models: names of profiles; empty takes all.
         speed: simulated seconds per second.
 
@@ -28,5 +30,6 @@ def simulated_endpoints(
         ConfigError: a model without a profile.
     """
     specs = fleet_specs(models)
-    with SimulatedFleetProcess(specs, LatentDifficultyModel(AnswerKey(items)), speed=speed) as fleet:
+    model = ToolCaller(speaker=LatentDifficultyModel(AnswerKey(items)))
+    with SimulatedFleetProcess(specs, model, speed=speed) as fleet:
         yield endpoint_tables(specs, fleet.base_urls)

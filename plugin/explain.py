@@ -75,6 +75,9 @@ def _head(trajectory: Trajectory) -> Table:
 
 def _plan(trajectory: Trajectory) -> str:
     if not trajectory.topology:
+        nodes = ", ".join(dict.fromkeys(step.node for step in trajectory.steps))
+        if nodes:
+            return f"the application's own: {one_line(nodes, 300)}"
         return "none: the run ended before it was planned"
     team = ", ".join(trajectory.team)
     return f"{trajectory.topology} with {len(trajectory.team)} agent(s): {safe(team)}; rounds: {trajectory.rounds}"
@@ -295,13 +298,17 @@ def _came_of_it(step: Step) -> Iterator[RenderableType]:
         yield _indented(Text(f"{step.error}: {one_line(step.error_detail, 400)}", "red"))
 
 
+def _seat(step: Step) -> str:
+    """Who made the call: a judge, an agent of a team, or a node of an application's own graph."""
+    if step.kind == "judge":
+        return "judge"
+    if step.node != step.kind:
+        return f"node {safe(step.node)}" + (f" as {safe(step.role)}" if step.role else "")
+    return f"agent {step.position + 1} ({safe(step.role)}), round {step.round}"
+
+
 def _step(step: Step) -> Text:
-    seat = (
-        "judge"
-        if step.kind == "judge"
-        else f"agent {step.position + 1} ({safe(step.role)}), round {step.round}"
-    )
-    parts = [f"-> step {step.step_id}, {seat}", _server(step), f"took {seconds(step.latency_s)}"]
+    parts = [f"-> step {step.step_id}, {_seat(step)}", _server(step), f"took {seconds(step.latency_s)}"]
     if step.sent_s is not None and step.sent_s - step.started_s > 0.001:
         parts.append(f"sent after {seconds(step.sent_s - step.started_s)}")
     parts.append(f"first token {'unknown' if step.ttft_s is None else 'after ' + seconds(step.ttft_s)}")

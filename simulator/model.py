@@ -79,7 +79,9 @@ class EchoModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCaller:
-    """Calls the first tool whenever a user has spoken, with what the user said; otherwise speaks as another model.
+    """Calls the first tool whenever a user has spoken, with what the user said, and then repeats what the tool said.
+
+    Without tools it speaks as another model.
 
     Attributes:
         speaker: the other model.
@@ -88,8 +90,11 @@ class ToolCaller:
     speaker: LanguageModel
 
     def reply(self, request: SimRequest) -> SimReply:
-        """A tool call, or the speaker's reply."""
-        if not request.tools or request.messages[-1].get("role") != "user":
+        """A tool call, a tool's words, or the speaker's reply."""
+        last = request.messages[-1]
+        if last.get("role") == "tool" and isinstance(last.get("content"), str) and last["content"]:
+            return SimReply(text=f"The answer is {last['content']}.")
+        if not request.tools or last.get("role") != "user":
             return self.speaker.reply(request)
         function = request.tools[0]["function"]
         facts = Facts.in_text(last_user_text(request.messages))

@@ -15,6 +15,7 @@ from inframind.arena.scenario import SchedulingPolicy, endpoint_tables, fleet_sp
 from inframind.plugin.commands.write_config import write_endpoints
 from inframind.simulator.fleet import SimulatedFleet
 from inframind.simulator.items import Item, load_items
+from inframind.simulator.model import ToolCaller
 from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.prompt_reading import AnswerKey
 from inframind.simulator.server import ServerSpec
@@ -36,7 +37,7 @@ def simulate(
     """Serve until SIGINT or SIGTERM, which is how a server in the foreground is meant to end."""
     specs = fleet_specs(models, replicas=replicas, scheduling_policy=scheduling_policy)
     items: tuple[Item, ...] = load_items(items_file) if items_file else ()
-    model = LatentDifficultyModel(AnswerKey(items))
+    model = ToolCaller(speaker=LatentDifficultyModel(AnswerKey(items)))
     fleet = SimulatedFleet(specs, model, seed=seed, speed=speed, port_base=port_base)
     asyncio.run(_serve(fleet, specs, config, force=force, console=console))
 

@@ -28,7 +28,6 @@ class NodeChoice:
     """The decision of one task: of one node, for one state.
 
     Attributes:
-        scope: the run that it belongs to.
         decision: what was decided.
         endpoint: replica that was chosen.
         prompt_tokens: estimate that it was decided with.
@@ -39,7 +38,6 @@ class NodeChoice:
         is_recorded: whether a call has followed it, so that the trace has it.
     """
 
-    scope: RunScope
     decision: Decision
     endpoint: EndpointSpec
     prompt_tokens: int
@@ -141,9 +139,7 @@ class NodeChooser:
         load = snapshot.least_loaded(model)
         endpoint = load.endpoint if load else services.fleet.models[model].endpoints[0]
         failed = earlier.failed if earlier else frozenset()
-        return NodeChoice(
-            scope, decision, self._endpoints[endpoint], slot.prompt_tokens, failed=failed - {model}
-        )
+        return NodeChoice(decision, self._endpoints[endpoint], slot.prompt_tokens, failed=failed - {model})
 
     def _models(self, own: Mapping[str, Any], earlier: NodeChoice | None) -> frozenset[str] | None:
         """Models to choose from: the author's own, or those that have not failed in this task, or all again."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from inframind.errors import CallerError, ConfigError
+from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.graphs.domains import guess_domain
 from inframind.graphs.portal import Portal
@@ -118,7 +118,7 @@ class LiveRuns:
 
     def __init__(self, calls: CallRouter, portal: Portal, *, kept: int = KEPT) -> None:
         self.calls, self.services = calls, calls.services
-        self.mishaps = Mishaps("Tracking a run", (CallerError,))
+        self.mishaps = Mishaps("Tracking a run")
         self.background = Background(portal, calls.services, self.mishaps)
         self._runs, self._kept = calls.runs, kept
         self._lock = threading.RLock()

@@ -34,7 +34,7 @@ class Observer(CallListener):
     @property
     def errors(self) -> int:
         """Errors of our own so far; the first is in the log."""
-        return self._mishaps.count + self._live.mishaps.count
+        return self._mishaps.count + self._at_begin.count + self._live.mishaps.count
 
     def observes(self, live: LiveRuns) -> bool:
         """Whether it is this mind's."""

@@ -9,8 +9,10 @@ from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent, Graph
 from langgraph.errors import GraphInterrupt
 from langgraph.graph.state import CompiledStateGraph
 
+from inframind.errors import CallerError
 from inframind.plugin.calls.runs import RunScope
 from inframind.plugin.graphs.live_runs import LiveRuns, RunTerms
+from inframind.plugin.graphs.mishaps import Mishaps
 
 Graph = TypeVar("Graph", bound=CompiledStateGraph[Any, Any, Any, Any])
 
@@ -30,6 +32,7 @@ class RunFollower(GraphCallbackHandler):
 
     def __init__(self, live: LiveRuns, terms: RunTerms) -> None:
         self._live, self._terms, self._mishaps = live, terms, live.mishaps
+        self._at_begin = Mishaps("Beginning a run", (CallerError,) if self.raise_error else ())
 
     @property
     def ignore_llm(self) -> bool:
@@ -52,7 +55,7 @@ class RunFollower(GraphCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A graph, a node or a runnable begins."""
-        with self._mishaps:
+        with self._at_begin:
             if not self._live.join(run_id, parent_run_id):
                 self._live.begin(run_id, inputs, metadata or {}, str(kwargs.get("name") or ""), self._terms)
 

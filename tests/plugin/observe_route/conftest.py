@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
 
+import openai
 import pytest
 
 from inframind.plugin.graphs.live_runs import LiveRuns
@@ -59,12 +60,28 @@ class Followed:
         self.servers: list[Any] = mind.servers  # type: ignore[attr-defined]
         self.live = LiveRuns(mind.calls, mind.portal)
         self.decide = mind.settings.decide_config()
+        self.sync_http, self.http = openai.DefaultHttpxClient(), openai.DefaultAsyncHttpxClient()
+
+    @property
+    def wires(self) -> dict[str, Any]:
+        """Connections for clients, which would otherwise share theirs with other tests and never close them."""
+        return {
+            "http_client": self.sync_http,
+            "http_async_client": self.http,
+            "max_retries": 0,
+            "api_key": "k",
+        }
+
+    async def aclose(self) -> None:
+        """Close the clients' connections."""
+        self.sync_http.close()
+        await self.http.aclose()
 
     def client(self, server: int = 0, **options: Any) -> Any:
         """A real OpenAI client of one server, which knows nothing of us."""
         chat = pytest.importorskip("langchain_openai", reason="needs langchain-openai")
         base_url = self.servers[server].base_url
-        return chat.ChatOpenAI(model=f"m{server}", base_url=base_url, api_key="k", max_retries=0, **options)
+        return chat.ChatOpenAI(model=f"m{server}", base_url=base_url, **self.wires, **options)
 
     def asked(self) -> list[tuple[str, str]]:
         """(model, prompt) of every chat request so far, server by server."""
@@ -93,10 +110,15 @@ class Followed:
 async def follow(make_mind: Any) -> Any:
     """``followed = await follow(script, ...)``: a mind on scripted servers, answering ones unless given."""
 
-    async def make(*scripts: Any, **options: Any) -> Followed:
-        return Followed(await make_mind(*(scripts or (answering(), answering())), **options))
+    made: list[Followed] = []
 
-    return make
+    async def make(*scripts: Any, **options: Any) -> Followed:
+        made.append(Followed(await make_mind(*(scripts or (answering(), answering())), **options)))
+        return made[-1]
+
+    yield make
+    for followed in made:
+        await followed.aclose()
 
 
 @pytest.fixture

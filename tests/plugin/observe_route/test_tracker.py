@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from contextlib import aclosing
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -56,7 +58,7 @@ def line(mind: InfraMind, notes: Any, *names: str) -> Any:
     for name in names:
         builder.add_node(name, calling(mind, name))
     builder.add_edge(START, names[0])
-    for before, after in zip(names, names[1:], strict=False):
+    for before, after in pairwise(names):
         builder.add_edge(before, after)
     return builder
 
@@ -299,8 +301,9 @@ async def test_nothing_stays_in_memory_once_runs_have_ended(follow: Any, notes: 
     tracked = budgeted(line(followed.mind, notes, "a").compile(), followed.live)
     for _ in range(20):
         await tracked.ainvoke({"question": "Why?", "notes": []})
-    async for _ in tracked.astream({"question": "left", "notes": []}):
-        break
+    async with aclosing(tracked.astream({"question": "left", "notes": []})) as parts:
+        async for _ in parts:
+            break
     assert followed.live.in_memory == 0
 
 

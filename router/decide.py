@@ -99,6 +99,8 @@ class _Planned(NamedTuple):
 
 
 V = TypeVar("V", PlanView, StepView)
+NO_HASTE = 0.95
+"""A deadline that leaves at least this part of a run's whole time hurries nobody."""
 _PLANNED_KEPT = 256
 _NOTHING: Mapping[str, Any] = {}
 
@@ -172,7 +174,7 @@ class Decider:
                 "step_q50_s": view.step_q50_s.tolist(),
                 "step_q90_s": view.step_q90_s.tolist(),
                 **self._degraded(
-                    reasons, planned.labels, whole_s, self.policy.plan,
+                    reasons, planned.labels, view.remaining_s, whole_s, self.policy.plan,
                     lambda leisure: self._plan_view(query, snapshot, leisure, planned)[0],
                 ),
                 "loads": _loads(snapshot),
@@ -225,7 +227,7 @@ class Decider:
                 **({"warm_model": slot.warm_model, "warm_tokens": slot.warm_tokens} if slot.warm_tokens else {}),
                 **context,
                 **self._degraded(
-                    reasons, self.actions.executor_labels, whole_s, self.policy.step,
+                    reasons, self.actions.executor_labels, view.remaining_s, whole_s, self.policy.step,
                     lambda leisure: self._step_view(query, slot, snapshot, leisure)[0],
                 ),
                 "loads": _loads(snapshot),
@@ -417,15 +419,16 @@ class Decider:
         self,
         reasons: Sequence[str],
         labels: Sequence[str],
+        remaining_s: float,
         whole_s: float | None,
         propose: Callable[[V], Proposal],
         view_within: Callable[[Deadline], V],
     ) -> Mapping[str, str]:
         """What the policy would prefer if it had ``whole_s``, where the deadline alone forbids it.
 
-        Asks the policy once more, and only where something is masked as too slow.
+        Asks the policy once more, and only where there is haste and something is masked as too slow.
         """
-        if whole_s is None or TOO_SLOW not in reasons:
+        if whole_s is None or remaining_s >= NO_HASTE * whole_s or TOO_SLOW not in reasons:
             return _NOTHING
         view = view_within(Deadline.after(whole_s, self._clock))
         best = best_of(propose(view).weights.tolist(), view.allowed)

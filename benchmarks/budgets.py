@@ -1,6 +1,7 @@
 """What it is worth to split a run's budget over its nodes: learned shares, equal parts, and all that is left to each.
 
-An application of four nodes (plan, two workers beside each other, write) runs on the simulated fleet in virtual time.
+Two applications run on the simulated fleet in virtual time: a report (plan, two workers beside each other, write) whose
+nodes write about as much as each other, and a letter (classify, draft, check, sign), nearly all of which is its draft.
 Runs arrive at random; every call takes the best model and strategy that are predicted to answer within what its node is
 given, so whoever is given much takes much. Contenders meet the same arrivals, work and replies.
 
@@ -45,16 +46,41 @@ from inframind.traces.memory import MemoryStore
 from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore
 
-WORK = {"plan": 0.5, "survey": 1.0, "analyse": 1.5, "write": 1.5}
-"""Length of each node's answers, relative to what its strategy usually makes a model write."""
-EDGES = [
-    (START, "plan"),
-    ("plan", "survey"),
-    ("plan", "analyse"),
-    ("survey", "write"),
-    ("analyse", "write"),
-    ("write", END),
-]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """An application.
+
+    Attributes:
+        name: of its graph.
+        work: length of each node's answers, relative to what its strategy usually makes a model write.
+        edges: of its graph.
+    """
+
+    name: str
+    work: Mapping[str, float]
+    edges: Sequence[tuple[str, str]]
+
+
+REPORT = App(
+    name="report",
+    work={"plan": 0.5, "survey": 1.0, "analyse": 1.5, "write": 1.5},
+    edges=(
+        (START, "plan"),
+        ("plan", "survey"),
+        ("plan", "analyse"),
+        ("survey", "write"),
+        ("analyse", "write"),
+        ("write", END),
+    ),
+)
+"""Nodes of similar length, two of them beside each other."""
+LETTER = App(
+    name="letter",
+    work={"classify": 0.1, "draft": 3.0, "check": 0.2, "sign": 0.1},
+    edges=((START, "classify"), ("classify", "draft"), ("draft", "check"), ("check", "sign"), ("sign", END)),
+)
+"""A chain with one long node."""
 BUDGETS_S = (4.0, 8.0, 16.0, 32.0)
 RUNS_PER_MIN = 30.0
 TAUGHT = 1 / 3
@@ -62,24 +88,23 @@ SPREAD = 0.35
 """Standard deviation of the logarithm of an answer's length."""
 T_975 = {2: 4.303, 4: 2.776}
 """Student's t for 95 % intervals, by degrees of freedom."""
-GRAPH = "report"
 LEARNED, EQUAL, ALL = "learned", "equal", "all_left"
 
 
 class EqualParts(AllThatIsLeft):
     """What is left, divided by the nodes on the longest path to the end."""
 
-    def __init__(self) -> None:
-        self._left = steps_left(EDGES)
+    def __init__(self, app: App) -> None:
+        self._left = steps_left(app.edges)
 
     def share_s(self, graph: str, node: str, remaining_s: float, visit: int = 0) -> float:
         return remaining_s / self._left[node]
 
 
-CONTENDERS: Mapping[str, Callable[[], NodeShares]] = {
-    LEARNED: NodeCosts,
+CONTENDERS: Mapping[str, Callable[[App], NodeShares]] = {
+    LEARNED: lambda app: NodeCosts(),
     EQUAL: EqualParts,
-    ALL: AllThatIsLeft,
+    ALL: lambda app: AllThatIsLeft(),
 }
 
 
@@ -91,12 +116,13 @@ def main() -> None:
     seeds = range(options.seed, options.seed + (3 if options.quick else 5))
     budgets_s = BUDGETS_S[1:3] if options.quick else BUDGETS_S
     n_runs = 30 if options.quick else 45
-    for budget_s in budgets_s:
-        results = {
-            name: [measure(make(), budget_s, n_runs, seed) for seed in seeds]
-            for name, make in CONTENDERS.items()
-        }
-        report(bench, budget_s, results)
+    for app in (REPORT, LETTER):
+        for budget_s in budgets_s:
+            results = {
+                name: [measure(app, make(app), budget_s, n_runs, seed) for seed in seeds]
+                for name, make in CONTENDERS.items()
+            }
+            report(bench, f"{app.name}_{budget_s:g}s", results)
     bench.print(as_json=options.json)
 
 
@@ -110,18 +136,18 @@ class Result:
     degraded: float
 
 
-def report(bench: Bench, budget_s: float, results: Mapping[str, Sequence[Result]]) -> None:
+def report(bench: Bench, setting: str, results: Mapping[str, Sequence[Result]]) -> None:
     """Means with 95 % intervals over seeds, and differences seed by seed."""
     for name, found in results.items():
         for figure in ("on_time", "quality", "worth", "degraded"):
             mean, half = interval([getattr(result, figure) for result in found])
-            bench.add_figure(f"{figure}_{name}_{budget_s:g}s", mean, note=f"+- {half:.3f}")
+            bench.add_figure(f"{figure}_{name}_{setting}", mean, note=f"+- {half:.3f}")
     for rival in (EQUAL, ALL):
         for figure in ("on_time", "worth"):
             pairs = zip(results[LEARNED], results[rival], strict=True)
             gains = [getattr(ours, figure) - getattr(theirs, figure) for ours, theirs in pairs]
             mean, half = interval(gains)
-            bench.add_figure(f"{figure}_gain_over_{rival}_{budget_s:g}s", mean, note=f"+- {half:.3f}, paired")
+            bench.add_figure(f"{figure}_gain_over_{rival}_{setting}", mean, note=f"+- {half:.3f}, paired")
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -133,14 +159,15 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 # One run of the experiment ------------------------------------------------------------------------------------
 
 
-def measure(shares: NodeShares, budget_s: float, n_runs: int, seed: int) -> Result:
-    return run_in_virtual_time(lambda clock: _World(shares, clock, seed).measure(budget_s, n_runs))
+def measure(app: App, shares: NodeShares, budget_s: float, n_runs: int, seed: int) -> Result:
+    return run_in_virtual_time(lambda clock: _World(app, shares, clock, seed).measure(budget_s, n_runs))
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
     """Writes as much as its node's work, its strategy and chance ask for."""
 
+    work: Mapping[str, float]
     usual_tokens: Mapping[str, int]
 
     def reply(self, request: SimRequest) -> SimReply:
@@ -148,7 +175,7 @@ class Worker:
         node = str(request.messages[0]["content"]).split()[0]
         usual = self.usual_tokens[context.strategy if context else "Plain"]
         chance = math.exp(SPREAD * float(np.random.default_rng(request.seed).normal()))
-        return SimReply(text=" ".join(["so"] * max(1, round(WORK[node] * usual * chance))))
+        return SimReply(text=" ".join(["so"] * max(1, round(self.work[node] * usual * chance))))
 
 
 class State(TypedDict):
@@ -158,11 +185,11 @@ class State(TypedDict):
 
 
 class _World:
-    def __init__(self, shares: NodeShares, clock: VirtualClock, seed: int) -> None:
-        self._clock, self._rng = clock, np.random.default_rng(seed)
+    def __init__(self, app: App, shares: NodeShares, clock: VirtualClock, seed: int) -> None:
+        self._app, self._rng = app, np.random.default_rng(seed)
         specs = fleet_specs()
         usual = {strategy.name: strategy.expected_output_tokens for strategy in DEFAULT_STRATEGIES}
-        self._servers = VirtualFleet(specs, Worker(usual), clock=clock, seed=seed)
+        self._servers = VirtualFleet(specs, Worker(app.work, usual), clock=clock, seed=seed)
         tables = endpoint_tables(specs, self._servers.base_urls)
         self._store: TraceStore = MemoryStore()
         self._services: Services = assemble(
@@ -192,11 +219,11 @@ class _World:
 
     def _application(self) -> Any:
         graph = StateGraph(State)
-        for node in WORK:
+        for node in self._app.work:
             graph.add_node(node, self._node(node))
-        for source, target in EDGES:
+        for source, target in self._app.edges:
             graph.add_edge(source, target)
-        return graph.compile(name=GRAPH)
+        return graph.compile(name=self._app.name)
 
     def _node(self, node: str) -> Callable[[State, Any], Any]:
         async def call(state: State, config: RunnableConfig) -> dict[str, list[str]]:
@@ -211,7 +238,7 @@ class _World:
     async def _run(self, number: int, budget_s: float) -> str:
         trace_id = self._services.new_trace_id()
         query = Query(text=str(number))
-        scope = self._runs.open(trace_id, query, budget_s=budget_s, graph=GRAPH, is_tracked=True)
+        scope = self._runs.open(trace_id, query, budget_s=budget_s, graph=self._app.name, is_tracked=True)
         await self._graph.ainvoke({"said": []}, {"configurable": {"scope": scope}})
         await self._runs.finish(scope)
         return trace_id

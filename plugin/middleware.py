@@ -230,13 +230,11 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
         return ExtendedModelResponse(model_response=response, command=Command(update=update))
 
     async def _note_failure(self, run: Mapping[str, Any], scope: RunScope, error: BaseException) -> None:
-        """A run whose call failed has failed, unless somebody tries again: nothing tells us when a graph breaks off."""
+        """The run of a call that failed breaks off here: nothing tells us later that its graph did."""
         if not run["is_own"] or isinstance(error, GraphBubbleUp):
             return
-        if isinstance(error, asyncio.CancelledError):
-            self._runs.store_soon(scope, "cancelled", error)
-        else:
-            await self._runs.store(scope, "failed", error=_last_error(scope) or error)
+        is_cancelled = isinstance(error, asyncio.CancelledError)
+        await self._runs.break_off(scope, error if is_cancelled else _last_error(scope) or error)
 
 
 @contextmanager

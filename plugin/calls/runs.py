@@ -276,9 +276,8 @@ class Runs:
 
         Calls that still hold it go on with it; later ones that name it go on with what is stored.
         """
+        self._let_go(scope)
         recorder, steps = scope.recorder, scope.recorder.steps
-        scope.is_tracked = False
-        self._kept.pop(scope.trace_id, None)
         answered = [step for step in steps if not step.error]
         if error is None:  # of a run that broke off, nobody knows what would have come
             scope.shares.note_run(scope.graph, [*visits_of(steps, recorder.decisions), *scope.parts])
@@ -287,6 +286,18 @@ class Runs:
             last = max(answered, key=lambda step: step.finished_s)
             final = FinalAnswer(text=last.text, answer=last.answer, message_id="", step_id=last.step_id)
         await self.store(scope, _status_at_end(recorder, error), final=final, error=error)
+
+    async def break_off(self, scope: RunScope, error: BaseException) -> None:
+        """A call of a run that was kept track of failed: so has the run, unless somebody tries again and resumes it."""
+        self._let_go(scope)
+        if isinstance(error, asyncio.CancelledError):
+            self.store_soon(scope, "cancelled", error)
+        else:
+            await self.store(scope, "failed", error=error)
+
+    def _let_go(self, scope: RunScope) -> None:
+        scope.is_tracked = False
+        self._kept.pop(scope.trace_id, None)
 
     def store_soon(self, scope: RunScope, status: Status, error: BaseException) -> None:
         """Like `store` for a call that is being cancelled and cannot wait."""

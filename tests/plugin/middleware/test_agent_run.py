@@ -28,7 +28,7 @@ from tests.plugin.middleware.agents import (
     unavailable,
 )
 
-from inframind.errors import ConfigError
+from inframind.errors import ConfigError, InfraMindError
 from inframind.plugin.chat import ChatInfraMind
 from inframind.plugin.middleware import InfraMindMiddleware
 
@@ -236,6 +236,20 @@ async def test_a_run_whose_model_call_fails_has_failed(make_mind: Any, run: Any)
         await run(make_agent(mind), ASK)
     trace = await only_trace(mind)
     assert (trace.status, [step.error != "" for step in trace.steps]) == ("failed", [True])
+
+
+async def test_an_agent_that_is_tried_again_in_its_graph_mends_the_run(make_mind: Any) -> None:
+    mind = await make_mind(failing(2))
+    agent = make_agent(mind, tools=())
+
+    async def stubborn(state: MessagesState) -> Any:
+        with pytest.raises(InfraMindError):
+            await agent.ainvoke(state)
+        return await agent.ainvoke(state)
+
+    await StateGraph(MessagesState).add_node(stubborn).add_edge(START, "stubborn").compile().ainvoke(ASK)
+    trace = await only_trace(mind)
+    assert (trace.status, [step.error != "" for step in trace.steps]) == ("ok", [True, False])
 
 
 async def test_a_cancelled_run_is_recorded_as_cancelled(make_mind: Any) -> None:

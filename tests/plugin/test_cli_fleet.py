@@ -162,7 +162,7 @@ def test_feedback_is_recorded_and_replaced_by_saying_it_again(config: Path, trac
     [
         ([], "give either --solved or --not-solved, or --key"),
         (["--solved", "--key", "x"], "give either --solved or --not-solved, or --key"),
-        (["--key", "x"], "give --score or --value"),
+        (["--key", "x"], "give --score, --value or --comment"),
         (["--solved", "--score", "1"], "go with --key"),
     ],
 )

@@ -76,6 +76,14 @@ class Wire:
             {"id": "r1", "model": self.model, "choices": [{"index": 0, "delta": delta, **choice}]}
         )
 
+    async def whole(self, text: str) -> None:
+        """A whole answer in one piece, with the usage that its stream would have."""
+        words = len(re.findall(r"\S+\s*", text) or [""])
+        usage = {"prompt_tokens": 7, "completion_tokens": words, "total_tokens": 7 + words}
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        await self.reply(200, {"id": "r1", "model": self.model, "choices": [choice], "usage": usage})
+
     async def end(self) -> None:
         await self.send(b"data: [DONE]\n\n")
         await self.raw(b"0\r\n\r\n")
@@ -203,11 +211,13 @@ Say = Callable[[Asked], str]
 
 
 def speaking(say: Say) -> Script:
-    """A script that streams what ``say`` makes of each request, word by word; metrics pages are not found."""
+    """A script that says what ``say`` makes of each request, streams word by word; metrics pages are not found."""
 
     async def script(wire: Wire) -> None:
         if wire.asked.body is None:
             await wire.fail(404)
+        elif not wire.asked.body.get("stream"):
+            await wire.whole(say(wire.asked))
         else:
             await wire.answer(*re.findall(r"\S+\s*", say(wire.asked)) or [""])
 

@@ -158,7 +158,7 @@ async def test_another_candidate_answers_where_one_cannot(
 ) -> None:
     model = await make_model(failing, answering, settings=QUICK | {"policy": {"seed": 1, "quality_floor": 0}})
     assert await door(model) == "all well"
-    assert asked(model)[1] == 1
+    assert asked(model) == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -272,33 +272,6 @@ async def test_so_has_one_that_is_read_in_a_thread(make_model: Any) -> None:
 
     assert await asyncio.to_thread(look) == 0
     await gone.wait()
-
-
-@pytest.mark.parametrize("in_thread", [False, True], ids=["loop", "thread"])
-async def test_a_stream_that_nobody_reads_does_not_grow(make_model: Any, in_thread: bool) -> None:
-    read = 0
-
-    async def endless(wire: Any) -> None:
-        nonlocal read
-        await wire.begin()
-        while True:
-            await wire.piece("x" * 1000)
-            read += 1
-
-    model = await make_model(endless)
-    if in_thread:
-        pieces = model.stream("hi")
-        await asyncio.to_thread(next, pieces)
-    else:
-        stream = model.astream("hi")
-        await anext(stream)
-    before = -1
-    while before != read:  # until the server's own buffers are full, and it can send no more
-        before = read
-        await asyncio.sleep(0.1)
-    assert read < 100_000
-    await (asyncio.to_thread(pieces.close) if in_thread else stream.aclose())
-    assert in_flight(model) == 0
 
 
 # Retries of a graph.

@@ -190,7 +190,8 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
         site = site_of(Caller.of_config())
         if site.scope is not None and not (run and run["is_own"]):
             return _as_state(site.scope, is_own=False), site.scope
-        if run is None:  # the thread stopped in this turn before the agent had this middleware
+        if run is None or (run["is_own"] and await self._runs.has_ended(run["trace_id"])):
+            # An earlier checkpoint is tried again after its run has ended, or is from before the agent was routed.
             scope = await self._open(request.messages, site, request.runtime)
             return _as_state(scope, is_own=True), scope
         return dict(run), await self._continued(run, request.messages, request.runtime)

@@ -84,6 +84,7 @@ class RunScope:
         shares: splits the budget.
         invocation: the invocation of a graph that it was last seen in, where a part of a graph keeps track of it.
         seen_s: when that was, on the clock's monotonic axis.
+        has_ended: whether somebody said that it has ended, with an answer.
         parts: nodes with a trace of their own that have ended.
     """
 
@@ -94,6 +95,7 @@ class RunScope:
     shares: NodeShares = field(default_factory=AllThatIsLeft)
     invocation: object = None
     seen_s: float = 0.0
+    has_ended: bool = False
     parts: list[Visit] = field(default_factory=list)
 
     @property
@@ -207,8 +209,19 @@ class Runs:
         """
         found = await self._found(trace_id)
         scope = self.keep(found or self.open(trace_id, query, budget_s=budget_s, metadata=metadata))
-        scope.is_tracked = scope.is_tracked or is_tracked
+        if is_tracked:
+            scope.is_tracked, scope.has_ended = True, False
         return scope
+
+    async def has_ended(self, trace_id: str) -> bool:
+        """Whether the run of that id came to its end, with an answer."""
+        known = self.known(trace_id)
+        if known is not None:
+            return known.has_ended
+        try:
+            return (await self._services.store.get(trace_id)).status in ("ok", "late")
+        except UnknownTrace:
+            return False
 
     def see(self, scope: RunScope, invocation: object) -> None:
         """A run goes on in this invocation of its graph; between two invocations it lay still.
@@ -277,6 +290,7 @@ class Runs:
         Calls that still hold it go on with it; later ones that name it go on with what is stored.
         """
         self._let_go(scope)
+        scope.has_ended = error is None
         recorder, steps = scope.recorder, scope.recorder.steps
         answered = [step for step in steps if not step.error]
         if error is None:  # of a run that broke off, nobody knows what would have come

@@ -6,12 +6,23 @@ import asyncio
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware
+from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
-from tests.plugin.middleware.agents import ASK, SkippingClock, make_agent, only_trace, react
+from tests.plugin.middleware.agents import (
+    ASK,
+    SkippingClock,
+    make_agent,
+    only_trace,
+    react,
+    statuses,
+    weather,
+)
 
+from inframind.plugin.chat import ChatInfraMind
 from inframind.traces.memory import MemoryStore
 
 APPROVED = Command(resume={"decisions": [{"type": "approve"}]})
@@ -134,3 +145,49 @@ async def test_two_threads_that_wait_at_once_keep_their_runs_apart(make_mind: An
     traces = [await mind.store.get(state["inframind"]["trace_id"]) for state in states]
     assert len({trace.trace_id for trace in traces}) == 2
     assert [(trace.status, len(trace.steps)) for trace in traces] == [("ok", 2), ("ok", 2)]
+
+
+@pytest.mark.parametrize("is_sync", [True, False])
+async def test_tokens_come_once_before_and_after_the_wait(make_mind: Any, thread: Any, is_sync: bool) -> None:
+    mind = await make_mind(react)
+    agent = make_agent(mind, asks_first(), checkpointer=InMemorySaver())
+
+    async def streamed(given: Any) -> list[str]:
+        options: Any = {"stream_mode": "messages"}
+        if is_sync:
+            parts = await asyncio.to_thread(lambda: list(agent.stream(given, thread, **options)))
+        else:
+            parts = [part async for part in agent.astream(given, thread, **options)]
+        return [part.content for part, _ in parts if isinstance(part, AIMessage) and part.content]
+
+    assert await streamed(ASK) == []
+    assert await streamed(APPROVED) == ["It is ", "said ", "to be: ", "rain in Oslo"]
+    assert await statuses(mind) == ["ok"]
+
+
+async def test_what_is_tried_again_from_a_checkpoint_after_the_end_is_a_run_of_its_own(
+    make_mind: Any, run: Any, thread: Any
+) -> None:
+    mind = await make_mind(react)
+    agent = make_agent(mind, checkpointer=InMemorySaver())
+    first = await run(agent, ASK, thread)
+    before = await only_trace(mind)
+    past = [state async for state in agent.aget_state_history(thread) if state.next == ("model",)]
+    again = await run(agent, None, past[0].config)
+    assert again["messages"][-1].content == first["messages"][-1].content
+    assert await mind.store.get(before.trace_id) == before
+    branch = await mind.store.get(again["inframind"]["trace_id"])
+    assert (branch.status, len(branch.decisions), len(branch.steps)) == ("ok", 1, 1)
+
+
+async def test_a_thread_from_before_the_agent_was_routed_can_be_resumed(
+    make_mind: Any, run: Any, thread: Any
+) -> None:
+    mind, saver = await make_mind(react), InMemorySaver()
+    unrouted = create_agent(
+        ChatInfraMind(mind=mind), [weather], checkpointer=saver, interrupt_before=["tools"]
+    )
+    await run(unrouted, ASK, thread)
+    state = await run(make_agent(mind, checkpointer=saver), None, thread)
+    trace = await mind.store.get(state["inframind"]["trace_id"])
+    assert (trace.status, len(trace.steps)) == ("ok", 1)

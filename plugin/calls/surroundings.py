@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
 
 from inframind.errors import DeadlineExceeded
 from inframind.fleet.clock import Clock
 from inframind.graphs.budget_share import NODE_KEY, RUN_KEY, BudgetShare
 from inframind.plugin.calls.runs import Runs, RunScope, current_scope
+from inframind.plugin.calls.site import KnowsRuns
 from inframind.plugin.calls.visits import Visit, visits_of
 from inframind.traces.records import Trajectory
 
@@ -20,7 +22,6 @@ SOFT_PART = 0.1
 
 A single call goes on after a soft budget is spent. A routed graph ends at its deadline, so it needs one to come.
 """
-ScopeOf = Callable[[RunnableConfig], RunScope | None]
 
 
 class Surroundings:
@@ -29,15 +30,14 @@ class Surroundings:
     Args:
         runs: the runs in progress.
         clock: time.
-        scope_of: finds the run of a config, where a handler keeps track of runs; `InfraMind.run` is always known.
     """
 
-    def __init__(self, runs: Runs, clock: Clock, scope_of: ScopeOf | None = None) -> None:
-        self._runs, self._clock, self._scope_of = runs, clock, scope_of
+    def __init__(self, runs: Runs, clock: Clock) -> None:
+        self._runs, self._clock = runs, clock
 
     def share_of(self, config: RunnableConfig) -> BudgetShare | None:
         """The share of the node that a routed graph is, see `inframind.graphs.budget_share.ShareOf`."""
-        scope = (self._scope_of(config) if self._scope_of else None) or current_scope.get()
+        scope = current_scope.get() or _tracked(config)
         if scope is None or not scope.is_tracked:
             return None
         node = node_around(config.get("metadata") or {})
@@ -65,6 +65,16 @@ class Surroundings:
             scope.note_part(
                 Visit(node, started_s, started_s + trajectory.latency_s, _part_needed_s(trajectory))
             )
+
+
+def _tracked(config: RunnableConfig) -> RunScope | None:
+    """The run that one of the config's handlers keeps track of."""
+    manager = config.get("callbacks")
+    if not isinstance(manager, BaseCallbackManager):
+        return None
+    knowing = (handler for handler in manager.handlers if isinstance(handler, KnowsRuns))
+    scopes = (handler.scope_of(None, manager.parent_run_id) for handler in knowing)
+    return next((scope for scope in scopes if scope is not None), None)
 
 
 def _part_needed_s(trajectory: Trajectory) -> float:

@@ -16,6 +16,8 @@ from inframind.plugin.calls.runs import Runs, RunScope, current_scope
 from inframind.plugin.calls.site import CallSite
 from inframind.plugin.calls.surroundings import ALONE, Surroundings, node_around
 from inframind.plugin.calls.visits import Visit
+from inframind.plugin.graphs.live_runs import LiveRuns
+from inframind.plugin.graphs.tracker import budgeted
 from inframind.router.views import Query
 from inframind.traces.memory import MemoryStore
 from inframind.traces.records import Trajectory
@@ -136,7 +138,7 @@ def app_graph(mind: Any) -> Any:
     builder.add_edge(START, "plan")
     builder.add_edge("plan", "solve")
     builder.add_edge("solve", END)
-    return builder.compile()
+    return builder.compile(name="g")
 
 
 async def solve(app: App, graph: Any, scope: RunScope, text: str = "How many?") -> Trajectory:
@@ -229,13 +231,13 @@ async def test_a_spent_hard_budget_gives_it_nothing(mind: Any, clock: Any) -> No
     assert mind.servers[0].asked == []
 
 
-async def test_a_handler_s_run_is_found_by_the_config(mind: Any) -> None:
+async def test_a_graph_with_a_budget_hands_it_down_to_its_routed_graph(mind: Any) -> None:
     app = App(mind, known(Visit("solve", 0, 3), Visit("check", 3, 6)))
-    scope = app.open(budget_s=40.0)
-    app.services.share_of = Surroundings(app.runs, app.services.clock, lambda config: scope).share_of
-    state = await app_graph(mind).ainvoke({"messages": [HumanMessage("How many?")]})
+    graph = budgeted(app_graph(mind), LiveRuns(app.calls, mind.portal), budget_s=40.0)
+    state = await graph.ainvoke({"messages": [HumanMessage("How many?")]})
     trace = await mind.atrace(state["messages"][-1].response_metadata["inframind"]["trace_id"])
-    assert trace.metadata["run"] == scope.trace_id
+    assert trace.budget_s == pytest.approx(20.0, rel=0.02)
+    assert trace.metadata["run_node"] == "solve" and len(trace.metadata["run"]) == 32
 
 
 async def test_the_synchronous_door_sees_the_run_too(mind: Any) -> None:

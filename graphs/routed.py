@@ -145,13 +145,11 @@ class _Nodes:
         run, deadline = self._new_run(state, context, identity, share)
         await services.fleet.watch()
         recorder = await services.begun(run["trace_id"], identity)
-        is_replayed = recorder is not None and bool(recorder.topology)
-        if recorder is None or not is_replayed:
+        is_replayed = recorder is not None
+        if recorder is None:
             metadata = share.marked(context.metadata) if share else context.metadata
             recorder = services.open_run(run, deadline, metadata, identity)
             await self._decide(recorder, context, whole_s=share.run_s if share else None)
-        else:
-            recorder.restart()
         services.note(recorder)
         self._announce_plan(recorder, is_replayed)
         return {"run": {**run, **_planned(recorder)}, "final": None}

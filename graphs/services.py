@@ -93,11 +93,14 @@ class Services:
         return recorder
 
     async def begun(self, trace_id: str, identity: str) -> RunRecorder | None:
-        """The recorder of a run whose first node is executed again, or None for a run that really begins now."""
+        """The recorder of a run whose first node is executed again, set back to its plan; None for a new run."""
         if not identity:
             return None
         recorder = self._runs.get(trace_id) or await self._resume(trace_id, identity)
-        return recorder if recorder is not None and recorder.identity == identity else None
+        if recorder is None or recorder.identity != identity or not recorder.topology:
+            return None
+        recorder.restart()
+        return recorder
 
     async def _resume(self, trace_id: str, identity: str | None = None) -> RunRecorder | None:
         try:

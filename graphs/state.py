@@ -14,8 +14,10 @@ from langgraph.graph import MessagesState
 class RouteContext:
     """What a caller may say about one run; LangGraph's ``context``.
 
-    A graph with a context of its own reaches the routed node by making it a subclass of this one; any other
-    context is left alone, and the defaults apply.
+    A graph with a context of its own reaches the routed node by making it a subclass of this one. LangGraph makes
+    one of a plain dict where the graph's ``context_schema`` is this class or a subclass. Any other context, a dict
+    of another schema too, is left alone, and the defaults apply. A run that is resumed keeps what it was begun
+    with, whatever the context says then.
     """
 
     budget_s: float | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -50,6 +50,10 @@ class NodeShares(Protocol):
         """Learn from a finished run: its calls, in any order."""
         ...
 
+    def know_shape(self, graph: str, edges: Iterable[tuple[str, str]]) -> None:
+        """Be told a graph's edges, before any of its runs has ended."""
+        ...
+
     async def learn_from(self, store: TraceStore) -> None:
         """Learn from the runs that a store holds."""
         ...
@@ -66,6 +70,9 @@ class AllThatIsLeft:
         """Nothing is learned."""
 
     def note_run(self, graph: str, visits: Sequence[Visit]) -> None:
+        """Nothing is learned."""
+
+    def know_shape(self, graph: str, edges: Iterable[tuple[str, str]]) -> None:
         """Nothing is learned."""
 
     async def learn_from(self, store: TraceStore) -> None:
@@ -247,6 +254,15 @@ class Runs:
         """The run that was last seen in this invocation, while it lasts."""
         scope = self.known(self.trace_within(invocation))
         return scope if scope is not None and scope.is_tracked and scope.invocation is invocation else None
+
+    def know_shape(self, graph: str, edges: Iterable[tuple[str, str]]) -> None:
+        """Be told a graph's edges: until one of its runs has ended, budgets are split by them.
+
+        Args:
+            graph: its name, as in `open`.
+            edges: (from, to) pairs of node names, LangGraph's own ``__start__`` and ``__end__`` among them or not.
+        """
+        self._shares.know_shape(graph, edges)
 
     def known(self, trace_id: str) -> RunScope | None:
         """The run of that id, where it is in memory."""

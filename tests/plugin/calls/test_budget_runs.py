@@ -82,6 +82,16 @@ async def test_a_run_that_nobody_tracks_is_not_split(mind: Any, ask: Any) -> Non
     assert scope.share("plan", app.services.clock) is scope.recorder.deadline
 
 
+async def test_before_any_run_has_ended_the_graph_s_shape_is_what_is_known(mind: Any, ask: Any) -> None:
+    app = App(mind, NodeCosts())
+    edges = [(edge.source, edge.target) for edge in app_graph(mind).get_graph().edges]
+    app.runs.know_shape("g", edges)
+    scope = app.open()
+    await app.calls.call(ask(), CallSite(node="plan", scope=scope))
+    (decision,) = scope.recorder.decisions
+    assert decision.seen["share_s"] == pytest.approx(6.0, rel=0.05)
+
+
 async def test_a_finished_run_teaches_and_one_that_broke_off_does_not(
     mind: Any, ask: Any, clock: Any
 ) -> None:

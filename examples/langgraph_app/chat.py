@@ -1,6 +1,6 @@
 """A routed chat as a LangGraph server runs it: `langgraph.json` names `make_graph`.
 
-Run in this folder, in two terminals:
+Run in this folder, in two terminals (``pip install 'langgraph-cli[inmem]'`` brings the server):
     inframind simulate -m llama-3.2-3b -m qwen2.5-coder-14b --port-base 8000
     langgraph dev
 Start a run with ``{"messages": [{"role": "user", "content": "What is 19 * 21?"}]}``. It stops for a person: resume

@@ -130,6 +130,21 @@ async def test_two_questions_of_one_node_are_two_runs_though_they_read_the_same(
     assert await office.store.count() == 2 and len(office.wire.asked) == 2
 
 
+async def test_questions_that_a_parent_sends_side_by_side_are_runs_of_their_own(office: Office) -> None:
+    def split(state: MessagesState) -> list[Send]:
+        return [Send("solve", asking("How many?")) for _ in range(3)]
+
+    builder = StateGraph(MessagesState, context_schema=RouteContext)
+    builder.add_node("solve", office.mind().graph().compile())
+    builder.add_conditional_edges(START, split, ["solve"])
+    app = builder.compile(checkpointer=InMemorySaver())
+    state = await app.ainvoke(asking(), CONFIG, context=DEBATED)
+    traces = [await office.store.get(summary.trace_id) for summary in await office.store.list()]
+    assert [trace.status for trace in traces] == ["ok"] * 3
+    answers = [message.text for message in state["messages"] if message.type == "ai"]
+    assert sorted(answers) == sorted(trace.text for trace in traces) and len(set(answers)) == 3
+
+
 @pytest.mark.parametrize("checkpointer", [None, True, False])
 async def test_each_turn_of_a_thread_is_a_run_of_its_own(office: Office, checkpointer: bool | None) -> None:
     app = parent(office.mind(), checkpointer=checkpointer).compile(checkpointer=InMemorySaver())
@@ -320,6 +335,47 @@ async def test_the_key_of_the_runs_own_records_is_not_for_callers(office: Office
     context = RouteContext(metadata={"inframind": 1})
     with pytest.raises(ConfigError, match="choose another key"):
         await office.mind().graph().compile().ainvoke(asking(), context=context)
+
+
+async def test_a_breakpoint_of_the_applications_own_is_resumed_with_one_trace(office: Office) -> None:
+    graph = office.mind().graph().compile(checkpointer=InMemorySaver(), interrupt_before=["respond"])
+    waiting = await graph.ainvoke(asking(), CONFIG, context=DEBATED)
+    assert "inframind" not in waiting
+    state = await graph.ainvoke(None, CONFIG, context=DEBATED)
+    trace = await office.only_trace()
+    assert (trace.status, state["messages"][-1].text) == ("ok", trace.text)
+    assert [decision.kind for decision in trace.decisions].count("plan") == 1
+
+
+async def test_a_run_that_failed_is_resumed_under_its_trace(office: Office) -> None:
+    down = [True]
+
+    def build(kit: Any) -> Any:
+        def flaky(state: Any) -> Any:
+            if down:
+                raise ZeroDivisionError
+            return {}
+
+        graph = kit.new_graph()
+        graph.add_node(AGENT, kit.agent)
+        graph.add_node("flaky", flaky)
+        graph.add_node("close", kit.close)
+        graph.add_conditional_edges(START, lambda state: [kit.task(state, 0, task="alone")], [AGENT])
+        graph.add_edge(AGENT, "flaky")
+        graph.add_edge("flaky", "close")
+        graph.add_edge("close", END)
+        return graph
+
+    office.registry = own(build)
+    app = parent(office.mind()).compile(checkpointer=InMemorySaver())
+    with pytest.raises(ZeroDivisionError):
+        await app.ainvoke(asking(), CONFIG, context=OWN)
+    failed = await office.only_trace()
+    down.clear()
+    await app.ainvoke(None, CONFIG, context=OWN)
+    ended = await office.only_trace()
+    assert (failed.status, ended.status, ended.error) == ("failed", "ok", "")
+    assert decided(ended) == decided(failed) and ended.steps == failed.steps
 
 
 async def test_a_finished_run_keeps_nothing_in_memory(office: Office) -> None:

@@ -17,7 +17,7 @@ from threading import Lock
 from inframind.errors import ConfigError
 from inframind.plugin.calls.forgetting import ForgettingMean
 from inframind.plugin.calls.shape import steps_left
-from inframind.plugin.calls.visits import Timeline, Visit, visits_of
+from inframind.plugin.calls.visits import Timeline, Visit, part_of, visit_of_part, visits_of
 from inframind.traces.query import TraceQuery
 from inframind.traces.records import Trajectory
 from inframind.traces.spans import GRAPH_KEY
@@ -109,7 +109,7 @@ class NodeCosts:
             cost = self._costs.get((graph, node))
             if cost is None or not cost.after_s:
                 return remaining_s / self._steps_left.get(graph, {}).get(node, 1)
-            place = min(visit, len(cost.after_s) - 1)
+            place = _nearest(visit, cost.after_s)
             own_s, idle_s, after_s = cost.own_s, cost.idle_s[place], cost.after_s[place]
             mean_s, rest_s = max(own_s.mean + idle_s.mean, LEAST_S), after_s.mean
             least = self._config.least_spread
@@ -158,14 +158,19 @@ class NodeCosts:
             StoreError: the store fails.
         """
         latest = [trajectory async for trajectory in store.iter(TraceQuery(limit=self._config.runs_read))]
+        parts: dict[str, list[tuple[str, Trajectory]]] = {}
+        for trajectory in latest:
+            if part := part_of(trajectory):
+                parts.setdefault(part[0], []).append((part[1], trajectory))
         for trajectory in reversed(latest):
-            self._learn_run(trajectory)
+            self._learn_run(trajectory, parts.get(trajectory.trace_id, ()))
 
-    def _learn_run(self, trajectory: Trajectory) -> None:
+    def _learn_run(self, trajectory: Trajectory, parts: Sequence[tuple[str, Trajectory]]) -> None:
         graph = trajectory.metadata.get(GRAPH_KEY)
         if not isinstance(graph, str) or trajectory.topology:
             return
         visits = visits_of(trajectory.steps, trajectory.decisions)
+        visits += [visit_of_part(part, node, trajectory.arrived_at_s) for node, part in parts]
         for visit in visits:
             self.note_node(graph, visit.node, visit.needed_s)
         if trajectory.status in ("ok", "late"):
@@ -194,6 +199,15 @@ class NodeCosts:
                 self._costs.popitem(last=False)
         self._costs.move_to_end(key)
         return cost
+
+
+def _nearest(visit: int, after_s: Sequence[ForgettingMean]) -> int:
+    """The latest visit up to this one that runs have told of, else the first that they have.
+
+    Visits are counted in calls that ended, so after calls side by side the next visit has a number some steps ahead.
+    """
+    told = [place for place, known in enumerate(after_s) if known.weight]
+    return max((place for place in told if place <= visit), default=told[0])
 
 
 def split(remaining_s: float, node: tuple[float, float], rest: tuple[float, float]) -> float:

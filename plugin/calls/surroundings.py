@@ -9,10 +9,10 @@ from langchain_core.runnables import RunnableConfig
 
 from inframind.errors import DeadlineExceeded
 from inframind.fleet.clock import Clock
-from inframind.graphs.budget_share import NODE_KEY, RUN_KEY, BudgetShare
+from inframind.graphs.budget_share import BudgetShare
 from inframind.plugin.calls.runs import Runs, RunScope, current_scope
 from inframind.plugin.calls.site import KnowsRuns
-from inframind.plugin.calls.visits import Visit, visits_of
+from inframind.plugin.calls.visits import part_of, visit_of_part
 from inframind.traces.records import Trajectory
 
 ALONE = "routed"
@@ -54,17 +54,10 @@ class Surroundings:
 
     def note_part(self, trajectory: Trajectory) -> None:
         """A trace was stored; where it is a part of a run in progress, the run learns how long it took."""
-        run_id, node = trajectory.metadata.get(RUN_KEY), trajectory.metadata.get(NODE_KEY)
-        scope = (
-            self._runs.known(run_id)
-            if isinstance(run_id, str) and trajectory.status in ("ok", "late")
-            else None
-        )
-        if scope is not None and isinstance(node, str):
-            started_s = trajectory.arrived_at_s - scope.recorder.arrived_at_s
-            scope.note_part(
-                Visit(node, started_s, started_s + trajectory.latency_s, _part_needed_s(trajectory))
-            )
+        part = part_of(trajectory)
+        scope = self._runs.known(part[0]) if part else None
+        if part is not None and scope is not None:
+            scope.note_part(visit_of_part(trajectory, part[1], scope.recorder.arrived_at_s))
 
 
 def _tracked(config: RunnableConfig) -> RunScope | None:
@@ -75,13 +68,6 @@ def _tracked(config: RunnableConfig) -> RunScope | None:
     knowing = (handler for handler in manager.handlers if isinstance(handler, KnowsRuns))
     scopes = (handler.scope_of(None, manager.parent_run_id) for handler in knowing)
     return next((scope for scope in scopes if scope is not None), None)
-
-
-def _part_needed_s(trajectory: Trajectory) -> float:
-    """What a routed graph would have taken if its calls had been given to middle candidates, see `needed_s`."""
-    took_s = sum(step.latency_s for step in trajectory.steps if not step.error)
-    needed_s = sum(visit.needed_s for visit in visits_of(trajectory.steps, trajectory.decisions))
-    return trajectory.latency_s * (needed_s / took_s if took_s else 1.0)
 
 
 def node_around(metadata: Mapping[str, object]) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
+from inframind.graphs.budget_share import NODE_KEY, RUN_KEY
 from inframind.router.masks import TOO_SLOW
-from inframind.traces.records import Decision, Step
+from inframind.traces.records import Decision, Step, Trajectory
 
 
 class Visit(NamedTuple):
@@ -62,6 +63,28 @@ def visits_of(steps: Iterable[Step], decisions: Iterable[Decision]) -> list[Visi
         for step in steps
         if not step.error
     ]
+
+
+def part_of(trajectory: Trajectory) -> tuple[str, str] | None:
+    """The run that a trace is a part of, and the node of that run which it is; None where it stands alone."""
+    run_id, node = trajectory.metadata.get(RUN_KEY), trajectory.metadata.get(NODE_KEY)
+    is_answered = trajectory.status in ("ok", "late")
+    return (run_id, node) if is_answered and isinstance(run_id, str) and isinstance(node, str) else None
+
+
+def visit_of_part(trajectory: Trajectory, node: str, run_arrived_at_s: float) -> Visit:
+    """A routed graph as one call of the run around it.
+
+    Args:
+        trajectory: the routed graph's own trace.
+        node: the node of the run that it is.
+        run_arrived_at_s: when the run began, in seconds since the Unix epoch.
+    """
+    started_s, took_s = trajectory.arrived_at_s - run_arrived_at_s, trajectory.latency_s
+    calls_took_s = sum(step.latency_s for step in trajectory.steps if not step.error)
+    calls_needed_s = sum(visit.needed_s for visit in visits_of(trajectory.steps, trajectory.decisions))
+    need_s = took_s * (calls_needed_s / calls_took_s if calls_took_s else 1.0)
+    return Visit(node, started_s, started_s + took_s, need_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

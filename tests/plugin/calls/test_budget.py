@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -109,6 +110,15 @@ def test_calls_beside_each_other_in_one_node_are_one_visit() -> None:
         10.0 * (2 + 4 / 3 + 1) / (2 + 4 / 3 + 1 + 1), rel=0.2
     )
     assert costs.share_s("g", "work", 10.0, visit=1) == costs.share_s("g", "work", 10.0)
+
+
+def test_visits_that_no_run_has_told_of_count_as_the_ones_before_them() -> None:
+    # Three calls side by side, then one more: that is visit three, and nothing is known of visits one and two.
+    again = run_of(("work", 0, 1), ("work", 0, 1), ("work", 0, 1), ("work", 1, 2), ("end", 2, 3))
+    costs = taught(again)
+    first, *between, last = [costs.share_s("g", "work", 12.0, visit) for visit in range(4)]
+    assert between == [first, first]
+    assert (first, last) == (pytest.approx(4.0), pytest.approx(6.0))
 
 
 def test_what_a_node_needed_counts_and_not_what_it_took() -> None:
@@ -328,6 +338,20 @@ async def test_a_process_that_starts_anew_knows_what_the_store_knows() -> None:
     for node, *_ in DIAMOND:
         assert costs.share_s("g", node, 20.0) == known.share_s("g", node, 20.0)
         assert costs.known_s("g", node) == known.known_s("g", node)
+
+
+async def test_parts_with_a_trace_of_their_own_are_found_in_the_store_too() -> None:
+    store = MemoryStore()
+    await store.put(stored(1, run_of(("plan", 0, 1), ("write", 4, 5)), arrived_at_s=1e9))
+    part = {"run": f"{1:032x}", "run_node": "solve"}
+    solved = stored(
+        2, run_of(("agent", 0, 3)), graph=None, topology="IO", arrived_at_s=1e9 + 1, latency_s=3.0
+    )
+    await store.put(replace(solved, metadata=part))
+    costs = NodeCosts()
+    await costs.learn_from(store)
+    shares = [costs.share_s("g", *call) for call in [("plan", 10.0), ("solve", 8.0), ("write", 2.0)]]
+    assert shares == [pytest.approx(2.0), pytest.approx(6.0), 2.0]
 
 
 async def test_the_newest_runs_are_read_and_the_newest_count_most() -> None:

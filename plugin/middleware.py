@@ -23,7 +23,7 @@ from inframind.errors import ConfigError, InfraMindError
 from inframind.graphs.routed import require_budget
 from inframind.plugin.calls.asked import AUTO, AskedCall
 from inframind.plugin.calls.runs import RunScope, current_scope, query_of
-from inframind.plugin.calls.site import OWN_METADATA, CallSite
+from inframind.plugin.calls.site import OWN_METADATA
 from inframind.plugin.chat import ChatInfraMind
 from inframind.plugin.chat.site import Caller, site_of
 
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 
 STATE: Final = "inframind"
 """Key of the agent's state under which its run is kept, as plain data."""
-KEPT_TASKS = 10_000
+AGENT_NAME = "lc_agent_name"
+"""Key under which `create_agent` puts the agent's name into the metadata of what runs in it."""
+KEPT_TASKS = 4_096
 """Model tasks of which is remembered which model they began with."""
 
 
@@ -110,11 +112,10 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
 
     async def abefore_agent(self, state: InfraMindState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Open the run of this turn, or join the one around it."""
-        site = site_of(Caller.of_config())
-        around = site.scope or self._runs.within(runtime.control)
+        around = site_of(Caller.of_config()).scope or self._runs.within(runtime.control)
         if around is not None:
             return {STATE: _as_state(around, is_own=False)}
-        return {STATE: _as_state(await self._open(state["messages"], site, runtime), is_own=True)}
+        return {STATE: _as_state(await self._open(state["messages"], runtime), is_own=True)}
 
     def before_agent(self, state: InfraMindState, runtime: Runtime[Any]) -> dict[str, Any]:
         """`abefore_agent` for agents that are invoked synchronously."""
@@ -132,13 +133,15 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
         """`aafter_agent` for agents that are invoked synchronously."""
         self._mind.portal.run(self.aafter_agent(state, runtime))
 
-    async def _open(self, messages: Sequence[BaseMessage], site: CallSite, runtime: Runtime[Any]) -> RunScope:
-        services = self._mind.calls.services
+    async def _open(self, messages: Sequence[BaseMessage], runtime: Runtime[Any]) -> RunScope:
+        services, caller = self._mind.calls.services, Caller.of_config()
+        site = site_of(caller)
         said_s = (_said_budget_s(runtime.context), self._budget_s, services.defaults.budget_s)
         scope = await self._runs.resume(
             site.trace_id or self._runs.trace_within(runtime.control) or services.new_trace_id(),
             _query(messages),
             budget_s=require_budget(next(each for each in said_s if each is not None)),
+            graph=str(caller.metadata.get(AGENT_NAME, "")),
             metadata=site.metadata,
         )
         self._runs.see(scope, runtime.control)
@@ -187,12 +190,12 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
     async def _joined(self, request: ModelRequest[Any]) -> tuple[dict[str, Any], RunScope]:
         """The run that a call belongs to, as plain data and as what the router goes by."""
         run = cast(InfraMindState, request.state).get(STATE)
-        site = site_of(Caller.of_config())
-        if site.scope is not None and not (run and run["is_own"]):
-            return _as_state(site.scope, is_own=False), site.scope
+        around = site_of(Caller.of_config()).scope
+        if around is not None and not (run and run["is_own"]):
+            return _as_state(around, is_own=False), around
         if run is None or (run["is_own"] and await self._runs.has_ended(run["trace_id"])):
             # An earlier checkpoint is tried again after its run has ended, or is from before the agent was routed.
-            scope = await self._open(request.messages, site, request.runtime)
+            scope = await self._open(request.messages, request.runtime)
             return _as_state(scope, is_own=True), scope
         return dict(run), await self._continued(run, request.messages, request.runtime)
 

@@ -202,6 +202,7 @@ class Runs:
         query: Query,
         *,
         budget_s: float,
+        graph: str = "",
         is_tracked: bool = True,
         metadata: Mapping[str, Any] | None = None,
     ) -> RunScope:
@@ -211,11 +212,17 @@ class Runs:
             trace_id: 32 hex digits.
             query: its question, where it is new.
             budget_s: seconds for the whole run, where it is new.
+            graph: name of the graph, where it is new.
             is_tracked: whether the caller will say when it ends.
             metadata: plain data to keep with its trace, where it is new.
         """
         found = await self._found(trace_id)
-        scope = self.keep(found or self.open(trace_id, query, budget_s=budget_s, metadata=metadata))
+        scope = self.keep(
+            found
+            or self.open(
+                trace_id, query, budget_s=budget_s, graph=graph, is_tracked=is_tracked, metadata=metadata
+            )
+        )
         if is_tracked:
             scope.is_tracked, scope.has_ended = True, False
         return scope

@@ -31,6 +31,7 @@ from tests.plugin.middleware.agents import (
 from inframind.errors import ConfigError, InfraMindError
 from inframind.plugin.chat import ChatInfraMind
 from inframind.plugin.middleware import InfraMindMiddleware
+from inframind.traces.spans import GRAPH_KEY
 
 
 @pytest.fixture
@@ -147,6 +148,21 @@ async def test_agents_side_by_side_share_the_run_of_their_graph(mind: Any, run: 
     await run(graph.compile(), ASK)
     trace = await only_trace(mind)
     assert (trace.status, len(trace.steps), len(trace.decisions)) == ("ok", 6, 6)
+
+
+async def test_feedback_finds_the_run_by_its_message_and_by_its_thread(
+    mind: Any, run: Any, thread: Any
+) -> None:
+    state = await run(make_agent(mind, checkpointer=InMemorySaver()), ASK, thread)
+    await mind.afeedback(message=state["messages"][-1], key="thumbs", score=1)
+    await mind.afeedback(thread_id="t", key="style", value="fine")
+    assert sorted(outcome.key for outcome in (await only_trace(mind)).outcomes) == ["style", "thumbs"]
+
+
+async def test_a_named_agent_is_the_graph_that_its_budget_is_learned_for(mind: Any, run: Any) -> None:
+    await run(make_agent(mind, name="clerk"), ASK, {"metadata": {"user": "u"}})
+    metadata = (await only_trace(mind)).metadata
+    assert (metadata[GRAPH_KEY], metadata["user"]) == ("clerk", "u")
 
 
 async def test_batched_runs_are_runs_of_their_own(mind: Any) -> None:

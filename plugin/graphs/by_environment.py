@@ -18,6 +18,7 @@ import runpy
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,15 +89,13 @@ def run_script(arguments: Sequence[str], path: str | Path) -> None:
     program, own = arguments[is_module : is_module + 1], list(arguments[is_module:])
     if not program or not (is_module or Path(program[0]).is_file()):
         raise ConfigError("program", " ".join(program), "name a Python file, or -m and a module")
-    mind = watch(path)
-    os.environ[ENV_VAR] = str(Path(path).absolute())
-    sys.argv = own
-    try:
+    # Where the variable is set, importing us has begun to watch already.
+    with nullcontext() if os.environ.get(ENV_VAR) else watch(path):
+        os.environ.setdefault(ENV_VAR, str(Path(path).absolute()))
+        sys.argv = own
         if is_module:
             sys.path.insert(0, "")
             runpy.run_module(program[0], run_name="__main__", alter_sys=True)
         else:
             sys.path.insert(0, str(Path(program[0]).resolve().parent))
             runpy.run_path(program[0], run_name="__main__")
-    finally:
-        mind.close()

@@ -14,6 +14,9 @@ from inframind.plugin.graphs.heard import HeardCall
 from inframind.plugin.graphs.live_runs import LiveRun, LiveRuns, RunTerms
 from inframind.plugin.graphs.tracker import RunFollower
 
+KEPT = 10_000
+"""Most calls in progress that are remembered: of the others, nobody says when they end."""
+
 
 class CallListener(RunFollower):
     """Follows runs, and hears the calls that are made in them. A call outside any run is a run of its own.
@@ -112,6 +115,8 @@ class CallListener(RunFollower):
             snapshot=self._live.services.fleet.snapshot(),
             started_s=self._live.services.clock.now_s(),
         )
+        if len(self._open) > KEPT:
+            self._open.pop(next(iter(self._open)), None)
 
     def _run(
         self, run_id: UUID, parent_run_id: UUID | None, messages: object, metadata: Mapping[str, Any]

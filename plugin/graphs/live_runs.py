@@ -122,6 +122,7 @@ class LiveRuns:
         self.background = Background(portal, calls.services, self.mishaps)
         self._runs, self._kept = calls.runs, kept
         self._lock = threading.RLock()
+        self._is_watching = False
         self._run_of: dict[UUID, LiveRun] = {}
         self._begun: OrderedDict[UUID, LiveRun] = OrderedDict()
         self._named: dict[str, LiveRun] = {}
@@ -133,6 +134,12 @@ class LiveRuns:
         return (known.get(parent_run_id) if parent_run_id else None) or (
             known.get(run_id) if run_id else None
         )
+
+    def watch_load(self) -> None:
+        """Read the fleet's load in the background from now on; decisions that others act on need it, too."""
+        if not self._is_watching:
+            self._is_watching = True
+            self.background.write(self.services.fleet.watch())
 
     @property
     def in_memory(self) -> int:

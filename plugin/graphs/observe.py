@@ -29,7 +29,6 @@ class Observer(CallListener):
         super().__init__(live, RunTerms(marks={MODE: OBSERVE}))
         self._mishaps = Mishaps("Observing a graph")
         self._decider = ShadowDecider(live.services, decide)
-        self._is_watching = False
 
     @property
     def errors(self) -> int:
@@ -42,7 +41,7 @@ class Observer(CallListener):
 
     def heard(self, call: HeardCall) -> None:
         """Record the call as a step, and what we would have chosen for it."""
-        self._watch()
+        self._live.watch_load()
         recorder = call.run.scope.recorder
         asked = call.asked()
         query = self._live.calls.query(asked)
@@ -62,12 +61,6 @@ class Observer(CallListener):
         recorder.put_step(call.step(step_id, parents, decision_id="", domain=query.domain))
         keep_shadow(recorder, step_id, decision)
         call.run.aliases.append(run_alias(call.run_id))
-
-    def _watch(self) -> None:
-        """Read the fleet's load from the first call on."""
-        if not self._is_watching:
-            self._is_watching = True
-            self._live.background.write(self._live.services.fleet.watch())
 
 
 def observe(graph: Graph, live: LiveRuns, decide: DecideConfig) -> Graph:

@@ -187,6 +187,7 @@ class RoutedNode(WrappedNode):
         scope = self._scope(config)
         if scope is None or any(f"{prefix}model" in configurable for prefix in self._options.prefixes):
             return config
+        self._live.watch_load()
         needs = self._options.needs.get(self._node, ())
         choice = self._chooser.choose(scope, self._node, state, self._metadata, needs)
         about = {"decision_id": choice.decision.decision_id, "execution": choice.executions}

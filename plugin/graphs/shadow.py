@@ -9,7 +9,7 @@ the steps that they shadow have no ``decision_id``. A run that was only watched 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ SHADOW = "shadow"
 """Key of a trajectory's metadata under which its shadow decisions are."""
 PREFIX = "shadow:"
 """What the policy's name of a shadow decision begins with."""
+
+_FIELDS = tuple(field.name for field in fields(Decision))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +65,16 @@ def shadows_of(trajectory: Trajectory) -> dict[int, ShadowDecision]:
 
 def keep_shadow(recorder: RunRecorder, step_id: int, decision: Decision) -> None:
     """Add a shadow decision to a run's metadata. The list is a new one: traces that were stored keep theirs."""
-    entry = {"step_id": step_id, **asdict(decision)}
+    entry = {"step_id": step_id, **{name: getattr(decision, name) for name in _FIELDS}}
     recorder.metadata = {**recorder.metadata, SHADOW: [*recorder.metadata.get(SHADOW, ()), entry]}
 
 
 def _shadow(entry: Mapping[str, Any]) -> ShadowDecision:
     """From plain data, in which some stores turn tuples into lists."""
-    fields: dict[str, Any] = {
+    values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()
     }
-    return ShadowDecision(step_id=fields.pop("step_id"), decision=Decision(**fields))
+    return ShadowDecision(step_id=values.pop("step_id"), decision=Decision(**values))
 
 
 class _Instant:

@@ -17,7 +17,15 @@ from threading import Lock
 from inframind.errors import ConfigError
 from inframind.plugin.calls.forgetting import ForgettingMean
 from inframind.plugin.calls.shape import steps_left
-from inframind.plugin.calls.visits import Timeline, Visit, part_of, visit_of_part, visits_of
+from inframind.plugin.calls.visits import (
+    Timeline,
+    Visit,
+    needed_s,
+    part_of,
+    slowness,
+    visit_of_part,
+    visits_of,
+)
 from inframind.traces.query import TraceQuery
 from inframind.traces.records import Trajectory
 from inframind.traces.spans import GRAPH_KEY
@@ -25,6 +33,8 @@ from inframind.traces.store import TraceStore
 
 LEAST_S = 0.001
 """What a node is taken to need at the very least; keeps every share above 0."""
+LEAST_SLOWNESS = 0.1
+"""No node is taken to be more than ten times as fast as predicted."""
 VISITS = 8
 """Visits of a node in one run that are told apart; later ones count as the last of these."""
 
@@ -53,6 +63,7 @@ class _Cost:
     """What is known of a node: its own time, and by visit how long it lay idle, and what came after it."""
 
     own_s: ForgettingMean
+    slowness: ForgettingMean
     idle_s: list[ForgettingMean] = field(default_factory=list)
     after_s: list[ForgettingMean] = field(default_factory=list)
 
@@ -80,6 +91,9 @@ class NodeCosts:
 
     Parallel branches are not added up, because a is measured on the clock: a fast branch is allowed what the slowest
     beside it takes. A node that is visited again has an m and an a for each visit.
+
+    A share is time on the clock. Candidates are compared with it by predictions that do not know the node, so a node
+    whose calls take three times what is predicted decides by a third of its share (`slowness`).
 
     A node of which no run has told what comes after it shares alike with the nodes on the longest path behind it,
     where the graph's shape was told (`know_shape`); else it may take all that is left.
@@ -123,6 +137,14 @@ class NodeCosts:
             cost = self._costs.get((graph, node))
             return cost.own_s.mean if cost is not None and cost.own_s.weight else None
 
+    def slowness(self, graph: str, node: str) -> float:
+        """What a node's calls take over what is predicted for them; 1 where nothing is known, at least 0.1."""
+        with self._lock:
+            cost = self._costs.get((graph, node))
+            return (
+                max(cost.slowness.mean, LEAST_SLOWNESS) if cost is not None and cost.slowness.weight else 1.0
+            )
+
     @property
     def known_nodes(self) -> int:
         """Number of nodes that are remembered, of all graphs."""
@@ -139,10 +161,13 @@ class NodeCosts:
             if len(self._steps_left) > self._config.kept:
                 self._steps_left.popitem(last=False)
 
-    def note_node(self, graph: str, node: str, needed_s: float) -> None:
-        """Learn what a call of a node needed."""
+    def note_node(self, graph: str, node: str, needed_s: float, slowness: float | None = None) -> None:
+        """Learn what a call of a node needed, and how much slower than predicted it was."""
         with self._lock:
-            self._cost(graph, node).own_s.note(max(needed_s, 0.0))
+            cost = self._cost(graph, node)
+            cost.own_s.note(max(needed_s, 0.0))
+            if slowness is not None:
+                cost.slowness.note(slowness)
 
     def note_run(self, graph: str, visits: Sequence[Visit]) -> None:
         """Learn from a finished run what came after each visit; the order of ``visits`` does not matter."""
@@ -171,7 +196,11 @@ class NodeCosts:
             return
         visits = visits_of(trajectory.steps, trajectory.decisions)
         visits += [visit_of_part(part, node, trajectory.arrived_at_s) for node, part in parts]
-        for visit in visits:
+        by_id = {decision.decision_id: decision for decision in trajectory.decisions}
+        for step in (step for step in trajectory.steps if not step.error):
+            decision = by_id.get(step.decision_id)
+            self.note_node(graph, step.node, needed_s(step, decision), slowness(step, decision))
+        for visit in visits[len(visits) - len(parts) :]:
             self.note_node(graph, visit.node, visit.needed_s)
         if trajectory.status in ("ok", "late"):
             self.note_run(graph, visits)
@@ -194,7 +223,9 @@ class NodeCosts:
         key = (graph, node)
         cost = self._costs.get(key)
         if cost is None:
-            cost = self._costs[key] = _Cost(ForgettingMean(self._config.half_life))
+            cost = self._costs[key] = _Cost(
+                own_s=ForgettingMean(self._config.half_life), slowness=ForgettingMean(self._config.half_life)
+            )
             if len(self._costs) > self._config.kept:
                 self._costs.popitem(last=False)
         self._costs.move_to_end(key)

@@ -20,7 +20,7 @@ from inframind.plugin.calls.asked import AUTO, PLAIN, AskedCall
 from inframind.plugin.calls.replays import Claim, MadeDecision, Replays
 from inframind.plugin.calls.runs import Runs, RunScope, query_of
 from inframind.plugin.calls.site import CallSite
-from inframind.plugin.calls.visits import needed_s
+from inframind.plugin.calls.visits import needed_s, slowness
 from inframind.plugin.calls.warmth import Threads, Warmth
 from inframind.router.actions import StrategySpec
 from inframind.router.decide import StepChoice
@@ -203,7 +203,7 @@ class _Call:
             self._query,
             slot,
             snapshot,
-            share,
+            self._scope.aim(self._node, share, self._services.clock),
             decision_id=recorder.new_decision_id(),
             context=self._seen(share),
             whole_s=recorder.deadline.budget_s,
@@ -283,9 +283,8 @@ class _Call:
         recorder, scope = self._recorder, self._scope
         step = answered_step(self._step_base(), completion, recorder, self._query.domain)
         recorder.put_step(step)
-        scope.shares.note_node(
-            scope.graph, self._node, needed_s(step, self._made.decision if self._made else None)
-        )
+        decision = self._made.decision if self._made else None
+        scope.shares.note_node(scope.graph, self._node, needed_s(step, decision), slowness(step, decision))
         final = FinalAnswer(text=step.text, answer=step.answer, message_id="", step_id=step.step_id)
         self._services.also_known_as(scope.trace_id, self._router.new_names(self._site, scope.trace_id))
         await self._router.runs.store(scope, self._status(), final=final)

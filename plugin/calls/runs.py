@@ -42,8 +42,12 @@ class NodeShares(Protocol):
         """Seconds that this node should keep to, at most ``remaining_s``; ``visit`` counts its earlier visits."""
         ...
 
-    def note_node(self, graph: str, node: str, needed_s: float) -> None:
-        """Learn what a call of a node needed, see `inframind.plugin.calls.visits.needed_s`."""
+    def slowness(self, graph: str, node: str) -> float:
+        """What a node's calls take over what is predicted for them; positive."""
+        ...
+
+    def note_node(self, graph: str, node: str, needed_s: float, slowness: float | None = None) -> None:
+        """Learn of a call of a node, see `needed_s` and `slowness` in `inframind.plugin.calls.visits`."""
         ...
 
     def note_run(self, graph: str, visits: Sequence[Visit]) -> None:
@@ -66,7 +70,11 @@ class AllThatIsLeft:
         """What is left."""
         return remaining_s
 
-    def note_node(self, graph: str, node: str, needed_s: float) -> None:
+    def slowness(self, graph: str, node: str) -> float:
+        """As predicted."""
+        return 1.0
+
+    def note_node(self, graph: str, node: str, needed_s: float, slowness: float | None = None) -> None:
         """Nothing is learned."""
 
     def note_run(self, graph: str, visits: Sequence[Visit]) -> None:
@@ -124,6 +132,17 @@ class RunScope:
         if share_s >= remaining_s:
             return self.recorder.deadline
         return Deadline(clock.now_s() + share_s, self.recorder.since_arrival_s() + share_s)
+
+    def aim(self, node: str, share: Deadline, clock: Clock) -> Deadline:
+        """The deadline to decide by, so that the share is kept to by a node that is slower, or faster, than predicted.
+
+        Candidates are compared with it by their predictions, which do not know the node.
+        """
+        share_s = share.remaining_s(clock)
+        if share_s <= 0 or not self.is_tracked:
+            return share
+        aim_s = min(share_s / self.shares.slowness(self.graph, node), self.recorder.remaining_s())
+        return Deadline(clock.now_s() + aim_s, self.recorder.since_arrival_s() + aim_s)
 
     def note_part(self, visit: Visit) -> None:
         """A node with a trace of its own has ended."""

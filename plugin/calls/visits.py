@@ -42,17 +42,27 @@ def needed_s(step: Step, decision: Decision | None) -> float:
     divided by what was predicted for the chosen candidate, and multiplied by what was predicted for the middle one,
     of those that were not masked, or masked for lack of time alone.
     """
-    took_s = max(step.latency_s, 0.0)
-    if decision is None or not decision.latency_q50_s:
-        return took_s
-    label = f"{step.served_model}/{step.strategy}"
-    used = decision.actions.index(label) if label in decision.actions else decision.chosen
+    ratio = slowness(step, decision)
+    if decision is None or ratio is None:
+        return max(step.latency_s, 0.0)
     could_be = [
         predicted_s
         for predicted_s, reason in zip(decision.latency_q50_s, decision.masked, strict=True)
         if reason in ("", TOO_SLOW)
     ]
-    return took_s * median(could_be) / decision.latency_q50_s[used]
+    return ratio * median(could_be)
+
+
+def slowness(step: Step, decision: Decision | None) -> float | None:
+    """What a step took, over the median that was predicted for what answered it; None where nothing was predicted.
+
+    Predictions know the model, its load and the prompt, not the node: one that writes long answers is always slower.
+    """
+    if decision is None or not decision.latency_q50_s:
+        return None
+    label = f"{step.served_model}/{step.strategy}"
+    used = decision.actions.index(label) if label in decision.actions else decision.chosen
+    return max(step.latency_s, 0.0) / decision.latency_q50_s[used]
 
 
 def visits_of(steps: Iterable[Step], decisions: Iterable[Decision]) -> list[Visit]:

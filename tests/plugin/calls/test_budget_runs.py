@@ -76,6 +76,21 @@ async def test_a_small_share_degrades_the_choice_though_the_run_has_time(mind: A
     assert decision.seen["run_remaining_s"] > 49
 
 
+@pytest.mark.parametrize(("slowness", "aim_s"), [(1.0, 6.0), (3.0, 2.0), (0.75, 8.0), (0.2, 12.0)])
+async def test_a_node_that_is_slower_than_predicted_decides_as_if_it_had_less(
+    mind: Any, ask: Any, slowness: float, aim_s: float
+) -> None:
+    costs = known(*HALVES)
+    for _ in range(5):
+        costs.note_node("g", "plan", 3.0, slowness)
+    app = App(mind, costs)
+    scope = app.open()
+    await app.calls.call(ask(), CallSite(node="plan", scope=scope))
+    (decision,) = scope.recorder.decisions
+    assert decision.seen["share_s"] == pytest.approx(6.0, rel=0.05)
+    assert decision.seen["remaining_s"] == pytest.approx(aim_s, rel=0.05), "at most what the run has"
+
+
 async def test_a_run_that_nobody_tracks_is_not_split(mind: Any, ask: Any) -> None:
     app = App(mind, known(*HALVES))
     scope = app.open(is_tracked=False)

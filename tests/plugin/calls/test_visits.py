@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inframind.plugin.calls.visits import Timeline, Visit, needed_s, visits_of
+from inframind.plugin.calls.visits import Timeline, Visit, needed_s, slowness, visits_of
 from inframind.traces.records import Decision, Step
 
 CALLS = st.lists(
@@ -80,6 +80,15 @@ def test_a_need_is_what_the_middle_candidate_would_have_taken(
     step_values: dict[str, Any], decision_values: dict[str, Any], expected: float
 ) -> None:
     assert needed_s(step(**step_values), decision(**decision_values)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [({}, 1.5), ({"served_model": "small"}, 6.0), ({"finished_s": 1.0}, 0.0)],
+)
+def test_slowness_is_what_it_took_over_what_was_predicted(values: dict[str, Any], expected: float) -> None:
+    assert slowness(step(**values), decision()) == pytest.approx(expected)
+    assert slowness(step(**values), None) is None
 
 
 def test_without_a_decision_a_step_needed_what_it_took() -> None:

@@ -42,7 +42,7 @@ except ModuleNotFoundError as missing:
     raise ConfigError("install", "langchain-core", "run: pip install 'langchain-core>=1.8'") from missing
 
 if TYPE_CHECKING:
-    from langchain_core.decisions import Question, State
+    from langchain_core.decisions import Answer, Question, State
 
 _FIX_QUESTION = "ask a Choice whose labels are models of the fleet, or map its labels to them in `models`"
 
@@ -85,7 +85,9 @@ class InfraMindDecision(BaseDecisionModel):  # type: ignore[misc, unused-ignore]
         await self.mind.fleet.watch()
         services, text = self.mind.calls.services, _last_human_text(state)
         request_id = f"{services.new_trace_id()}-0"
-        answers = {name: self._answer(text, question, request_id) for name, question in questions.items()}
+        answers: dict[str, Answer] = {
+            name: self._answer(text, question, request_id) for name, question in questions.items()
+        }
         return ClassifierResponse(model=self.model, answers=answers, request_id=request_id)
 
     def _answer(self, text: str, question: Question, decision_id: str) -> ChoiceAnswer:

@@ -15,6 +15,7 @@ from inframind.fleet.endpoints import Capability
 from inframind.graphs.domains import guess_domain
 from inframind.plugin.calls.runs import RunScope
 from inframind.plugin.graphs.choices import NodeChoice, NodeChooser
+from inframind.plugin.graphs.habits import Habits
 from inframind.plugin.graphs.heard import HeardCall, frontier
 from inframind.plugin.graphs.listener import CallListener
 from inframind.plugin.graphs.live_runs import LiveRuns, RunTerms
@@ -76,8 +77,9 @@ class RouteOptions:
 class RouteTracker(CallListener):
     """Gives the runs of a routed graph one deadline and one trace, and records the calls that follow a decision.
 
-    A decision is recorded with the first call that took its model. A node whose calls take another model, because its
-    model's fields are not configurable, and a node that makes no call, leave no decision behind: they are as they were.
+    A decision is recorded with the first call that took its model, see `Habits`. A node whose calls take another model,
+    because its model's fields are not configurable, and a node that makes no call, leave no decision behind: they are
+    as they were.
 
     Args:
         live: the runs in progress.
@@ -90,7 +92,7 @@ class RouteTracker(CallListener):
 
     def __init__(self, live: LiveRuns, chooser: NodeChooser, terms: RunTerms, *, has_endpoint: bool) -> None:
         super().__init__(live, terms)
-        self._chooser, self._has_endpoint = chooser, has_endpoint
+        self._chooser, self._has_endpoint, self._habits = chooser, has_endpoint, Habits()
 
     def scope_of(self, run_id: UUID | None, parent_run_id: UUID | None) -> RunScope | None:
         """The run that a call belongs to, or None where that is not known."""
@@ -130,7 +132,9 @@ class RouteTracker(CallListener):
         """The decision that a call followed: one was made for its node, and it took that model."""
         about = call.metadata.get(ROUTE_METADATA)
         choice = self._chooser.of(about["decision_id"]) if isinstance(about, Mapping) else None
-        return choice if choice is not None and choice.model == call.asked_model else None
+        if choice is None or not self._habits.follows(call.node, choice.model, call.asked_model):
+            return None
+        return choice
 
     def _step_id(self, call: HeardCall, choice: NodeChoice) -> int:
         """Of the step that this call replaces, where its node is executed again; else a new one."""

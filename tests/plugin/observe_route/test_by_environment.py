@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import inframind
+from inframind.plugin.graphs.shadow import shadows_of
 from inframind.traces.store import open_store
 
 SOURCE = Path(inframind.__file__).parents[1]
@@ -56,10 +57,12 @@ def run(place: Path, program: str, *arguments: str, observe: str | None = None) 
 
 async def seen(place: Path) -> list[tuple[str, str, str]]:
     async with open_store(f"sqlite:///{place / 'traces.db'}") as store:
+        traces = [trace async for trace in store.iter()]
+        for trace in traces:
+            assert [one.decision.policy for one in shadows_of(trace).values()] == ["shadow:just_enough"]
+            assert type(shadows_of(trace)[0].decision.actions) is tuple
         return [
-            (str(trace.metadata["graph"]), step.node, step.text)
-            async for trace in store.iter()
-            for step in trace.steps
+            (str(trace.metadata["graph"]), step.node, step.text) for trace in traces for step in trace.steps
         ]
 
 

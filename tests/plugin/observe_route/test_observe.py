@@ -12,6 +12,7 @@ import openai
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from langchain_core._api import LangChainBetaWarning
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AnyMessage
 from langgraph.checkpoint.memory import InMemorySaver
@@ -106,6 +107,16 @@ async def test_a_streamed_call_shows_its_first_token(follow: Any) -> None:
     (step,) = (await followed.trace()).steps
     assert step.sent_s <= step.first_token_s <= step.finished_s
     assert (step.text.split(), step.completion_tokens) == (["<n", "How", "many?>"], 3)
+
+
+async def test_langchains_event_protocol_shows_the_first_token_too(follow: Any) -> None:
+    followed = await follow()
+    graph = watched(line(followed.client(streaming=True), "n").compile(), followed)
+    with pytest.warns(LangChainBetaWarning):
+        run = await graph.astream_events(ASK, version="v3")
+        texts = [str(await message.text) async for message in run.messages]
+    (step,) = (await followed.trace()).steps
+    assert texts == [step.text] and step.sent_s <= step.first_token_s <= step.finished_s
 
 
 async def test_a_failed_call_is_a_step_with_its_error(follow: Any, answer: Any) -> None:

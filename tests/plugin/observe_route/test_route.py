@@ -15,6 +15,7 @@ from langgraph.types import Command, RetryPolicy, Send, StreamWriter, interrupt
 
 from inframind.errors import ConfigError, InvalidBudget
 from inframind.plugin.config import settings_from
+from inframind.plugin.graphs.habits import Habits
 from inframind.plugin.graphs.live_runs import LiveRuns
 from inframind.plugin.graphs.route import route
 from inframind.plugin.mind import InfraMind
@@ -142,6 +143,41 @@ async def test_nodes_without_a_configurable_model_are_as_they_were(follow: Any, 
     trace = await followed.trace()
     assert trace.decisions == ()
     assert [(step.node, step.model, step.decision_id) for step in trace.steps] == [("fixed", "m1", "")]
+
+
+def test_a_model_that_is_always_called_does_not_follow_when_it_is_chosen() -> None:
+    habits = Habits()
+    assert not habits.follows("n", chosen="b", called="a")
+    assert not habits.follows("n", chosen="a", called="a")
+    assert habits.follows("other", chosen="a", called="a")
+
+
+def test_a_node_with_a_fixed_and_a_configurable_model_follows() -> None:
+    habits = Habits()
+    calls = [("b", "b"), ("b", "a"), ("a", "a"), ("a", "a")]
+    assert [habits.follows("n", chosen, called) for chosen, called in calls] == [True, False, True, True]
+
+
+async def test_a_fixed_model_gets_no_credit_for_being_chosen(follow: Any, notes: Any) -> None:
+    followed = await follow(settings={"policy": {"name": "uniform", "seed": 3}})
+    graph = route(line(notes, followed.client(1), "fixed").compile(), followed.live)
+    for _ in range(12):
+        await graph.ainvoke(ASK)
+    credited = [bool(trace.decisions) for trace in await followed.traces()]
+    first_against = credited.index(False)
+    assert not any(credited[first_against:]) and {len(trace.steps) for trace in await followed.traces()} == {
+        1
+    }
+
+
+async def test_an_agent_of_langchain_is_routed(follow: Any) -> None:
+    agents = pytest.importorskip("langchain.agents", reason="needs langchain")
+    followed = await follow()
+    agent = agents.create_agent(configurable(followed), tools=[])
+    result = await route(agent, followed.live).ainvoke({"messages": [("user", "How many?")]})
+    assert result["messages"][-1].response_metadata["model_name"] == "m0"
+    (step,) = (await followed.trace()).steps
+    assert (step.node, step.model, step.text) == ("model", "m0", "<How many?>")
 
 
 @pytest.mark.parametrize("options", [{"only": ["b"]}, {"skip": ["a", "c"]}])

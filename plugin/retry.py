@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 from langchain_core.exceptions import ModelError
-from langgraph.types import default_retry_on
+from langgraph.types import RetryPolicy
 
 from inframind.errors import (
     DeadlineExceeded,
@@ -15,6 +18,7 @@ from inframind.errors import (
 
 _FINAL = (EndpointRejected, EndpointUnauthorized, DeadlineExceeded)
 _WORTH_RETRYING = (408, 429)
+_as_langgraph_judges = cast(Callable[[Exception], bool], RetryPolicy().retry_on)
 
 
 def retry_on(error: Exception) -> bool:
@@ -31,4 +35,4 @@ def retry_on(error: Exception) -> bool:
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
         return status in _WORTH_RETRYING or status >= 500
-    return default_retry_on(error)
+    return _as_langgraph_judges(error)

@@ -177,6 +177,7 @@ class Servers:
             task = asyncio.current_task()
             assert task is not None
             tasks.add(task)
+            task.add_done_callback(tasks.discard)
             await scripted.serve(reader, writer)
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)

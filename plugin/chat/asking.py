@@ -16,10 +16,35 @@ from inframind.plugin.calls.asked import AskedCall
 from inframind.plugin.chat.convert import has_images, question_of, to_openai
 
 BODY_FIELDS = frozenset(
-    "bad_words cache_salt chat_template_kwargs frequency_penalty ignore_eos include_reasoning logit_bias "
-    "max_completion_tokens metadata min_p min_tokens parallel_tool_calls presence_penalty priority reasoning_effort "
-    "repetition_penalty service_tier session_id skip_special_tokens store structured_outputs thinking_token_budget "
-    "top_k top_p truncate_prompt_tokens user verbosity".split()
+    {
+        "bad_words",
+        "cache_salt",
+        "chat_template_kwargs",
+        "frequency_penalty",
+        "ignore_eos",
+        "include_reasoning",
+        "logit_bias",
+        "max_completion_tokens",
+        "metadata",
+        "min_p",
+        "min_tokens",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "priority",
+        "reasoning_effort",
+        "repetition_penalty",
+        "service_tier",
+        "session_id",
+        "skip_special_tokens",
+        "store",
+        "structured_outputs",
+        "thinking_token_budget",
+        "top_k",
+        "top_p",
+        "truncate_prompt_tokens",
+        "user",
+        "verbosity",
+    }
 )
 """Arguments of a call that go into the request's body as they are."""
 
@@ -41,9 +66,26 @@ _ENDPOINT_FIELDS = (
     "http_client",
 )
 _OWN_ARGUMENTS = (
-    "model model_name strategy temperature max_tokens timeout stop seed budget_s role tools tool_choice "
-    "response_format extra_body default_headers extra_headers strict stream ls_structured_output_format"
-).split()
+    "model",
+    "model_name",
+    "strategy",
+    "temperature",
+    "max_tokens",
+    "timeout",
+    "stop",
+    "seed",
+    "budget_s",
+    "role",
+    "tools",
+    "tool_choice",
+    "response_format",
+    "extra_body",
+    "default_headers",
+    "extra_headers",
+    "strict",
+    "stream",
+    "ls_structured_output_format",
+)
 
 
 def asked_call(

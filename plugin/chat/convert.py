@@ -13,11 +13,14 @@ from langchain_core.messages import (
     BaseMessage,
     ChatMessage,
     HumanMessage,
+    InvalidToolCall,
     SystemMessage,
+    ToolCall,
+    ToolCallChunk,
     ToolMessage,
     convert_to_openai_messages,
 )
-from langchain_core.messages.tool import InvalidToolCall, ToolCall, ToolCallChunk, tool_call_chunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.output_parsers.openai_tools import make_invalid_tool_call, parse_tool_call
 from langchain_core.outputs import ChatGenerationChunk
 
@@ -62,7 +65,7 @@ def _from_assistant(message: AIMessage) -> Json:
     return {"role": "assistant", "content": text or None, "tool_calls": calls}
 
 
-def _call_to_openai(call: ToolCall | InvalidToolCall) -> Json:
+def _call_to_openai(call: Mapping[str, Any]) -> Json:
     arguments = call["args"]
     if not isinstance(arguments, str):
         arguments = orjson.dumps(arguments or {}).decode()

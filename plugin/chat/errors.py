@@ -39,67 +39,45 @@ from inframind.errors import (
 class CallTimedOut(ModelTimeoutError, EndpointTimeout):
     """No complete answer before the call's timeout."""
 
-    is_retryable = True
-
 
 class CallUnreachable(ModelConnectionError, EndpointUnreachable):
     """The connection was refused, reset or closed."""
-
-    is_retryable = True
 
 
 class CallRateLimited(ModelRateLimitError, EndpointOverloaded):
     """429."""
 
-    is_retryable = True
-
 
 class CallOverloaded(ModelAPIError, EndpointOverloaded):
     """503: the endpoint's queue is full."""
-
-    is_retryable = True
 
 
 class CallServerError(ModelAPIError, EndpointServerError):
     """Any other 5xx, and an error inside a stream."""
 
-    is_retryable = True
-
 
 class CallProtocolError(ModelAPIError, EndpointProtocolError):
     """The reply was not what an OpenAI-compatible server sends."""
-
-    is_retryable = True
 
 
 class CallRejected(ModelInvalidRequestError, EndpointRejected):
     """400, 422 and the like."""
 
-    is_retryable = False
-
 
 class CallTooLong(ContextOverflowError, EndpointRejected):
     """400: the prompt does not fit into the model's context."""
-
-    is_retryable = False
 
 
 class CallNotFound(ModelNotFoundError, EndpointRejected):
     """404: the endpoint does not have that model."""
 
-    is_retryable = False
-
 
 class CallUnauthorized(ModelAuthenticationError, EndpointUnauthorized):
     """401."""
 
-    is_retryable = False
-
 
 class CallForbidden(ModelPermissionDeniedError, EndpointUnauthorized):
     """403."""
-
-    is_retryable = False
 
 
 class FleetRateLimited(ModelRateLimitError, FleetExhausted):
@@ -116,8 +94,6 @@ class FleetFailed(ModelAPIError, FleetExhausted):
 
 class BudgetSpent(ModelTimeoutError, DeadlineExceeded):
     """The run's hard budget is spent."""
-
-    is_retryable = False
 
 
 class ModelUnknown(ModelNotFoundError, UnknownModel):

@@ -20,11 +20,11 @@ def profile_of(models: Mapping[str, ModelFacts], name: str) -> ModelProfile:
         max_input_tokens=max(facts.context_length for facts in among), text_inputs=True, text_outputs=True
     )
     if "tools" in capable:
-        profile.update(tool_calling=True, tool_choice=True)
+        profile["tool_calling"] = profile["tool_choice"] = True
     if "json" in capable:
-        profile.update(structured_output=True)
+        profile["structured_output"] = True
     if "vision" in capable:
-        profile.update(image_inputs=True, image_url_inputs=True)
+        profile["image_inputs"] = profile["image_url_inputs"] = True
     if "reasoning" in capable:
-        profile.update(reasoning_output=True)
+        profile["reasoning_output"] = True
     return profile

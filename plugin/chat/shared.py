@@ -125,14 +125,16 @@ class SharedMind:
 
     def mind(self) -> InfraMind:
         """The mind; reads files and loads a policy the first time."""
-        if self._mind is None:
-            with self._lock:
-                self._mind = self._mind or InfraMind(self.settings)
-        return self._mind
+        with self._lock:
+            mind = self._mind or InfraMind(self.settings)
+            self._mind = mind
+        return mind
 
     async def amind(self) -> InfraMind:
         """`mind`, without holding the running loop up."""
-        return self._mind or await asyncio.to_thread(self.mind)
+        if self._mind is None:
+            return await asyncio.to_thread(self.mind)
+        return self._mind
 
     def close(self) -> None:
         """Close the mind, if it was built; a later call builds another."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -57,12 +57,12 @@ class Caller:
         """The caller whose run is about to begin under this config, or under the running node's."""
         config = ensure_config() if config is None else config
         callbacks = config.get("callbacks")
-        is_manager = isinstance(callbacks, BaseCallbackManager)
+        manager = callbacks if isinstance(callbacks, BaseCallbackManager) else None
         return cls(
             run_id=config.get("run_id"),
-            parent_run_id=callbacks.parent_run_id if is_manager else None,
+            parent_run_id=manager.parent_run_id if manager else None,
             metadata=config.get("metadata") or {},
-            handlers=callbacks.handlers if is_manager else callbacks or (),
+            handlers=manager.handlers if manager else cast(Sequence[BaseCallbackHandler], callbacks or ()),
         )
 
     @property

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
-from langchain_core.output_parsers.base import BaseLLMOutputParser
+from langchain_core.output_parsers.base import BaseGenerationOutputParser, BaseOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
@@ -20,6 +20,7 @@ from inframind.plugin.chat.asking import as_response_format
 
 Schema = Mapping[str, Any] | type
 Method = Literal["json_schema", "function_calling", "json_mode"]
+Parser = BaseOutputParser[Any] | BaseGenerationOutputParser[Any]
 
 
 def bound_form(schema: Schema | None, method: Method, strict: bool | None) -> Json:
@@ -70,22 +71,24 @@ def tool_name(schema: Any) -> str:
     return str(convert_to_openai_tool(schema)["function"]["name"])
 
 
-def parser_of(schema: Schema | None, method: Method) -> BaseLLMOutputParser[Any]:
+def parser_of(schema: Schema | None, method: Method) -> Parser:
     """What reads an answer in the form."""
     is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
     if method == "function_calling":
         if is_class:
-            return PydanticToolsParser(tools=[schema], first_tool_only=True)  # type: ignore[list-item]
+            return PydanticToolsParser(tools=[cast(Any, schema)], first_tool_only=True)
         return JsonOutputKeyToolsParser(key_name=tool_name(schema), first_tool_only=True)
-    return PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()  # type: ignore[type-var]
+    return PydanticOutputParser(pydantic_object=cast(Any, schema)) if is_class else JsonOutputParser()
 
 
 def in_form(
-    model: Runnable[LanguageModelInput, Any], parser: BaseLLMOutputParser[Any], *, include_raw: bool
+    model: Runnable[LanguageModelInput, Any], parser: Parser, *, include_raw: bool
 ) -> Runnable[LanguageModelInput, Any]:
     """The model, then the parser; with the message itself and what went wrong, where that is wanted."""
     if not include_raw:
         return model | parser
-    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+    parsed = RunnablePassthrough.assign(
+        parsed=RunnableLambda(itemgetter("raw")) | parser, parsing_error=lambda _: None
+    )
     failed = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=model) | parsed.with_fallbacks([failed], exception_key="parsing_error")

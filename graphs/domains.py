@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from inframind.errors import ConfigError
 from inframind.graphs.roles import DOMAINS
@@ -30,6 +31,7 @@ FORMAT_RULES = {
 _ANSWER_KINDS: dict[str, AnswerKind] = {"math": "math", "knowledge": "exact"}
 
 
+@lru_cache(maxsize=256)
 def guess_domain(question: str) -> str:
     """A domain from the surface of the question; say ``domain=`` where you know better."""
     if _CODE.search(question):

@@ -96,7 +96,7 @@ class LearnedLatencyModel:
             self._calls += 1
             self._pending.append(call)
             every = self._config.learn_every
-            if len(self._pending) >= every or self._calls <= 10 * every or not call.shows_parts:
+            if len(self._pending) >= every or self._calls <= 10 * every or call.is_cut:
                 self._learn_pending()
 
     def state(self) -> LatencyState:

@@ -109,6 +109,11 @@ class Call:
     output_tokens: int | None = None
 
     @property
+    def is_cut(self) -> bool:
+        """Whether the deadline cut it, or the server counted nothing: all that is known is that it took so long."""
+        return self.ttft_s is None and self.output_tokens is None
+
+    @property
     def shows_parts(self) -> bool:
         """Whether it tells time to first token and rate apart; a single token shows no rate."""
         return self.ttft_s is not None and self.output_tokens is not None and self.output_tokens > 1

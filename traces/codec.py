@@ -8,7 +8,7 @@ refused on the way in, because JSON writers turn it into ``null``, which would r
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -77,25 +77,40 @@ def _plain(value: object) -> object:
 
 def _has_non_finite(record: object) -> bool:
     """Walk with a stack, not by recursion: this runs once for every stored trace."""
-    stack: list[Any] = [record]
+    stack: list[Iterable[Any]] = [(record,)]
     while stack:
-        value = stack.pop()
-        if isinstance(value, float):
-            if not math.isfinite(value):
-                return True
-        elif isinstance(value, (str, int)) or value is None:
-            continue
-        elif isinstance(value, (tuple, list)):
-            stack.extend(value)
-        elif isinstance(value, Mapping):
-            stack.extend(value.values())
-        elif isinstance(value, Decision):
-            stack.extend((value.choice, value.seen))
-            if not math.isfinite(_sum_of_numbers(value)):  # or so large that it only looks so: look again
-                stack.extend((*_columns(value), value.made_s, value.probability))
-        elif names := getattr(value, "__dataclass_fields__", None):
-            stack.extend(getattr(value, name) for name in names)
+        for value in stack.pop():
+            kind = type(value)
+            if kind in _NEVER_A_FLOAT:
+                continue
+            if isinstance(value, float):
+                if not math.isfinite(value):
+                    return True
+            else:
+                stack.extend(_parts(value))
     return False
+
+
+_NEVER_A_FLOAT = frozenset({str, int, bool, type(None), bytes})
+
+
+def _parts(value: object) -> Iterable[Iterable[Any]]:
+    """What is inside a value and may hold a float."""
+    if isinstance(value, (tuple, list)):
+        return (value,)
+    if isinstance(value, Mapping):
+        return (value.values(),)
+    if isinstance(value, Decision):
+        inside = (value.choice.values(), value.seen.values())
+        if math.isfinite(_sum_of_numbers(value)):
+            return inside
+        return (
+            *inside,
+            *_columns(value),
+            (value.made_s, value.probability),
+        )  # or so large that it only looks so
+    names = getattr(value, "__dataclass_fields__", None)
+    return ([getattr(value, name) for name in names],) if names else ()
 
 
 def _columns(decision: Decision) -> tuple[tuple[float, ...], ...]:

@@ -39,7 +39,7 @@ class MemoryStore:
             raise ConfigError("max_traces", max_traces, "give a positive number of traces to keep")
         self._max_traces, self._through_codec = max_traces, through_codec
         self._lock = threading.Lock()
-        self._traces: dict[str, Trajectory] = {}
+        self._traces: dict[str, _Kept] = {}
         self._outcomes: dict[str, dict[str, Outcome]] = {}
         self._aliases: dict[str, str] = {}
         self._aliases_of: dict[str, set[str]] = {}
@@ -54,11 +54,13 @@ class MemoryStore:
     async def put(self, trajectory: Trajectory) -> None:
         """Keep a trajectory, or replace the one with its id; outcomes recorded before are kept."""
         self._require_open()
-        copy = decode(encode(trajectory)) if self._through_codec else trajectory
+        bare = replace(trajectory, outcomes=()) if trajectory.outcomes else trajectory
+        kept = _Kept(encode(bare) if self._through_codec else bare)
+        outcomes = [check_outcome(outcome) for outcome in trajectory.outcomes]
         with self._lock:
-            self._traces[copy.trace_id] = replace(copy, outcomes=())
-            recorded = self._outcomes.setdefault(copy.trace_id, {})
-            for outcome in copy.outcomes:
+            self._traces[trajectory.trace_id] = kept
+            recorded = self._outcomes.setdefault(trajectory.trace_id, {})
+            for outcome in outcomes:
                 recorded.setdefault(outcome.feedback_id, outcome)
             self._drop_oldest()
 
@@ -159,7 +161,7 @@ class MemoryStore:
     def _joined(self, trace_id: str) -> Trajectory:
         recorded = self._outcomes.get(trace_id, {}).values()
         ordered = sorted(recorded, key=lambda outcome: (outcome.recorded_at_s, outcome.feedback_id))
-        return replace(self._traces[trace_id], outcomes=tuple(ordered))
+        return replace(self._traces[trace_id].trajectory, outcomes=tuple(ordered))
 
     def _trace_of(self, name: str) -> str | None:
         """A stored trace's own id always means that trace."""
@@ -204,6 +206,22 @@ class MemoryStore:
             start = parse_cursor(query.cursor)
             found = [t for t in found if (_place(t) > start if query.oldest_first else _place(t) < start)]
         return found[: query.limit]
+
+
+class _Kept:
+    """A trajectory, written down until somebody reads it: most are never read, and every request waits for `put`."""
+
+    __slots__ = ("_as_it_is",)
+
+    def __init__(self, as_it_is: bytes | Trajectory) -> None:
+        self._as_it_is = as_it_is
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The trajectory, decoded once."""
+        if isinstance(self._as_it_is, bytes):
+            self._as_it_is = decode(self._as_it_is)
+        return self._as_it_is
 
 
 def _place(trajectory: Trajectory) -> tuple[float, str]:

@@ -63,4 +63,12 @@ class AskedCall:
         return is_text and not self.tools and self.response_format is None
 
 
+def text_of(message: Message) -> str:
+    """A message's text, its blocks of text joined; an image is not text, however long its data."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return "\n".join(block["text"] for block in content or () if block.get("type") == "text")
+
+
 CallStatus = Literal["ok", "late", "failed", "cancelled"]

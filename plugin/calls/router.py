@@ -16,7 +16,7 @@ from inframind.fleet.traceparent import step_headers
 from inframind.graphs.recorder import FinalAnswer
 from inframind.graphs.services import Services
 from inframind.graphs.step_record import answered_step, failed_step, learn_from_answer, learn_from_timeout
-from inframind.plugin.calls.asked import AUTO, PLAIN, AskedCall
+from inframind.plugin.calls.asked import AUTO, PLAIN, AskedCall, text_of
 from inframind.plugin.calls.replays import Claim, MadeDecision, Replays
 from inframind.plugin.calls.runs import Runs, RunScope, query_of
 from inframind.plugin.calls.site import CallSite
@@ -184,7 +184,7 @@ class _Call:
 
     def _slot(self) -> Slot:
         asked, actions = self._asked, self._services.decider.actions
-        texts = [str(message.get("content") or "") for message in asked.messages]
+        texts = [text_of(message) for message in asked.messages]
         wants_instruction = asked.strategy != PLAIN and asked.leaves_room
         strategies = None if asked.strategy == AUTO else frozenset({asked.strategy})
         return Slot(

@@ -26,6 +26,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from inframind.fleet.messages import Completion, Delta, Json, Message
 from inframind.graphs.model import response_metadata, usage_metadata
+from inframind.plugin.calls.asked import text_of
 
 _ROLES: Mapping[type[BaseMessage], str] = {HumanMessage: "user", SystemMessage: "system"}
 
@@ -78,14 +79,6 @@ def question_of(messages: Sequence[Message]) -> str:
         if message.get("role") == "user":
             return text_of(message)
     return ""
-
-
-def text_of(message: Message) -> str:
-    """A message's text, its blocks of text joined."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    return "\n".join(block["text"] for block in content or () if block.get("type") == "text")
 
 
 def has_images(messages: Sequence[Message]) -> bool:

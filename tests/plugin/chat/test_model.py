@@ -157,6 +157,15 @@ async def test_a_conversation_goes_over_the_wire_as_the_server_takes_it(make_mod
     assert picture["content"][1] == {"type": "image_url", "image_url": {"url": "http://x/y.png"}}
 
 
+async def test_a_long_picture_is_no_long_prompt(make_model: Any) -> None:
+    model = await make_model(saying(content="a cat"), saying(content="a cat"))
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}
+    answer = await model.ainvoke([HumanMessage([{"type": "text", "text": "what is it?"}, picture])])
+    trace = await model.mind.atrace(answer.response_metadata["inframind"]["trace_id"])
+    assert trace.question == "what is it?"
+    assert "context too long" not in trace.decisions[0].masked
+
+
 async def test_a_calls_own_arguments_come_before_the_models_fields(make_model: Any) -> None:
     model = await make_model(
         saying(content="x"),

@@ -70,6 +70,7 @@ class Applications:
         self,
         name: str = "",
         *,
+        graph: str = "",
         budget_s: float | None = None,
         hard: bool = False,
         trace_id: str | None = None,
@@ -78,7 +79,8 @@ class Applications:
         """One run of your application: every routed call inside shares one budget and one trace.
 
         Args:
-            name: the run's question, for people; the first call's question unless given.
+            name: the run's question, for people.
+            graph: name of the application: what its nodes cost is learned by it.
             budget_s: seconds for the whole run (default: the configured budget).
             hard: fail calls once the budget is spent. Otherwise it is what decisions aim at, and a late answer is
                 marked late.
@@ -93,6 +95,7 @@ class Applications:
             trace_id or self._services.new_trace_id(),
             Query(text=name),
             budget_s=budget_s,
+            graph=graph,
             is_tracked=True,
             is_hard=hard,
             metadata=metadata,

@@ -22,8 +22,10 @@ from inframind.graphs.workflow import RoutedWorkflow
 from inframind.plugin.applications import Applications
 from inframind.plugin.asking import Asking
 from inframind.plugin.build import build_services, otel_exporter
+from inframind.plugin.calls.budget import NodeCosts
 from inframind.plugin.calls.router import CallRouter
 from inframind.plugin.calls.runs import Runs
+from inframind.plugin.calls.surroundings import Surroundings
 from inframind.plugin.config import Settings, load_settings
 from inframind.plugin.explain import explain_trajectory
 from inframind.plugin.feedback import FeedbackAbout, record_feedback
@@ -85,7 +87,11 @@ class InfraMind(Asking, Applications):
             listeners=[self._exporter] if self._exporter else [],
         )
         self._workflow = RoutedWorkflow(self._services, registry, self._portal)
-        self._calls = CallRouter(self._services, Runs(self._services))
+        runs = Runs(self._services, NodeCosts())
+        around = Surroundings(runs, self._clock)
+        self._services.share_of = around.share_of
+        self._services.listeners = (*self._services.listeners, around.note_part)
+        self._calls = CallRouter(self._services, runs)
 
     @classmethod
     def from_config(cls, path: str | Path = "inframind.toml", **overrides: Any) -> InfraMind:

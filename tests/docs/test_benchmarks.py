@@ -25,9 +25,9 @@ def common() -> Any:
     return module
 
 
-def run(benchmark: Path, *options: str, cwd: Path) -> str:
+def run(script: Path, *options: str, cwd: Path) -> str:
     done = subprocess.run(
-        [sys.executable, str(benchmark), *options],
+        [sys.executable, str(script), *options],
         capture_output=True,
         text=True,
         check=True,
@@ -37,9 +37,9 @@ def run(benchmark: Path, *options: str, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("benchmark", BENCHMARKS, ids=lambda path: path.stem)
-def test_each_has_the_shared_options_and_runs_from_any_folder(benchmark: Path, tmp_path: Path) -> None:
-    text = run(benchmark, "--help", cwd=tmp_path)
+@pytest.mark.parametrize("script", BENCHMARKS, ids=lambda path: path.stem)
+def test_each_has_the_shared_options_and_runs_from_any_folder(script: Path, tmp_path: Path) -> None:
+    text = run(script, "--help", cwd=tmp_path)
     assert {"--quick", "--json"} <= set(text.replace(",", " ").replace("]", " ").replace("[", " ").split())
 
 

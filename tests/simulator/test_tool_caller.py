@@ -32,11 +32,12 @@ def test_a_tool_is_called_with_what_the_user_said() -> None:
     assert text == '<tool_call>{"name":"book","arguments":{"name":"Ann Lee","seats":4}}</tool_call>'
 
 
-@pytest.mark.parametrize(
-    ("role", "tools"),
-    [("tool", (TOOL,)), ("assistant", (TOOL,)), ("user", ())],
-    ids=["tool", "assistant", "none"],
-)
+def test_what_a_tool_said_is_repeated() -> None:
+    said = {"role": "tool", "content": "42"}
+    assert ToolCaller(speaker=SPEAKER).reply(request(said)).text == "The answer is 42."
+
+
+@pytest.mark.parametrize(("role", "tools"), [("assistant", (TOOL,)), ("user", ())], ids=["assistant", "none"])
 def test_otherwise_the_speaker_speaks(role: str, tools: tuple[Any, ...]) -> None:
     asked = request({"role": role, "content": "4"}, tools=tools)
     assert ToolCaller(speaker=SPEAKER).reply(asked) == SPEAKER.reply(asked)

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import compress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from inframind.errors import ConfigError, UnknownModel
+from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import ADVANCE, STAY, ActionSpace, PlannerAction
 from inframind.router.choosing import behaviour, best_of, draw, failover_order
 from inframind.router.features import FEATURES_VERSION
 from inframind.router.latency import LatencyModel
-from inframind.router.masks import TOO_SLOW, PaceMask, StepMasks, plan_masks
+from inframind.router.masks import TOO_SLOW, PaceMask
 from inframind.router.policy import Policy, Proposal
-from inframind.router.switching import SwitchingConfig, saved_cost, saved_s
+from inframind.router.switching import SwitchingConfig
 from inframind.router.topology import TopologySpec
+from inframind.router.viewer import Viewer
 from inframind.router.views import Array, Mask, PaceView, PlanView, Query, RoleView, Slot, StepView
 from inframind.traces.records import Decision, DecisionKind
 
@@ -89,19 +88,9 @@ class StepChoice:
     q90_s: float
 
 
-class _Planned(NamedTuple):
-    """Planner actions that are asked for together (P), with their labels, calls and depths."""
-
-    actions: tuple[PlannerAction, ...]
-    labels: tuple[str, ...]
-    calls: Array
-    depth: Array
-
-
 V = TypeVar("V", PlanView, StepView)
 NO_HASTE = 0.95
 """A deadline that leaves at least this part of a run's whole time hurries nobody."""
-_PLANNED_KEPT = 256
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -129,10 +118,13 @@ class Decider:
     ) -> None:
         self.actions, self.policy, self.latency = actions, policy, latency
         self._clock, self._rng, self._config = clock, rng, config or DecideConfig()
-        self._quality, self._cost = _static_columns(actions)
-        self._masks = StepMasks(actions)
-        self._is_careful = self._config.deadline_quantile == 0.9
-        self._planned = lru_cache(maxsize=_PLANNED_KEPT)(self._narrowed)
+        self._viewer = Viewer(
+            actions,
+            latency,
+            clock=clock,
+            switching=self._config.switching,
+            is_careful=self._config.deadline_quantile == 0.9,
+        )
 
     def plan(
         self,
@@ -154,8 +146,8 @@ class Decider:
             UnknownTopology: no topology of that name.
             ConfigError: nothing fits the fixed values.
         """
-        planned = self._planned(topology, team_size)
-        view, reasons = self._plan_view(query, snapshot, deadline, planned)
+        planned = self._viewer.planned(topology, team_size)
+        view, reasons = self._viewer.plan(query, snapshot, deadline, planned)
         proposal = self.policy.plan(view)
         probabilities = self._behaviour(proposal.weights.tolist(), view.allowed)
         chosen = draw(probabilities, self._rng)
@@ -175,7 +167,7 @@ class Decider:
                 "step_q90_s": view.step_q90_s.tolist(),
                 **self._degraded(
                     reasons, planned.labels, view.remaining_s, whole_s, self.policy.plan,
-                    lambda leisure: self._plan_view(query, snapshot, leisure, planned)[0],
+                    lambda leisure: self._viewer.plan(query, snapshot, leisure, planned)[0],
                 ),
                 "loads": _loads(snapshot),
             },
@@ -201,8 +193,8 @@ class Decider:
         Raises:
             UnknownModel, ConfigError: the slot's caller settled on a model or a strategy that there is not.
         """
-        self._require_known(slot)
-        view, reasons = self._step_view(query, slot, snapshot, deadline)
+        self._viewer.require_known(slot)
+        view, reasons = self._viewer.step(query, slot, snapshot, deadline)
         proposal = self.policy.step(view)
         weights = proposal.weights.tolist()
         probabilities = self._behaviour(weights, view.allowed)
@@ -228,7 +220,7 @@ class Decider:
                 **context,
                 **self._degraded(
                     reasons, self.actions.executor_labels, view.remaining_s, whole_s, self.policy.step,
-                    lambda leisure: self._step_view(query, slot, snapshot, leisure)[0],
+                    lambda leisure: self._viewer.step(query, slot, snapshot, leisure)[0],
                 ),
                 "loads": _loads(snapshot),
             },
@@ -250,7 +242,7 @@ class Decider:
     ) -> tuple[bool, Decision]:
         """Another round (True, STAY) or on to the judge (False, ADVANCE)."""
         remaining_s = deadline.remaining_s(self._clock)
-        round_q90_s = 2 * self._fastest_q90_s(snapshot, query.prompt_tokens)
+        round_q90_s = 2 * self._viewer.fastest_q90_s(snapshot, query.prompt_tokens)
         mask = PaceMask.of(topology.max_rounds - round_number, round_q90_s, remaining_s)
         view = PaceView(
             query=query,
@@ -282,113 +274,6 @@ class Decider:
             },
         )  # fmt: skip
         return chosen == 0, decision
-
-    # Views ---------------------------------------------------------------------------------------------
-
-    def _narrowed(self, topology: str | None, team_size: int | None) -> _Planned:
-        if topology is not None and team_size is not None:
-            self.actions.topology(topology).graph(team_size)
-            return self._of_actions((PlannerAction(topology, team_size),))
-        wanted = self.actions.planner_actions
-        if topology is not None:
-            name = self.actions.topology(topology).name
-            wanted = tuple(action for action in wanted if action.topology == name)
-        if team_size is not None:
-            wanted = tuple(action for action in wanted if action.team_size == team_size)
-        if not wanted:
-            raise ConfigError("team_size", team_size, "no topology is planned with a team of that size")
-        return self._of_actions(wanted)
-
-    def _of_actions(self, actions: tuple[PlannerAction, ...]) -> _Planned:
-        graphs = [self.actions.topologies[a.topology].graph(a.team_size) for a in actions]
-        return _Planned(
-            actions,
-            tuple(action.label for action in actions),
-            calls=_read_only([float(graph.calls) for graph in graphs]),
-            depth=_read_only([float(graph.depth) for graph in graphs]),
-        )
-
-    def _plan_view(
-        self, query: Query, snapshot: FleetSnapshot, deadline: Deadline, planned: _Planned
-    ) -> tuple[PlanView, tuple[str, ...]]:
-        remaining_s = deadline.remaining_s(self._clock)
-        step, _ = self._step_view(
-            query, Slot(topology="", prompt_tokens=query.prompt_tokens), snapshot, deadline
-        )
-        depth = planned.depth
-        is_allowed = step.allowed.tolist()
-        q50_s, q90_s, quality = (
-            sorted(compress(column.tolist(), is_allowed)) for column in (step.q50_s, step.q90_s, step.quality)
-        )
-        allowed, reasons = plan_masks(depth * (q90_s if self._is_careful else q50_s)[0], remaining_s)
-        view = PlanView(
-            query=query,
-            budget_s=deadline.budget_s,
-            remaining_s=remaining_s,
-            actions=planned.actions,
-            calls=planned.calls,
-            allowed=allowed,
-            q50_s=depth * _median(q50_s),
-            q90_s=depth * _median(q90_s),
-            step_quality=quality[-1],
-            depth=depth,
-            step_actions=step.actions,
-            step_allowed=step.allowed,
-            step_q50_s=step.q50_s,
-            step_q90_s=step.q90_s,
-            models=self.actions.models,
-            snapshot=snapshot,
-        )
-        return view, reasons
-
-    def _step_view(
-        self, query: Query, slot: Slot, snapshot: FleetSnapshot, deadline: Deadline
-    ) -> tuple[StepView, tuple[str, ...]]:
-        remaining_s = deadline.remaining_s(self._clock)
-        map_s = self.latency.predict(snapshot, slot.prompt_tokens)
-        q50_s, q90_s, cost = map_s.q50_s.reshape(-1), map_s.q90_s.reshape(-1), self._cost
-        if slot.warm_tokens:
-            q50_s, q90_s, cost = self._warmed(slot, q50_s, q90_s)
-        upper_s = q90_s if self._is_careful else q50_s
-        allowed, reasons = self._masks.of(query, slot, snapshot, q50_s, upper_s, remaining_s)
-        view = StepView(
-            query=query,
-            slot=slot,
-            budget_s=deadline.budget_s,
-            remaining_s=remaining_s,
-            actions=self.actions.executor_actions,
-            allowed=allowed,
-            q50_s=q50_s,
-            q90_s=q90_s,
-            quality=self._quality,
-            cost=cost,
-            models=self.actions.models,
-            snapshot=snapshot,
-        )
-        return view, reasons
-
-    def _warmed(self, slot: Slot, q50_s: Array, q90_s: Array) -> tuple[Array, Array, Array]:
-        """Latency and cost with what a warm prefix cache saves; at most half of a prediction."""
-        models, columns = self.actions.models, len(self.actions.strategies)
-        seconds = saved_s(slot, models, self._config.switching).repeat(columns)
-        dollars = saved_cost(slot, models, self._config.switching).repeat(columns)
-        saving_s = np.minimum(seconds, q50_s / 2)
-        return q50_s - saving_s, q90_s - saving_s, np.maximum(self._cost - dollars, 0.0)
-
-    def _require_known(self, slot: Slot) -> None:
-        for model in slot.models or ():
-            if model not in self.actions.models:
-                raise UnknownModel(model, tuple(self.actions.models))
-        for strategy in slot.strategies or ():
-            if strategy not in self.actions.strategies:
-                known = ", ".join(self.actions.strategies)
-                raise ConfigError("strategy", strategy, f"use 'auto' or one of {known}")
-
-    def _fastest_q90_s(self, snapshot: FleetSnapshot, prompt_tokens: int) -> float:
-        """Of the models that can be called now; infinite when there is none."""
-        q90_s = self.latency.predict(snapshot, prompt_tokens).q90_s.min(axis=1)
-        callable_now = [snapshot.least_loaded(model) is not None for model in self.actions.models]
-        return float(q90_s[callable_now].min(initial=np.inf))
 
     # Choosing ------------------------------------------------------------------------------------------
 
@@ -483,27 +368,6 @@ class Decider:
             seen=seen,
             reason=proposal.reason,
         )
-
-
-def _median(ordered: Sequence[float]) -> float:
-    middle = len(ordered) // 2
-    return (ordered[middle] + ordered[-middle - 1]) / 2
-
-
-def _read_only(values: list[float]) -> Array:
-    array = np.array(values)
-    array.setflags(write=False)
-    return array
-
-
-def _static_columns(actions: ActionSpace) -> tuple[Array, Array]:
-    """Prior quality and expected cost of each executor action (A), (A)."""
-    pairs = [(actions.models[a.model], actions.strategies[a.strategy]) for a in actions.executor_actions]
-    quality = [min(facts.quality * strategy.quality_factor, 0.99) for facts, strategy in pairs]
-    prices_known = all(facts.price_output_usd_per_mtok > 0 for facts in actions.models.values())
-    rates = [facts.price_output_usd_per_mtok if prices_known else facts.size_b for facts, _ in pairs]
-    tokens = [strategy.expected_output_tokens for _, strategy in pairs]
-    return np.array(quality), np.array(rates) * np.array(tokens, dtype=np.float64)
 
 
 def _loads(snapshot: FleetSnapshot) -> dict[str, dict[str, Any]]:

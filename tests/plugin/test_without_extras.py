@@ -11,14 +11,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-IMPORT_NAMES = {"pytest-asyncio": "pytest_asyncio"}
+IMPORT_NAMES = {"opentelemetry-sdk": "opentelemetry"}
+NEED_AN_EXTRA = {
+    "inframind.plugin.decision_model": "langchain-core>=1.8",
+    "inframind.plugin.middleware": "inframind[langchain]",
+    "inframind.traces.otel": "inframind[otel]",
+}
+"""Modules that stand on an extra, and say so when it is not there."""
+BEHIND_THEM = {"inframind.traces.otel_metrics"}
 
 
 def extra_modules() -> set[str]:
     """Import names of everything that only an extra brings."""
     lines = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
     names = {line.split("[")[0].split(">")[0].split("=")[0].strip() for line in lines}
-    return {IMPORT_NAMES.get(name, name) for name in names - {"inframind"}}
+    return {IMPORT_NAMES.get(name, name).replace("-", "_") for name in names - {"inframind"}}
 
 
 def run_without_extras(code: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
@@ -56,6 +63,7 @@ def test_every_room_but_the_simulator_imports_without_extras(tmp_path: Path) -> 
         "names = [m.name for m in pkgutil.walk_packages(inframind.__path__, 'inframind.')]\n"
         "rooms = ('fleet', 'traces', 'rewards', 'router', 'graphs', 'plugin')\n"
         "ours = [n for n in names if n.split('.')[1] in rooms and '.commands.' not in n]\n"
+        f"ours = [n for n in ours if n not in {NEED_AN_EXTRA.keys() | BEHIND_THEM!r}]\n"
         "for name in ours:\n"
         "    if not name.endswith('symbolic_worker'):\n"
         "        importlib.import_module(name)\n"
@@ -64,6 +72,12 @@ def test_every_room_but_the_simulator_imports_without_extras(tmp_path: Path) -> 
     done = run_without_extras(code, tmp_path)
     assert done.stderr == ""
     assert done.stdout.split() == ["fleet", "graphs", "plugin", "rewards", "router", "traces"]
+
+
+@pytest.mark.parametrize(("module", "extra"), NEED_AN_EXTRA.items())
+def test_what_stands_on_an_extra_says_which(module: str, extra: str, tmp_path: Path) -> None:
+    done = run_without_extras(f"import {module}", tmp_path)
+    assert f"pip install '{extra}'" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

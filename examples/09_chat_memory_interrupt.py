@@ -34,7 +34,7 @@ def main() -> None:
             asked = {"messages": [("user", "What is 19 * 21?")]}
             app.invoke(asked, thread, context=budget)
             print("waits for a person:", app.get_state(thread).interrupts[0].value)
-            app.invoke(Command(resume="Rather: what is 19 * 22?"), thread, context=budget)
+            app.invoke(Command(resume="Are you sure?"), thread, context=budget)
             print("waits for a person:", app.get_state(thread).interrupts[0].value)
             state = app.invoke(Command(resume=""), thread, context=budget)
             for message in state["messages"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from langgraph.graph import StateGraph
@@ -16,10 +17,15 @@ from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState
 from inframind.graphs.workflow import RoutedWorkflow
 from inframind.plugin.calls.router import CallRouter
 from inframind.plugin.calls.runs import RunScope, current_scope
+from inframind.plugin.config import Settings
 from inframind.router.views import Query
+from inframind.traces.query import ALL_TRACES, TraceQuery
 
 if TYPE_CHECKING:
     from inframind.plugin.chat.model import ChatInfraMind
+    from inframind.plugin.graphs.live_runs import LiveRuns
+    from inframind.plugin.graphs.observed import Observed
+    from inframind.plugin.graphs.tracker import Graph
     from inframind.plugin.middleware import InfraMindMiddleware
     from inframind.plugin.mind import InfraMind
 
@@ -31,11 +37,15 @@ class Applications:
     _workflow: RoutedWorkflow
     _portal: Portal
     _calls: CallRouter
+    settings: Settings
 
     def graph(self) -> StateGraph[RoutedState, RouteContext, RoutedState, RoutedOutput]:
         """The routed workflow as an uncompiled StateGraph: a `MessagesState` in and out.
 
-        ``builder.add_node("solve", mind.graph().compile())`` makes it a node of your own graph.
+        ``builder.add_node("solve", mind.graph().compile())`` makes it a node of your own graph. Decision events reach
+        a parent's ``custom`` stream with ``subgraphs=True`` only; `inframind.graphs.events` lists them. With a
+        checkpointer, a run that waits for a person is resumed with the decisions that it made, in any process that
+        shares the trace store.
         """
         return self._workflow.graph
 
@@ -120,6 +130,54 @@ class Applications:
             self._portal.run(write)
         else:
             self._services.write_soon(write)
+
+    # Graphs that exist already -------------------------------------------------------------------------
+
+    @cached_property
+    def live_runs(self) -> LiveRuns:
+        """The runs of graphs that this mind follows; what `budget`, `observe` and `route` share."""
+        from inframind.plugin.graphs.live_runs import LiveRuns
+
+        return LiveRuns(self._calls, self._portal)
+
+    def budget(self, graph: Graph, *, budget_s: float | None = None, hard: bool = False) -> Graph:
+        """The same graph, whose routed calls share one deadline and one trace per run; see `budgeted`."""
+        from inframind.plugin.graphs.tracker import budgeted
+
+        edges = [(edge.source, edge.target) for edge in graph.get_graph().edges]
+        self._calls.runs.know_shape(graph.get_name(), edges)
+        return budgeted(graph, self.live_runs, budget_s=budget_s, hard=hard)
+
+    def observe(self, graph: Graph) -> Graph:
+        """The same graph, watched: its calls are recorded with what we would have chosen, and nothing changes."""
+        from inframind.plugin.graphs.observe import observe
+
+        return observe(graph, self.live_runs, self.settings.decide_config())
+
+    def route(self, graph: Graph, **options: Any) -> Graph:
+        """The same graph, each execution of a node with the model that is chosen for its state.
+
+        Args:
+            graph: compiled, with models made by ``init_chat_model(..., configurable_fields=("model", "base_url"))``.
+            options: of `inframind.plugin.graphs.route.route`: ``budget_s``, ``fields``, ``prefix``, ``only``, ``skip``,
+                ``needs``.
+
+        Raises:
+            ConfigError: options that contradict each other or name a node that there is not.
+        """
+        from inframind.plugin.graphs.route import route
+
+        return route(graph, self.live_runs, **options)
+
+    async def aobserved(self, query: TraceQuery = ALL_TRACES) -> Observed:
+        """What watching has shown so far, per node."""
+        from inframind.plugin.graphs.observed import observed
+
+        return await observed(self._services.store.iter(query), self._services.fleet.models)
+
+    def observed(self, query: TraceQuery = ALL_TRACES) -> Observed:
+        """`aobserved` for callers without an event loop."""
+        return self._portal.run(self.aobserved(query))
 
     @property
     def calls(self) -> CallRouter:

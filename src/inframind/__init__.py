@@ -5,6 +5,7 @@ The public names load on first use, so that ``import inframind`` is cheap and br
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,16 @@ if TYPE_CHECKING:
     from inframind.errors import InfraMindError
     from inframind.graphs.registry import TopologyRegistry
     from inframind.graphs.state import RouteContext
+    from inframind.plugin.chat.model import ChatInfraMind
     from inframind.plugin.config import Settings, load_settings, settings_from
     from inframind.plugin.mind import InfraMind
     from inframind.plugin.result import Event, Result
+    from inframind.plugin.retry import retry_on
 
 __version__ = "0.1.0"
 
 _HOME_OF = {
+    "ChatInfraMind": "inframind.plugin.chat.model",
     "Event": "inframind.plugin.result",
     "InfraMind": "inframind.plugin.mind",
     "InfraMindError": "inframind.errors",
@@ -27,10 +31,12 @@ _HOME_OF = {
     "Settings": "inframind.plugin.config",
     "TopologyRegistry": "inframind.graphs.registry",
     "load_settings": "inframind.plugin.config",
+    "retry_on": "inframind.plugin.retry",
     "settings_from": "inframind.plugin.config",
 }
 
 __all__ = [
+    "ChatInfraMind",
     "Event",
     "InfraMind",
     "InfraMindError",
@@ -39,6 +45,7 @@ __all__ = [
     "Settings",
     "TopologyRegistry",
     "load_settings",
+    "retry_on",
     "settings_from",
 ]
 
@@ -51,3 +58,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+if os.environ.get("INFRAMIND_OBSERVE"):  # see inframind.plugin.graphs.by_environment
+    from inframind.plugin.graphs.by_environment import watch_if_asked
+
+    watch_if_asked()

@@ -33,7 +33,7 @@ metrics = false
 [traces]
 url = "sqlite:///traces.db"
 """
-WATCHED_ON_IMPORT = "from inframind.plugin.graphs.by_environment import watch_if_asked; watch_if_asked()"
+WATCHED_ON_IMPORT = "import inframind"
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import orjson
-from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -20,8 +19,7 @@ from langchain_core.messages import (
     ToolMessage,
     convert_to_openai_messages,
 )
-from langchain_core.messages.tool import tool_call_chunk
-from langchain_core.output_parsers.openai_tools import make_invalid_tool_call, parse_tool_call
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from inframind.fleet.messages import Completion, Delta, Json, Message
@@ -145,18 +143,20 @@ def _reasoning(text: str) -> dict[str, Any]:
 
 
 def _parsed(calls: Sequence[Json]) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    """Tool calls with their arguments read; those whose arguments are not JSON stay text."""
+    """Tool calls with their arguments read; those whose arguments are not a JSON object stay text."""
     valid: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     for call in calls:
-        function = call["function"]
-        raw = {**call, "function": {**function, "arguments": function["arguments"] or "{}"}}
+        name, text = call["function"]["name"], call["function"]["arguments"]
         try:
-            parsed = parse_tool_call(raw, return_id=True)
-        except OutputParserException as error:
-            invalid.append(make_invalid_tool_call(raw, str(error)))
+            arguments = orjson.loads(text or "{}")
+        except orjson.JSONDecodeError as error:
+            invalid.append(invalid_tool_call(name=name, args=text, id=call["id"], error=f"not JSON: {error}"))
+            continue
+        if isinstance(arguments, dict):
+            valid.append(tool_call(name=name, args=arguments, id=call["id"]))
         else:
-            valid.append(cast(ToolCall, parsed))
+            invalid.append(invalid_tool_call(name=name, args=text, id=call["id"], error="not a JSON object"))
     return valid, invalid
 
 

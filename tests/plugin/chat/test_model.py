@@ -120,12 +120,13 @@ async def test_tool_calls_come_whole_and_in_pieces(make_model: Any) -> None:
     assert (chunks[0] + chunks[1]).tool_calls == wanted
 
 
-async def test_arguments_that_are_not_json_are_kept_as_they_came(make_model: Any) -> None:
-    broken = {**TOOL_CALL, "function": {"name": "add", "arguments": "{a"}}
+@pytest.mark.parametrize("arguments", ["{a", "[1]", '"a"', "7", "null"])
+async def test_arguments_that_are_no_object_are_kept_as_they_came(make_model: Any, arguments: str) -> None:
+    broken = {**TOOL_CALL, "function": {"name": "add", "arguments": arguments}}
     model = await make_model(saying(content=None, tool_calls=[broken]))
     answer = await model.bind_tools([add]).ainvoke("add one")
     assert answer.tool_calls == []
-    assert [(call["name"], call["args"]) for call in answer.invalid_tool_calls] == [("add", "{a")]
+    assert [(call["name"], call["args"]) for call in answer.invalid_tool_calls] == [("add", arguments)]
 
 
 async def test_a_conversation_goes_over_the_wire_as_the_server_takes_it(make_model: Any) -> None:

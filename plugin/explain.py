@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from inframind.plugin.fitted_table import Column, FittedTable, Row
+from inframind.plugin.graphs.shadow import ShadowDecision, shadows_of
 from inframind.plugin.terminal import latency_text, one_line, safe, seconds, solved_text
 from inframind.traces.records import Decision, Outcome, Step, Trajectory
 
@@ -47,8 +48,9 @@ def explanation(trajectory: Trajectory, *, show_all: bool = False) -> Group:
     for decision in trajectory.decisions:
         step = steps.get(decision.decision_id)
         parts += ["", *_decision(decision, step, shares, show_all=show_all)]
+    shadows = shadows_of(trajectory)
     for step in undecided:
-        parts += ["", Text("A step that ended before anything was decided", "bold"), *_came_of_it(step)]
+        parts += ["", _undecided(step, shadows.get(step.step_id)), *_came_of_it(step)]
     parts += ["", *_ending(trajectory)]
     return Group(*parts)
 
@@ -128,6 +130,16 @@ def _decision(
     if not show_all:
         yield from map(_indented, _left_out(decision))
     yield from _came_of_it(step) if step else ()
+
+
+def _undecided(step: Step, shadow: ShadowDecision | None) -> Text:
+    """A call that others decided on while we watched, or one that never came to a decision."""
+    if shadow is None:
+        return Text("A step that ended before anything was decided", "bold")
+    text = Text(f"{seconds(step.started_s)}  Watched: {safe(step.model)}; we would have chosen ", "bold")
+    return text.append(shadow.decision.action, "bold cyan").append(
+        f": {safe(shadow.decision.reason)}", "not bold"
+    )
 
 
 def _title(decision: Decision) -> Text:
@@ -330,7 +342,11 @@ def _step(step: Step) -> Text:
 
 def _server(step: Step) -> str:
     if not step.endpoint:
-        return "no endpoint answered"
+        return (
+            "no endpoint answered"
+            if step.error or not step.served_model
+            else "asked by the application itself"
+        )
     served = f", which serves {safe(step.served_model)}" if step.served_model not in ("", step.model) else ""
     return f"at {step.endpoint}{served}"
 

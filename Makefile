@@ -10,7 +10,7 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX_URL ?=
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-vllm check bench wheel clean
+.PHONY: help setup demo test test-langchain-floor test-vllm check bench wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ demo: setup ## Route a stream of generated questions over a simulated fleet, ove
 
 test: setup ## Run the test suite
 	@$(BIN)/pytest -q
+
+test-langchain-floor: setup ## Run LangChain's suites at the oldest LangChain and LangGraph that we promise
+	@BIN=$(BIN) bash .ci/test-langchain-floor
 
 test-vllm: setup ## Run the server contract against a real vLLM on CPU (installs it in .venv-vllm, 3.5 GB)
 	@BIN=$(BIN) bash .ci/test-vllm

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from inframind.errors import InfraMindError
     from inframind.graphs.registry import TopologyRegistry
     from inframind.graphs.state import RouteContext
-    from inframind.plugin.chat.model import ChatInfraMind
+    from inframind.plugin.chat import ChatInfraMind
     from inframind.plugin.config import Settings, load_settings, settings_from
     from inframind.plugin.mind import InfraMind
     from inframind.plugin.result import Event, Result
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "ChatInfraMind": "inframind.plugin.chat.model",
+    "ChatInfraMind": "inframind.plugin.chat",
     "Event": "inframind.plugin.result",
     "InfraMind": "inframind.plugin.mind",
     "InfraMindError": "inframind.errors",

@@ -115,11 +115,14 @@ Call = Callable[[], Awaitable[object]]
 MESSAGES = [{"role": "system", "content": "You answer."}, {"role": "user", "content": QUESTION}]
 
 
-def _settings(url: str, store: str) -> Any:
+def _settings(url: str, store: str, *, more_models: tuple[str, ...] = ()) -> Any:
     from inframind import settings_from
 
     endpoint = {"base_url": url, "size_b": 8, "context_length": 32768, "metrics": False}
-    endpoints = [{**endpoint, "name": f"gpu-{n}", "model": f"m{n}", "size_b": n + 3} for n in range(5)]
+    models = [*(f"m{n}" for n in range(5)), *more_models]
+    endpoints = [
+        {**endpoint, "name": f"gpu-{n}", "model": model, "size_b": n + 3} for n, model in enumerate(models)
+    ]
     values = {"endpoints": endpoints, "traces": {"url": store}, "policy": {"name": "uniform", "seed": 1}}
     return settings_from(values)
 
@@ -270,6 +273,50 @@ async def bare_graph(url: str, topology: str) -> Call:
     return call
 
 
+async def chat(url: str, *, ours: bool, model: str = "m", stream: bool = False) -> Call:
+    """A LangChain chat model of theirs or ours; ours decides among five, and stores a trace of every call."""
+    llm = _our_chat(url) if ours else _their_chat(url, model)
+    llm = llm.bind(model=model) if ours and model != "m" else llm
+    prompt = [("system", "You answer."), ("user", QUESTION)]
+
+    async def whole() -> None:
+        await llm.ainvoke(prompt)
+
+    async def streamed() -> None:
+        async for _ in llm.astream(prompt):
+            pass
+
+    return streamed if stream else whole
+
+
+def _their_chat(url: str, model: str = "m") -> Any:
+    from langchain_openai import ChatOpenAI
+
+    return ChatOpenAI(model=model, base_url=url, api_key="none", max_retries=0, stream_usage=True)
+
+
+def _our_chat(url: str) -> Any:
+    from inframind import InfraMind
+
+    return InfraMind(_settings(url, "memory:", more_models=("many",))).chat_model()
+
+
+async def agent(url: str, *, ours: str) -> Call:
+    """One step of LangChain's agent: with their model, with ours in its place, or with theirs and our middleware."""
+    from langchain.agents import create_agent
+
+    from inframind import InfraMind
+
+    middleware = [InfraMind(_settings(url, "memory:")).middleware()] if ours == "middleware" else []
+    llm = _our_chat(url) if ours == "model" else _their_chat(url)
+    graph = create_agent(llm, [], system_prompt="You answer.", middleware=middleware)
+
+    async def call() -> None:
+        await graph.ainvoke({"messages": [("user", QUESTION)]})
+
+    return call
+
+
 async def litellm_router(url: str) -> Call:
     import litellm  # type: ignore[import-not-found]
 
@@ -297,6 +344,13 @@ def contenders(url: str, folder: str) -> dict[str, Callable[[], Awaitable[Call]]
         "our_graph_chain": lambda: our_graph(url, "Chain"),
         "bare_graph_fan": lambda: bare_graph(url, "IO"),
         "our_graph_fan": lambda: our_graph(url, "IO"),
+        "chat_openai": lambda: chat(url, ours=False),
+        "chat_inframind": lambda: chat(url, ours=True),
+        "chat_openai_stream_42": lambda: chat(url, ours=False, model="many", stream=True),
+        "chat_inframind_stream_42": lambda: chat(url, ours=True, model="many", stream=True),
+        "agent_openai": lambda: agent(url, ours=""),
+        "agent_inframind": lambda: agent(url, ours="model"),
+        "agent_middleware": lambda: agent(url, ours="middleware"),
         "litellm_router": lambda: litellm_router(url),
     }
 
@@ -353,6 +407,13 @@ def report(bench: Bench, p50_us: dict[str, float]) -> None:
     durable_us = p50_us["routed_sqlite"] - bare_us
     bench.add_bar("durable_routed_call_above_bare_us", durable_us, 150, "us")
     bench.add_bar("stream_42_over_sdk", p50_us["our_stream_42"] / p50_us["bare_stream_42"], limit=0.4)
+    bench.add_bar("chat_over_chat_openai", p50_us["chat_inframind"] / p50_us["chat_openai"], limit=1.0)
+    stream = p50_us["chat_inframind_stream_42"] / p50_us["chat_openai_stream_42"]
+    bench.add_bar("chat_stream_42_over_chat_openai", stream, limit=0.5)
+    bench.add_bar("agent_step_over_unrouted", p50_us["agent_inframind"] / p50_us["agent_openai"], limit=1.1)
+    bench.add_bar(
+        "agent_step_with_middleware", p50_us["agent_middleware"] / p50_us["agent_openai"], limit=1.1
+    )
     bench.add_bar(
         "graph_chain_over_bare_langgraph", p50_us["our_graph_chain"] / p50_us["bare_graph_chain"], limit=1.2
     )

@@ -15,6 +15,7 @@ from pyarrow import parquet
 from inframind.arena.scenario import endpoint_tables, fleet_specs
 from inframind.plugin.commands.write_config import write_endpoints
 from inframind.simulator.fleet import SimulatedFleetProcess
+from inframind.simulator.model import ToolCaller
 from inframind.simulator.outcomes import LatentDifficultyModel
 from inframind.simulator.prompt_reading import AnswerKey
 
@@ -46,7 +47,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "my_module.py").write_text(MY_MODULE)
     write_tables(folder)
     specs = fleet_specs()
-    with SimulatedFleetProcess(specs, LatentDifficultyModel(AnswerKey()), speed=50) as fleet:
+    model = ToolCaller(speaker=LatentDifficultyModel(AnswerKey()))
+    with SimulatedFleetProcess(specs, model, speed=50) as fleet:
         write_endpoints(folder / "inframind.toml", endpoint_tables(specs, fleet.base_urls), force=False)
         yield folder
 

@@ -25,6 +25,11 @@ cost: they are not among the trace's steps, where each decision is credited once
 """
 
 
+EARLY_S = 0.001
+"""Seconds by which a timer may fire before its deadline. A call that timed out sooner had a timeout of its own, which
+says nothing of the run's budget."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinalAnswer:
     """What the run ends with.
@@ -111,7 +116,7 @@ class RunRecorder:
             ledger=CallLedger.of(book.get("calls", {}), trajectory.decisions),
             replaced=list(book.get("replaced", ())),
             is_late=any(skip.reason == "deadline" for skip in trajectory.skips)
-            or any(step.error == EndpointTimeout.__name__ for step in trajectory.steps),
+            or any(_was_cut(step, trajectory.budget_s) for step in trajectory.steps),
             _next_step=1 + max((step.step_id for step in trajectory.steps), default=-1),
             _next_decision=len(trajectory.decisions),
         )
@@ -207,6 +212,10 @@ class RunRecorder:
                 "replaced": self.replaced,
             }
         }
+
+
+def _was_cut(step: Step, budget_s: float) -> bool:
+    return step.error == EndpointTimeout.__name__ and step.finished_s >= budget_s - EARLY_S
 
 
 def _replaced(step: Step) -> dict[str, Any]:

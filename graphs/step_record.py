@@ -9,7 +9,7 @@ from inframind.fleet.messages import Completion
 from inframind.fleet.pool import Fleet
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.graphs.domains import find_answer
-from inframind.graphs.recorder import RunRecorder
+from inframind.graphs.recorder import EARLY_S, RunRecorder
 from inframind.router.decide import StepChoice
 from inframind.router.latency import LatencyModel
 from inframind.traces.records import Step
@@ -43,11 +43,11 @@ def answered_step(base: dict[str, Any], completion: Completion, recorder: RunRec
 def failed_step(
     base: dict[str, Any], error: BaseException, recorder: RunRecorder, domain: str, fleet: Fleet
 ) -> Step:
-    """The step that a failure is: what had arrived is kept, and the recorder knows of it."""
+    """The step that a failure is: what had arrived is kept, and the recorder knows whether the deadline cut it."""
     text = error.partial_text if isinstance(error, EndpointError) else ""
     if isinstance(error, InfraMindError):
         recorder.last_error = error
-    if isinstance(error, EndpointTimeout):
+    if isinstance(error, EndpointTimeout) and recorder.remaining_s() <= EARLY_S:
         recorder.is_late = True
     return Step(
         **base,

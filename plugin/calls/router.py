@@ -63,7 +63,7 @@ class CallRouter:
         self._can = frozenset().union(*(facts.capabilities for facts in services.fleet.models.values()))
 
     async def call(self, asked: AskedCall, site: CallSite, on_delta: OnDelta | None = None) -> RoutedCall:
-        """Make one call; its trace is stored when this returns or raises.
+        """Make one call; its trace is stored when this returns or raises, and soon after it was broken off.
 
         Args:
             asked: what is asked.
@@ -76,16 +76,15 @@ class CallRouter:
             EndpointError, FleetExhausted: no endpoint gave an answer.
         """
         await self.services.fleet.watch()
-        scope = await self.runs.of(asked, site)
-        call = _Call(self, asked, site, scope)
+        call = _Call(self, asked, site, await self.runs.of(asked, site))
         try:
             return await call.run(on_delta)
-        except asyncio.CancelledError as error:
-            self.runs.store_soon(scope, call.fail(error), error)
-            raise
         except InfraMindError as error:
-            error.about_trace(scope.trace_id)
-            await self.runs.store(scope, call.fail(error), error=error)
+            error.about_trace(call.scope.trace_id)
+            await self.runs.store(call.scope, call.fail(error), error=error)
+            raise
+        except BaseException as error:  # cancelled, or what a listener raised: nobody may wait for the store
+            self.runs.store_soon(call.scope, call.fail(error), error)
             raise
 
     def claim(self, asked: AskedCall, site: CallSite) -> Claim | None:
@@ -128,14 +127,14 @@ class _Call:
     """One call on its way: what was decided, when it began, and the step that it becomes."""
 
     def __init__(self, router: CallRouter, asked: AskedCall, site: CallSite, scope: RunScope) -> None:
-        self._router, self._asked, self._site, self._scope = router, asked, site, scope
+        self._router, self._asked, self._site, self.scope = router, asked, site, scope
         self._services, self._query = router.services, router.query(asked)
         claim = router.claim(asked, site)
         self._earlier = claim.earlier if claim else None
         self._claim = claim
         if self._earlier is not None and scope.is_tracked is False:
-            self._scope = self._earlier.scope
-        self._recorder = self._scope.recorder
+            self.scope = self._earlier.scope
+        self._recorder = self.scope.recorder
         self._step_id = self._earlier.step_id if self._earlier else self._recorder.new_step_id()
         self._started_s = self._recorder.since_arrival_s()
         self._parents = _frontier(self._recorder.steps, self._step_id)
@@ -146,7 +145,7 @@ class _Call:
         snapshot = self._services.fleet.snapshot()
         self._require_time()
         slot = self._slot()
-        share = self._scope.share(self._node, self._services.clock)
+        share = self.scope.share(self._node, self._services.clock)
         made = self._made = self._earlier or self._decide(slot, snapshot, share)
         try:
             completion = await self._services.fleet.complete(
@@ -176,10 +175,10 @@ class _Call:
 
     def _require_time(self) -> None:
         recorder = self._recorder
-        if self._scope.is_hard and recorder.remaining_s() <= 0:
+        if self.scope.is_hard and recorder.remaining_s() <= 0:
             recorder.is_late = True
             raise DeadlineExceeded(
-                self._scope.trace_id, recorder.deadline.budget_s, recorder.since_arrival_s()
+                self.scope.trace_id, recorder.deadline.budget_s, recorder.since_arrival_s()
             )
 
     def _slot(self) -> Slot:
@@ -203,13 +202,13 @@ class _Call:
             self._query,
             slot,
             snapshot,
-            self._scope.aim(self._node, share, self._services.clock),
+            self.scope.aim(self._node, share, self._services.clock),
             decision_id=recorder.new_decision_id(),
             context=self._seen(share),
             whole_s=recorder.deadline.budget_s,
         )
         recorder.decisions.append(decision)
-        made = MadeDecision(self._scope, choice, decision, self._step_id)
+        made = MadeDecision(self.scope, choice, decision, self._step_id)
         if self._claim is not None:
             self._claim.keep(made)
         return made
@@ -239,7 +238,7 @@ class _Call:
             response_format=asked.response_format,
             extra={**(strategy.extra if asked.strategy != PLAIN else {}), **asked.extra},
             headers={
-                **step_headers(self._scope.trace_id, self._step_id, self._recorder.metadata),
+                **step_headers(self.scope.trace_id, self._step_id, self._recorder.metadata),
                 **self._slo_headers(choice, share, strategy),
                 **asked.headers,
             },
@@ -260,7 +259,7 @@ class _Call:
 
     def _context(self, choice: StepChoice) -> StepContext:
         return StepContext(
-            trace_id=self._scope.trace_id,
+            trace_id=self.scope.trace_id,
             topology=SINGLE_CALL,
             role=self._site.role,
             strategy=choice.strategy,
@@ -270,7 +269,7 @@ class _Call:
         """When the call fails: by its own timeout, or when a hard budget is spent."""
         limit = Deadline.after(self._asked.timeout_s or LONGEST_CALL_S, self._services.clock)
         run = self._recorder.deadline
-        return run if self._scope.is_hard and run.at_s < limit.at_s else limit
+        return run if self.scope.is_hard and run.at_s < limit.at_s else limit
 
     def _priority(self, choice: StepChoice, share: Deadline) -> int:
         clock = self._services.clock
@@ -280,7 +279,7 @@ class _Call:
 
     async def _keep(self, completion: Completion) -> None:
         """Record the step, and store the trace: it is durable before the answer is handed out."""
-        recorder, scope = self._recorder, self._scope
+        recorder, scope = self._recorder, self.scope
         step = answered_step(self._step_base(), completion, recorder, self._query.domain)
         recorder.put_step(step)
         decision = self._made.decision if self._made else None
@@ -290,7 +289,7 @@ class _Call:
         await self._router.runs.store(scope, self._status(), final=final)
 
     def _status(self) -> Status:
-        if self._scope.is_tracked:
+        if self.scope.is_tracked:
             return "open"
         recorder = self._recorder
         return "late" if recorder.is_late or recorder.remaining_s() < 0 else "ok"
@@ -303,7 +302,7 @@ class _Call:
         self._recorder.put_step(
             failed_step(base, error, self._recorder, self._query.domain, self._services.fleet)
         )
-        if self._scope.is_tracked:
+        if self.scope.is_tracked:
             return "open"
         return "cancelled" if isinstance(error, asyncio.CancelledError) else "failed"
 
@@ -326,7 +325,7 @@ class _Call:
     def _account(self, made: MadeDecision, completion: Completion) -> dict[str, Any]:
         decision: Decision = made.decision
         return {
-            "trace_id": self._scope.trace_id,
+            "trace_id": self.scope.trace_id,
             "decision_id": decision.decision_id,
             "model": made.choice.model,
             "strategy": made.choice.strategy,

@@ -381,3 +381,75 @@ async def test_a_conversation_goes_back_to_the_replica_that_has_read_it(
     assert decision.seen["warm_model"] == "m" and decision.seen["warm_tokens"] == 8
     elsewhere = await mind.calls.call(ask("hello"), site(thread_id="another"))
     assert "warm_model" not in (await stored(mind, elsewhere.account["trace_id"])).decisions[0].seen
+
+
+async def test_a_call_that_is_executed_again_and_fails_says_so_in_its_own_trace(
+    make_mind: Any, ask: Any
+) -> None:
+    answers = iter([200, 400])
+
+    async def fail_later(wire: Any) -> None:
+        await (wire.answer("ok") if next(answers) == 200 else wire.fail(400))
+
+    mind = await make_mind(fail_later)
+    runs = iter(["ab" * 16, "cd" * 16])
+
+    def again() -> CallSite:
+        return site(thread_id="t", task_id="task", execution=object(), trace_id=next(runs))
+
+    await mind.calls.call(ask(), again())
+    with pytest.raises(EndpointError) as caught:
+        await mind.calls.call(ask(), again())
+    trace = await stored(mind)
+    assert (trace.trace_id, trace.status, caught.value.trace_id) == ("ab" * 16, "failed", "ab" * 16)
+    assert [step.error for step in trace.steps] == ["EndpointRejected"]
+
+
+@pytest.mark.parametrize("is_tracked", [True, False])
+async def test_a_call_whose_listener_raises_leaves_its_trace(mind: Any, ask: Any, is_tracked: bool) -> None:
+    async def careless(delta: Any) -> None:
+        raise ZeroDivisionError("a listener's own")
+
+    with pytest.raises(ZeroDivisionError):
+        if is_tracked:
+            with mind.run():
+                await mind.calls.call(ask(), site(), careless)
+        else:
+            await mind.calls.call(ask(), site(), careless)
+    await mind.calls.services.drain()
+    trace = await stored(mind)
+    assert (trace.status, [step.error for step in trace.steps]) == ("failed", ["ZeroDivisionError"])
+    assert [load.in_flight for load in mind.fleet.snapshot().loads.values()] == [0, 0]
+
+
+async def test_a_call_s_own_timeout_does_not_make_its_run_late(make_mind: Any, ask: Any) -> None:
+    hangs = iter([True])
+
+    async def hang_once(wire: Any) -> None:
+        await (wire.gone() if next(hangs, False) else wire.answer("ok"))
+
+    mind = await make_mind(hang_once)
+    with mind.run(budget_s=60) as run:
+        with pytest.raises(EndpointError):
+            await mind.calls.call(ask(timeout_s=0.05), site())
+        await mind.calls.call(ask(), site())
+    await mind.calls.services.drain()
+    trace = await stored(mind, run.trace_id)
+    assert (trace.status, [step.error for step in trace.steps]) == ("ok", ["EndpointTimeout", ""])
+
+
+async def test_a_run_that_goes_on_in_another_process_is_not_late_for_a_call_s_own_timeout(
+    make_mind: Any, ask: Any
+) -> None:
+    hangs = iter([True])
+
+    async def hang_once(wire: Any) -> None:
+        await (wire.gone() if next(hangs, False) else wire.answer("ok"))
+
+    mind = await make_mind(hang_once)
+    with pytest.raises(EndpointError):
+        await mind.calls.call(ask(timeout_s=0.05), site(trace_id=RUN))
+    elsewhere = CallRouter(mind.calls.services, Runs(mind.calls.services))
+    await elsewhere.call(ask(), site(trace_id=RUN))
+    trace = await stored(mind, RUN)
+    assert (trace.status, [step.error for step in trace.steps]) == ("ok", ["EndpointTimeout", ""])

@@ -31,6 +31,10 @@ class CallListener(RunFollower):
         self._open: dict[UUID, HeardCall] = {}
 
     @abstractmethod
+    def interest(self, call: HeardCall) -> int:
+        """How much it has to say of a call: of several handlers that hear it, the one with the most records it."""
+
+    @abstractmethod
     def heard(self, call: HeardCall) -> None:
         """A call has ended; called on the background loop."""
 
@@ -104,7 +108,7 @@ class CallListener(RunFollower):
         about: Mapping[str, Any],
     ) -> None:
         run = self._run(run_id, parent_run_id, messages, metadata)
-        self._open[run_id] = HeardCall(
+        call = self._open[run_id] = HeardCall(
             run_id=run_id,
             run=run,
             parent_run_id=parent_run_id,
@@ -117,6 +121,9 @@ class CallListener(RunFollower):
         )
         if len(self._open) > KEPT:
             self._open.pop(next(iter(self._open)), None)
+        other = run.heard_by.get(run_id)
+        if other is None or other.interest(call) < self.interest(call):
+            run.heard_by[run_id] = self
 
     def _run(
         self, run_id: UUID, parent_run_id: UUID | None, messages: object, metadata: Mapping[str, Any]
@@ -131,7 +138,9 @@ class CallListener(RunFollower):
         call = self._open.pop(run_id, None)
         if call is not None:
             call.ended_s, call.answer, call.error = self._live.services.clock.now_s(), answer, error
-            self._live.background.call(self._heard, call)
+            if call.run.heard_by.get(run_id) is self:
+                del call.run.heard_by[run_id]
+                self._live.background.call(self._heard, call)
         self._live.end(run_id, error)
 
     def _heard(self, call: HeardCall) -> None:

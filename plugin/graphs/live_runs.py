@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from inframind.errors import ConfigError
@@ -24,6 +25,9 @@ from inframind.router.latency import estimate_tokens
 from inframind.router.views import Query
 from inframind.traces.aliases import run_alias, thread_alias
 from inframind.traces.spans import GRAPH_KEY, THREAD_KEY
+
+if TYPE_CHECKING:
+    from inframind.plugin.graphs.heard import HeardCall
 
 BUDGET_METADATA = "inframind_budget_s"
 """Key of an invocation's metadata that sets this run's budget in seconds. Metadata, because LangGraph hands that on to
@@ -65,6 +69,14 @@ class _StoppedClock:
         return self.stopped_wall_s
 
 
+class Hears(Protocol):
+    """A handler that records calls."""
+
+    def interest(self, call: HeardCall) -> int:
+        """How much it has to say of a call."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class LiveRun:
     """One run in progress, or at rest.
@@ -75,8 +87,11 @@ class LiveRun:
         is_ours: whether we opened the scope, and say when it ends.
         roots: LangChain runs that it began with; several where the application gave them one trace id.
         members: LangChain runs inside it that have not ended.
+        heard_by: the handler that will record a model call inside it which has not ended.
         aliases: other names of its trace, for feedback.
         is_waiting: whether it was interrupted, and waits for a person.
+        paused_at: id of the checkpoint that it was interrupted at.
+        is_passed: whether another run of its thread has begun and ended since.
     """
 
     scope: RunScope
@@ -84,8 +99,11 @@ class LiveRun:
     is_ours: bool = True
     roots: set[UUID] = field(default_factory=set)
     members: set[UUID] = field(default_factory=set)
+    heard_by: dict[UUID, Hears] = field(default_factory=dict)
     aliases: list[str] = field(default_factory=list)
     is_waiting: bool = False
+    paused_at: str = ""
+    is_passed: bool = False
 
     def rest(self) -> None:
         """Stop the clock: what is recorded from now on happens now."""
@@ -203,21 +221,22 @@ class LiveRuns:
             self._drop_members(run)
         self._come_to_rest(run, error)
 
-    def pause(self, run_id: UUID | None) -> None:
-        """The graph that this run began with was interrupted."""
+    def pause(self, run_id: UUID | None, checkpoint_id: str = "") -> None:
+        """The graph that this run began with was interrupted, at this checkpoint where that is known."""
         run = self._begun.get(run_id) if run_id else None
         if run is not None:
-            run.is_waiting = True
+            run.is_waiting, run.paused_at, run.is_passed = True, checkpoint_id, False
 
-    def resume(self, run_id: UUID | None) -> None:
+    def resume(self, run_id: UUID | None, checkpoint_id: str = "") -> None:
         """The graph that this run began with goes on where it was interrupted: so does the run."""
         with self._lock:
             fresh = self._begun.get(run_id) if run_id else None
             if fresh is None or run_id is None or fresh.place is None or fresh.scope.recorder.steps:
                 return
-            run = self._at_rest.pop(fresh.place, None)
-            if run is None or run is fresh:
+            run = self._at_rest.get(fresh.place)
+            if run is None or run is fresh or (run.is_passed and run.paused_at != checkpoint_id):
                 return
+            del self._at_rest[fresh.place]
             run.wake(self.services.clock)
             run.aliases.append(run_alias(run_id))
             run.roots.add(run_id)
@@ -268,11 +287,22 @@ class LiveRuns:
         trace_id = run.scope.trace_id
         with self._lock:
             is_named = self._named.pop(trace_id, None) is not None
-            if run.is_waiting and run.place is not None:
-                self._keep(run.place, run)
+            if run.place is not None:
+                self._take_place(run.place, run)
             if is_named:
                 self._keep((trace_id,), run)
-        self.background.call(self._store, run, error, run.is_waiting)
+        is_waiting = run.is_waiting and (run.place is not None or is_named)
+        if run.is_waiting and not is_waiting:
+            error = asyncio.CancelledError("interrupted where nothing is checkpointed: nobody can resume it")
+        self.background.call(self._store, run, error, is_waiting)
+
+    def _take_place(self, place: tuple[str, ...], run: LiveRun) -> None:
+        """A run has ended or waits: one that has waited in its thread until now is likely to have been passed over."""
+        earlier = self._at_rest.get(place)
+        if run.is_waiting:
+            self._keep(place, run)
+        elif earlier is not None:
+            earlier.is_passed = True
 
     def _store(self, run: LiveRun, error: BaseException | None, is_waiting: bool) -> None:
         """On the background loop, after what the run's calls left there. A run without any call leaves no trace."""

@@ -39,6 +39,10 @@ class Observer(CallListener):
         """Whether it is this mind's."""
         return self._live is live
 
+    def interest(self, call: HeardCall) -> int:
+        """More than a handler that did not choose the call's model, less than the one that did."""
+        return 1
+
     def heard(self, call: HeardCall) -> None:
         """Record the call as a step, and what we would have chosen for it."""
         self._live.watch_load()

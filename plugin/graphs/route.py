@@ -108,6 +108,10 @@ class RouteTracker(CallListener):
                 self._chooser.fail(choice)
         super().on_llm_error(error, run_id=run_id, **kwargs)
 
+    def interest(self, call: HeardCall) -> int:
+        """The most where a decision was made for the call's node; an observer has more to say of any other."""
+        return 2 if ROUTE_METADATA in call.metadata else 0
+
     def heard(self, call: HeardCall) -> None:
         """Record the call, and the decision that it followed."""
         recorder = call.run.scope.recorder

@@ -120,12 +120,12 @@ class RunFollower(GraphCallbackHandler):
     def on_interrupt(self, event: GraphInterruptEvent) -> None:
         """The graph waits for a person; its root ends right after."""
         with self._mishaps:
-            self._live.pause(event.run_id)
+            self._live.pause(event.run_id, event.checkpoint_id)
 
     def on_resume(self, event: GraphResumeEvent) -> None:
         """The graph goes on; its root has begun right before."""
         with self._mishaps:
-            self._live.resume(event.run_id)
+            self._live.resume(event.run_id, event.checkpoint_id)
 
 
 class RunTracker(RunFollower):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -176,6 +176,72 @@ async def test_a_new_message_in_an_interrupted_thread_is_a_new_run(follow: Any, 
     one, two = await followed.traces()
     assert (one.question, one.status, len(one.steps)) == ("one", "open", 1)
     assert (two.question, two.status, len(two.steps)) == ("two", "ok", 2)
+
+
+class Passed:
+    """A graph that waits for a person or fails between two calls, as the test says."""
+
+    def __init__(self, followed: Any, notes: Any, *, checkpointer: Any) -> None:
+        self.does = "wait"
+        builder = line(followed.mind, notes, "before").add_node("check", self._check)
+        builder.add_edge("before", "check")
+
+        async def after(state: Any, config: RunnableConfig) -> Any:
+            return {"notes": [(await ask(followed.mind, config, "Why?", "after")).completion.text]}
+
+        builder.add_node("after", after).add_edge("check", "after")
+        self._graph = budgeted(builder.compile(checkpointer), followed.live)
+
+    def _check(self, state: Any) -> Any:
+        if self.does == "wait":
+            interrupt("go on?")
+        if self.does == "fail":
+            raise LookupError("theirs")
+        return {}
+
+    async def run(self, does: str, asked: Any) -> None:
+        self.does = does
+        with suppress(LookupError):
+            await self._graph.ainvoke(asked, {"configurable": {"thread_id": "t"}})
+
+
+async def test_a_failed_run_that_is_resumed_is_not_taken_for_one_that_waited_before(
+    follow: Any, notes: Any
+) -> None:
+    followed = await follow()
+    graph = Passed(followed, notes, checkpointer=InMemorySaver())
+    await graph.run("wait", {"question": "one", "notes": []})
+    await graph.run("fail", {"question": "two", "notes": []})
+    await graph.run("go", None)
+    waited, failed, resumed = await followed.traces()
+    assert (waited.status, [step.node for step in waited.steps]) == ("open", ["before"])
+    assert (failed.status, resumed.status) == ("failed", "ok")
+    assert [step.node for step in resumed.steps] == ["after"]
+
+
+async def test_a_run_that_waits_is_resumed_after_another_graph_of_its_name_and_thread_has_run(
+    follow: Any, notes: Any
+) -> None:
+    followed = await follow()
+    graph, other = (Passed(followed, notes, checkpointer=InMemorySaver()) for _ in range(2))
+    await graph.run("wait", {"question": "one", "notes": []})
+    await other.run("go", {"question": "two", "notes": []})
+    await graph.run("go", Command(resume="yes"))
+    one, two = await followed.traces()
+    assert [(trace.status, trace.question, len(trace.steps)) for trace in (one, two)] == [
+        ("ok", "one", 2),
+        ("ok", "two", 2),
+    ]
+
+
+async def test_an_interrupt_that_nobody_can_resume_ends_the_run(follow: Any, notes: Any) -> None:
+    followed = await follow()
+    builder = line(followed.mind, notes, "plan").add_node("wait", lambda state: interrupt("go on?"))
+    graph = budgeted(builder.add_edge("plan", "wait").compile(), followed.live)
+    await graph.ainvoke({"question": "Why?", "notes": []})
+    trace = await followed.trace()
+    assert (trace.status, len(trace.steps)) == ("cancelled", 1)
+    assert "nobody can resume it" in trace.error_detail
 
 
 async def test_an_invocation_may_have_another_budget(follow: Any, notes: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from inframind.fleet.endpoints import Capability
 from inframind.fleet.messages import Json, Message
@@ -69,6 +69,3 @@ def text_of(message: Message) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(block["text"] for block in content or () if block.get("type") == "text")
-
-
-CallStatus = Literal["ok", "late", "failed", "cancelled"]

@@ -12,6 +12,7 @@ from langchain_core.utils.function_calling import convert_to_openai_function
 from inframind.errors import ConfigError
 from inframind.fleet.endpoints import Capability
 from inframind.fleet.messages import Json, Message
+from inframind.graphs.routed import require_budget
 from inframind.plugin.calls.asked import AskedCall
 from inframind.plugin.chat.convert import has_images, question_of, to_openai
 
@@ -108,9 +109,11 @@ def asked_call(
         stream: whether the answer is read as a stream.
 
     Raises:
-        ConfigError: an argument that nobody reads.
+        ConfigError: an argument that nobody reads, or a timeout that is no time.
+        InvalidBudget: not a positive, finite number of seconds.
     """
     _require_known(given)
+    _require_times(given)
     said = {**defaults, **own, **{name: value for name, value in given.items() if value is not None}}
     converted = to_openai(messages)
     response_format = as_response_format(given.get("response_format"))
@@ -118,7 +121,7 @@ def asked_call(
     return AskedCall(
         messages=converted,
         question=question_of(converted),
-        model=said.get("model") or said["model_name"],
+        model=given.get("model") or given.get("model_name") or own.get("model") or defaults["model_name"],
         strategy=said["strategy"],
         tools=tools,
         tool_choice=given.get("tool_choice") if tools else None,
@@ -180,6 +183,15 @@ def _require_known(given: Mapping[str, Any]) -> None:
     for name in given:
         if name not in _OWN_ARGUMENTS and name not in BODY_FIELDS:
             raise unknown_parameter(name, _OWN_ARGUMENTS)
+
+
+def _require_times(given: Mapping[str, Any]) -> None:
+    """The model's fields have been checked; what a call says has not."""
+    budget_s, timeout_s = given.get("budget_s"), given.get("timeout")
+    if budget_s is not None:
+        require_budget(budget_s)
+    if timeout_s is not None and not (isinstance(timeout_s, int | float) and timeout_s > 0):
+        raise ConfigError("timeout", timeout_s, "give a positive number of seconds, or None")
 
 
 def unknown_parameter(name: str, known: Sequence[str]) -> ConfigError:

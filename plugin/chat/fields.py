@@ -33,7 +33,8 @@ class ChatFields(BaseChatModel):
     config: str | Path | None = None
     """Configuration file; ``INFRAMIND_CONFIG``, or ``inframind.toml``, where nothing names the fleet."""
     endpoints: Mapping[str, str | Mapping[str, Any]] | None = None
-    """Instead of a file: base URLs by model name, or fields of `EndpointSpec` by model name."""
+    """Instead of a file: base URLs by model name, or by model name what an endpoint's table in the file says. They are
+    shown as they are, so a key is named there: ``api_key_env`` or ``api_key_file``."""
     mind: InfraMind | None = Field(default=None, exclude=True, repr=False)
     """Instead of a file: an `InfraMind`."""
     api_key: SecretStr | None = None
@@ -65,7 +66,7 @@ class ChatFields(BaseChatModel):
     """Accepted, and not used: the one retry layer is the fleet's (``[fleet] max_attempts``, ``passes``)."""
     extra_body: dict[str, Any] | None = None
     """Further fields of the request's body."""
-    default_headers: dict[str, str] | None = None
+    default_headers: dict[str, str] | None = Field(default=None, repr=False)
     """Further headers."""
 
     _behind: SharedMind | GivenMind = PrivateAttr()

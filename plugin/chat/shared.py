@@ -93,6 +93,9 @@ def source_of(
 def _endpoint(model: str, what: str | Mapping[str, Any]) -> dict[str, Any]:
     """An endpoint of the configuration from ``{model: url}`` or ``{model: {"base_url": url, ...}}``."""
     fields = {"base_url": what} if isinstance(what, str) else dict(what)
+    if "api_key" in fields:
+        fix = "name it by api_key_env or api_key_file here, or give api_key= for all: endpoints are shown as they are"
+        raise ConfigError(f"endpoints.{model}.api_key", "...", fix)
     return {"name": model, "model": model, **fields}
 
 

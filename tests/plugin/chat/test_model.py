@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from langchain_core.runnables import ConfigurableField
 from pydantic import BaseModel, SecretStr
 
-from inframind.errors import ConfigError, UnknownModel
+from inframind.errors import ConfigError, InvalidBudget, UnknownModel
 from inframind.plugin.chat import ChatInfraMind
 
 TOOL_CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
@@ -325,6 +325,34 @@ async def test_an_unknown_argument_of_a_call_is_refused(make_model: Any) -> None
         await model.ainvoke("hi", n=2)
 
 
+@pytest.mark.parametrize("impossible", [0, -1, float("nan"), float("inf"), "soon"])
+async def test_an_impossible_budget_of_a_call_is_refused_before_anything_is_sent(
+    make_model: Any, impossible: Any
+) -> None:
+    model = await make_model(saying(content="x"))
+    with pytest.raises(InvalidBudget):
+        await model.ainvoke("hi", budget_s=impossible)
+    assert model.mind.servers[0].asked == []
+
+
+@pytest.mark.parametrize("impossible", [0, -1, float("nan"), (1, 2)])
+async def test_an_impossible_timeout_of_a_call_is_refused_before_anything_is_sent(
+    make_model: Any, impossible: Any
+) -> None:
+    model = await make_model(saying(content="x"))
+    with pytest.raises(ConfigError, match="timeout"):
+        await model.ainvoke("hi", timeout=impossible)
+    assert model.mind.servers[0].asked == []
+
+
+@pytest.mark.parametrize("name", ["model", "model_name"])
+async def test_a_calls_own_model_comes_before_its_nodes(make_model: Any, name: str) -> None:
+    model = await make_model(saying(content="x"), saying(content="y"))
+    node = {"metadata": {"inframind": {"model": "m0"}}}
+    assert (await model.ainvoke("hi", node)).content == "x"
+    assert (await model.ainvoke("hi", node, **{name: "m1"})).content == "y"
+
+
 async def test_a_mind_and_endpoints_contradict_each_other(make_mind: Any) -> None:
     mind = await make_mind(saying(content="x"))
     with pytest.raises(ConfigError, match="give no config, endpoints or api_key"):
@@ -380,6 +408,19 @@ async def test_a_key_reaches_the_endpoints_and_nothing_else(
         str(model.model_dump()),
     ):
         assert "sesame" not in shown
+
+
+@pytest.mark.parametrize("key", ["sesame", SecretStr("sesame")])
+def test_a_key_among_the_endpoints_fields_is_refused_for_those_are_shown(key: Any) -> None:
+    with pytest.raises(ConfigError, match=r"endpoints\.m\.api_key = .*api_key_env") as caught:
+        ChatInfraMind(endpoints={"m": {"base_url": "http://127.0.0.1:9/v1", "api_key": key}})
+    assert "sesame" not in str(caught.value)
+
+
+def test_headers_are_not_shown() -> None:
+    headers = {"Authorization": "Bearer sesame"}
+    model = ChatInfraMind(endpoints={"m": "http://127.0.0.1:9/v1"}, default_headers=headers)
+    assert "sesame" not in repr(model)
 
 
 def test_copies_and_pickles_find_the_same_fleet(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -282,6 +282,7 @@ class LiveRuns:
 
     def _come_to_rest(self, run: LiveRun, error: BaseException | None) -> None:
         if not run.is_ours:
+            self.background.call(self._name, run)
             return
         run.rest()
         trace_id = run.scope.trace_id
@@ -312,6 +313,14 @@ class LiveRuns:
     async def _stored(self, run: LiveRun, error: BaseException | None, is_waiting: bool) -> None:
         await (self._runs.store(run.scope, "open") if is_waiting else self._runs.finish(run.scope, error))
         run.scope.is_tracked = bool(run.roots)  # it may have gone on meanwhile
+        await self._named_as(run)
+
+    def _name(self, run: LiveRun) -> None:
+        """On the background loop: a graph in a run that somebody else keeps track of, and stores, has ended."""
+        if run.scope.recorder.steps:
+            self.background.write(self._named_as(run))
+
+    async def _named_as(self, run: LiveRun) -> None:
         aliases, run.aliases = run.aliases, []
         for alias in aliases:
             await self.services.store.add_alias(alias, run.scope.trace_id)

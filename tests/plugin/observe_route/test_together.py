@@ -69,3 +69,12 @@ async def test_a_watched_and_routed_graph_records_each_call_once(
         ("other", ""),
     ]
     assert shadows_of(trace).keys() == {1}
+
+
+async def test_feedback_on_a_graphs_run_finds_the_run_around_it(follow: Any, notes: Any) -> None:
+    followed = await follow()
+    graph, graph_run = watched(line(notes, only=followed.client()).compile(), followed), uuid.uuid4()
+    with followed.mind.run("all of it") as scope:
+        await graph.ainvoke(ASK, {"run_id": graph_run})
+    await followed.settled()
+    assert await followed.mind.store.trace_of(f"run:{graph_run.hex}") == scope.trace_id

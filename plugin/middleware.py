@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NotRequired, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
-from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from inframind.errors import ConfigError, InfraMindError
+from inframind.graphs.identity import trace_id_of
 from inframind.graphs.routed import require_budget
 from inframind.plugin.calls.asked import AUTO, AskedCall
-from inframind.plugin.calls.runs import RunScope, current_scope, query_of
-from inframind.plugin.calls.site import OWN_METADATA
+from inframind.plugin.calls.runs import RunScope, current_scope, query_of, stored_later
+from inframind.plugin.calls.site import OWN_METADATA, CallSite
 from inframind.plugin.chat import ChatInfraMind
 from inframind.plugin.chat.site import Caller, site_of
 
@@ -108,55 +109,6 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
         self._began_with: OrderedDict[str, BaseChatModel] = OrderedDict()
         self.tools = []
 
-    # The run ---------------------------------------------------------------------------------------------
-
-    async def abefore_agent(self, state: InfraMindState, runtime: Runtime[Any]) -> dict[str, Any]:
-        """Open the run of this turn, or join the one around it."""
-        around = site_of(Caller.of_config()).scope or self._runs.within(runtime.control)
-        if around is not None:
-            return {STATE: _as_state(around, is_own=False)}
-        return {STATE: _as_state(await self._open(state["messages"], runtime), is_own=True)}
-
-    def before_agent(self, state: InfraMindState, runtime: Runtime[Any]) -> dict[str, Any]:
-        """`abefore_agent` for agents that are invoked synchronously."""
-        return self._mind.portal.run(self.abefore_agent(state, runtime))
-
-    async def aafter_agent(self, state: InfraMindState, runtime: Runtime[Any]) -> None:
-        """End the run, if this agent opened it; its trace is stored when this returns."""
-        run = state.get(STATE)
-        if run is None or not run["is_own"]:
-            return
-        scope = await self._continued(run, state["messages"], runtime)
-        await self._runs.finish(scope, _last_error(scope))
-
-    def after_agent(self, state: InfraMindState, runtime: Runtime[Any]) -> None:
-        """`aafter_agent` for agents that are invoked synchronously."""
-        self._mind.portal.run(self.aafter_agent(state, runtime))
-
-    async def _open(self, messages: Sequence[BaseMessage], runtime: Runtime[Any]) -> RunScope:
-        services, caller = self._mind.calls.services, Caller.of_config()
-        site = site_of(caller)
-        said_s = (_said_budget_s(runtime.context), self._budget_s, services.defaults.budget_s)
-        scope = await self._runs.resume(
-            site.trace_id or self._runs.trace_within(runtime.control) or services.new_trace_id(),
-            _query(messages),
-            budget_s=require_budget(next(each for each in said_s if each is not None)),
-            graph=str(caller.metadata.get(AGENT_NAME, "")),
-            metadata=site.metadata,
-        )
-        self._runs.see(scope, runtime.control)
-        return scope
-
-    async def _continued(
-        self, run: Mapping[str, Any], messages: Sequence[BaseMessage], runtime: Runtime[Any]
-    ) -> RunScope:
-        """The run that the state names, which another invocation or another process may have begun."""
-        scope = await self._runs.resume(
-            run["trace_id"], _query(messages), budget_s=run["budget_s"], is_tracked=run["is_own"]
-        )
-        self._runs.see(scope, runtime.control)
-        return scope
-
     # Its calls -------------------------------------------------------------------------------------------
 
     def wrap_model_call(
@@ -165,39 +117,120 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
         """`awrap_model_call` for agents that are invoked synchronously."""
         run, scope = self._mind.portal.run(self._joined(request))
         try:
-            with _inside(scope):
+            with _inside(scope, is_own=run["is_own"]):
                 response = handler(self._routed(request))
         except BaseException as error:
-            self._mind.portal.run(self._note_failure(run, scope, error))
+            self._mind.portal.run(self._note_failure(run, scope, request, error))
             raise
-        return self._told(run, scope, request, response)
+        return self._mind.portal.run(self._told(run, scope, request, response))
 
     async def awrap_model_call(
         self,
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ExtendedModelResponse[Any]:
-        """Let the router take one model call, within the agent's run; its decision goes into the state."""
+        """Let the router take one model call, within the agent's run; its decision goes into the state.
+
+        The first call of a turn opens the run, or joins the one around it; the call that answers ends it, if this
+        agent opened it. The trace is stored when this returns.
+        """
         run, scope = await self._joined(request)
         try:
-            with _inside(scope):
+            with _inside(scope, is_own=run["is_own"]):
                 response = await handler(self._routed(request))
         except BaseException as error:
-            await self._note_failure(run, scope, error)
+            await self._note_failure(run, scope, request, error)
             raise
-        return self._told(run, scope, request, response)
+        return await self._told(run, scope, request, response)
+
+    # The run ---------------------------------------------------------------------------------------------
 
     async def _joined(self, request: ModelRequest[Any]) -> tuple[dict[str, Any], RunScope]:
         """The run that a call belongs to, as plain data and as what the router goes by."""
-        run = cast(InfraMindState, request.state).get(STATE)
-        around = site_of(Caller.of_config()).scope
-        if around is not None and not (run and run["is_own"]):
+        caller = Caller.of_config()
+        site, run = site_of(caller), self._run_of_turn(request)
+        if run is not None and run["is_own"]:
+            if not await self._runs.has_ended(run["trace_id"]):
+                return dict(run), await self._continued(run, request)
+        elif run is not None and site.scope is None:
+            return dict(run), await self._continued(run, request)
+        around = site.scope or self._runs.within(request.runtime.control)
+        if around is not None and around.opener != site.task_id:
             return _as_state(around, is_own=False), around
-        if run is None or (run["is_own"] and await self._runs.has_ended(run["trace_id"])):
-            # An earlier checkpoint is tried again after its run has ended, or is from before the agent was routed.
-            scope = await self._open(request.messages, request.runtime)
-            return _as_state(scope, is_own=True), scope
-        return dict(run), await self._continued(run, request.messages, request.runtime)
+        scope = await self._open(request, site, graph=str(caller.metadata.get(AGENT_NAME, "")))
+        return _as_state(scope, is_own=True), scope
+
+    def _run_of_turn(self, request: ModelRequest[Any]) -> Mapping[str, Any] | None:
+        """The run that the state names, unless it is an earlier turn's.
+
+        One invocation is one turn, whatever is put into its messages; of another one, the messages tell.
+        """
+        state = cast(InfraMindState, request.state)
+        run = state.get(STATE)
+        if run is None or run["trace_id"] == self._runs.trace_within(request.runtime.control):
+            return run
+        return None if _begins_turn(state["messages"]) else run
+
+    async def _open(self, request: ModelRequest[Any], site: CallSite, *, graph: str) -> RunScope:
+        """The run that begins with this call; an earlier attempt at the call may have opened it, in any process.
+
+        What is tried again from a checkpoint after its run has ended begins anew.
+        """
+        services, runtime = self._mind.calls.services, request.runtime
+        said_s = (_said_budget_s(runtime.context), self._budget_s, services.defaults.budget_s)
+        known = site.trace_id or self._runs.trace_within(runtime.control)
+        if trace_id := known or _id_of_task(site):
+            self._runs.expect(trace_id, runtime.control)
+        scope = await self._runs.resume(
+            trace_id,
+            lambda: _query(request.messages),
+            budget_s=require_budget(next(each for each in said_s if each is not None)),
+            graph=graph,
+            metadata=site.metadata,
+        )
+        scope.opener = site.task_id
+        self._runs.see(scope, runtime.control)
+        return scope
+
+    async def _continued(self, run: Mapping[str, Any], request: ModelRequest[Any]) -> RunScope:
+        """The run that the state names, which another invocation or another process may have begun."""
+        scope = await self._runs.resume(
+            run["trace_id"],
+            lambda: _query(request.messages),
+            budget_s=run["budget_s"],
+            is_tracked=run["is_own"],
+        )
+        self._runs.see(scope, request.runtime.control)
+        return scope
+
+    async def _told(
+        self, run: dict[str, Any], scope: RunScope, request: ModelRequest[Any], response: ModelResponse[Any]
+    ) -> ExtendedModelResponse[Any]:
+        """The response, with its decision for the state; the run, if it is this agent's, is stored."""
+        if run["is_own"] and _is_last(request, response):
+            await self._runs.finish(scope, _last_error(scope))
+        elif run["is_own"]:
+            await self._left_open(scope, request)
+        update = {STATE: {**run, "decision": _decision(response)}}
+        return ExtendedModelResponse(model_response=response, command=Command(update=update))
+
+    async def _note_failure(
+        self, run: Mapping[str, Any], scope: RunScope, request: ModelRequest[Any], error: BaseException
+    ) -> None:
+        """The run of a call that failed breaks off here: nothing tells us later that its graph did."""
+        if not run["is_own"]:
+            return
+        if isinstance(error, GraphBubbleUp):
+            await self._left_open(scope, request)
+            return
+        is_cancelled = isinstance(error, asyncio.CancelledError)
+        await self._runs.break_off(scope, error if is_cancelled else _last_error(scope) or error)
+
+    async def _left_open(self, scope: RunScope, request: ModelRequest[Any]) -> None:
+        self._runs.see(scope, request.runtime.control)
+        await self._runs.note(scope)
+
+    # Its model -------------------------------------------------------------------------------------------
 
     def _routed(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         """The request with the router for its model, unless an outer middleware has put another one there."""
@@ -224,31 +257,41 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
         changes = {name: value for name, value in said.items() if value is not None}
         return model.model_copy(update=changes) if changes else model
 
-    def _told(
-        self, run: dict[str, Any], scope: RunScope, request: ModelRequest[Any], response: ModelResponse[Any]
-    ) -> ExtendedModelResponse[Any]:
-        """The response, with its decision for the state."""
-        if run["is_own"]:
-            self._runs.see(scope, request.runtime.control)
-        update = {STATE: {**run, "decision": _decision(response)}}
-        return ExtendedModelResponse(model_response=response, command=Command(update=update))
-
-    async def _note_failure(self, run: Mapping[str, Any], scope: RunScope, error: BaseException) -> None:
-        """The run of a call that failed breaks off here: nothing tells us later that its graph did."""
-        if not run["is_own"] or isinstance(error, GraphBubbleUp):
-            return
-        is_cancelled = isinstance(error, asyncio.CancelledError)
-        await self._runs.break_off(scope, error if is_cancelled else _last_error(scope) or error)
-
 
 @contextmanager
-def _inside(scope: RunScope) -> Iterator[None]:
-    """Routed calls in here belong to this run."""
-    token = current_scope.set(scope)
+def _inside(scope: RunScope, *, is_own: bool) -> Iterator[None]:
+    """Routed calls in here belong to this run, which is stored once after them if it is the agent's own."""
+    token, held = current_scope.set(scope), stored_later.set(scope if is_own else None)
     try:
         yield
     finally:
+        stored_later.reset(held)
         current_scope.reset(token)
+
+
+def _begins_turn(messages: Sequence[BaseMessage]) -> bool:
+    """Whether somebody has said something since the agent's last reply."""
+    last = next((each for each in reversed(messages) if isinstance(each, HumanMessage | AIMessage)), None)
+    return isinstance(last, HumanMessage)
+
+
+def _is_last(request: ModelRequest[Any], response: ModelResponse[Any]) -> bool:
+    """Whether the agent ends with this response, or with the tools that it asks for: no other call follows it.
+
+    Should another middleware ask again all the same, that call opens the run again.
+    """
+    if response.structured_response is not None:
+        return True
+    reply = next((each for each in reversed(response.result) if isinstance(each, AIMessage)), None)
+    if reply is None:
+        return True
+    ending = {each.name for each in request.tools if isinstance(each, BaseTool) and each.return_direct}
+    return all(call["name"] in ending for call in reply.tool_calls)
+
+
+def _id_of_task(site: CallSite) -> str:
+    """Trace id of the run that a task opens, the same in every process; "" where it cannot be executed again."""
+    return trace_id_of(f"{site.thread_id}/{site.task_id}") if site.thread_id and site.task_id else ""
 
 
 def _as_state(scope: RunScope, *, is_own: bool) -> dict[str, Any]:

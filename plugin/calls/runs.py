@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -97,6 +97,7 @@ class RunScope:
         is_tracked: whether somebody says when it ends; its trace is ``open`` until then.
         is_hard: whether calls fail once the budget is spent; otherwise the budget is what decisions aim at.
         shares: splits the budget.
+        opener: LangGraph's id of the task that opened it, where a part of a graph keeps track of it; or "".
         invocation: the invocation of a graph that it was last seen in, where a part of a graph keeps track of it.
         seen_s: when that was, on the clock's monotonic axis.
         has_ended: whether somebody said that it has ended, with an answer.
@@ -108,6 +109,7 @@ class RunScope:
     is_tracked: bool = False
     is_hard: bool = False
     shares: NodeShares = field(default_factory=AllThatIsLeft)
+    opener: str = ""
     invocation: object = None
     seen_s: float = 0.0
     has_ended: bool = False
@@ -158,6 +160,8 @@ class RunScope:
 
 current_scope: ContextVar[RunScope | None] = ContextVar("inframind_run_scope", default=None)
 """The run that `InfraMind.run` opened around the code that is running."""
+stored_later: ContextVar[RunScope | None] = ContextVar("inframind_stored_later", default=None)
+"""The run of which the calls here need not store that it goes on: whoever set this stores it after them."""
 
 
 class Runs:
@@ -218,7 +222,7 @@ class Runs:
     async def resume(
         self,
         trace_id: str,
-        query: Query,
+        query: Callable[[], Query],
         *,
         budget_s: float,
         graph: str = "",
@@ -228,33 +232,27 @@ class Runs:
         """The run of that id: as remembered, as stored, or new.
 
         Args:
-            trace_id: 32 hex digits.
-            query: its question, where it is new.
+            trace_id: 32 hex digits, or "" for a new run.
+            query: gives its question, where it is new.
             budget_s: seconds for the whole run, where it is new.
             graph: name of the graph, where it is new.
             is_tracked: whether the caller will say when it ends.
             metadata: plain data to keep with its trace, where it is new.
         """
-        found = await self._found(trace_id)
-        scope = self.keep(
-            found
-            or self.open(
-                trace_id, query, budget_s=budget_s, graph=graph, is_tracked=is_tracked, metadata=metadata
+        scope = await self._found(trace_id) if trace_id else None
+        if scope is None:
+            trace_id = trace_id or self._services.new_trace_id()
+            scope = self.open(
+                trace_id, query(), budget_s=budget_s, graph=graph, is_tracked=is_tracked, metadata=metadata
             )
-        )
         if is_tracked:
             scope.is_tracked, scope.has_ended = True, False
-        return scope
+        return self.keep(scope)
 
     async def has_ended(self, trace_id: str) -> bool:
         """Whether the run of that id came to its end, with an answer."""
-        known = self.known(trace_id)
-        if known is not None:
-            return known.has_ended
-        try:
-            return (await self._services.store.get(trace_id)).status in ("ok", "late")
-        except UnknownTrace:
-            return False
+        found = await self._found(trace_id)
+        return found is not None and found.has_ended
 
     def see(self, scope: RunScope, invocation: object) -> None:
         """A run goes on in this invocation of its graph; between two invocations it lay still.
@@ -267,7 +265,11 @@ class Runs:
         if scope.invocation not in (None, invocation):
             scope.lay_still(now_s - scope.seen_s)
         scope.invocation, scope.seen_s = invocation, now_s
-        self._invoked[id(invocation)] = (invocation, scope.trace_id)  # held, so that its id stays its own
+        self.expect(scope.trace_id, invocation)
+
+    def expect(self, trace_id: str, invocation: object) -> None:
+        """The run of that id is about to be seen in this invocation: what begins beside it there joins it."""
+        self._invoked[id(invocation)] = (invocation, trace_id)  # held, so that its id stays its own
         if len(self._invoked) > KEPT:
             self._invoked.popitem(last=False)
 
@@ -323,8 +325,14 @@ class Runs:
         final: FinalAnswer | None = None,
         error: BaseException | None = None,
     ) -> None:
-        """Store the run's trace as it stands; durable when this returns."""
+        """Store the run's trace as it stands; durable when this returns, unless somebody stores it later."""
+        if status == "open" and stored_later.get() is scope:
+            return
         await self._services.keep(scope.recorder.freeze(status, final=final, error=error))
+
+    async def note(self, scope: RunScope) -> None:
+        """Store the trace of a run that goes on."""
+        await self.store(scope, "open", final=_final_answer(scope))
 
     async def finish(self, scope: RunScope, error: BaseException | None = None) -> None:
         """End a run that was kept track of, and store its trace.
@@ -333,15 +341,11 @@ class Runs:
         """
         self._let_go(scope)
         scope.has_ended = error is None
-        recorder, steps = scope.recorder, scope.recorder.steps
-        answered = [step for step in steps if not step.error]
+        recorder = scope.recorder
         if error is None:  # of a run that broke off, nobody knows what would have come
-            scope.shares.note_run(scope.graph, [*visits_of(steps, recorder.decisions), *scope.parts])
-        final = None
-        if answered:
-            last = max(answered, key=lambda step: step.finished_s)
-            final = FinalAnswer(text=last.text, answer=last.answer, message_id="", step_id=last.step_id)
-        await self.store(scope, _status_at_end(recorder, error), final=final, error=error)
+            visits = [*visits_of(recorder.steps, recorder.decisions), *scope.parts]
+            scope.shares.note_run(scope.graph, visits)
+        await self.store(scope, _status_at_end(recorder, error), final=_final_answer(scope), error=error)
 
     async def break_off(self, scope: RunScope, error: BaseException) -> None:
         """A call of a run that was kept track of failed: so has the run, unless somebody tries again and resumes it."""
@@ -357,6 +361,8 @@ class Runs:
 
     def store_soon(self, scope: RunScope, status: Status, error: BaseException) -> None:
         """Like `store` for a call that is being cancelled and cannot wait."""
+        if status == "open" and stored_later.get() is scope:
+            return
         trajectory = scope.recorder.freeze(status, error=error)
         self._services.write_soon(self._services.keep(trajectory))
 
@@ -380,7 +386,17 @@ class Runs:
             return None
         recorder = RunRecorder.resumed(trajectory, self._services.clock)
         graph = str(recorder.metadata.get(GRAPH_KEY) or "")
-        return RunScope(recorder=recorder, graph=graph, shares=self._shares)
+        has_ended = trajectory.status in ("ok", "late")
+        return RunScope(recorder=recorder, graph=graph, shares=self._shares, has_ended=has_ended)
+
+
+def _final_answer(scope: RunScope) -> FinalAnswer | None:
+    """What the latest call that was answered has said."""
+    answered = [step for step in scope.recorder.steps if not step.error]
+    if not answered:
+        return None
+    last = max(answered, key=lambda step: step.finished_s)
+    return FinalAnswer(text=last.text, answer=last.answer, message_id="", step_id=last.step_id)
 
 
 def _status_at_end(recorder: RunRecorder, error: BaseException | None) -> Status:

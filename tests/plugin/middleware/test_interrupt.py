@@ -180,6 +180,20 @@ async def test_what_is_tried_again_from_a_checkpoint_after_the_end_is_a_run_of_i
     assert (branch.status, len(branch.decisions), len(branch.steps)) == ("ok", 1, 1)
 
 
+async def test_a_turn_that_is_tried_again_from_its_first_call_is_a_run_of_its_own(
+    make_mind: Any, run: Any, thread: Any
+) -> None:
+    mind = await make_mind(react)
+    agent = make_agent(mind, checkpointer=InMemorySaver())
+    await run(agent, ASK, thread)
+    before = await only_trace(mind)
+    past = [state async for state in agent.aget_state_history(thread) if state.next == ("model",)]
+    again = await run(agent, None, past[-1].config)
+    assert await mind.store.get(before.trace_id) == before
+    branch = await mind.store.get(again["inframind"]["trace_id"])
+    assert (branch.status, len(branch.decisions), len(branch.steps)) == ("ok", 2, 2)
+
+
 async def test_a_thread_from_before_the_agent_was_routed_can_be_resumed(
     make_mind: Any, run: Any, thread: Any
 ) -> None:

@@ -21,6 +21,14 @@ def current_execution() -> ExecutionInfo | None:
     return getattr(runtime, "execution_info", None)
 
 
+def current_invocation() -> object:
+    """The same object throughout one invocation of a graph and of those inside it; None outside any."""
+    try:
+        return get_runtime().control
+    except RuntimeError:
+        return None
+
+
 def run_identity(execution: ExecutionInfo | None) -> str:
     """What the run that a plan node opens is called; "" where nothing is checkpointed and no run can be resumed.
 

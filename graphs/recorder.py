@@ -4,12 +4,12 @@ cancelled still leaves a complete trace."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inframind.errors import EndpointTimeout, InfraMindError
 from inframind.fleet.clock import Clock, Deadline
-from inframind.graphs.identity import current_execution
+from inframind.graphs.identity import current_execution, current_invocation
 from inframind.graphs.ledger import Call, CallLedger
 from inframind.router.latency import estimate_tokens
 from inframind.router.views import Query
@@ -85,6 +85,8 @@ class RunRecorder:
     is_late: bool = False
     _next_step: int = 0
     _next_decision: int = 0
+    _invocation: object = None
+    _seen_s: float = 0.0
 
     @classmethod
     def resumed(cls, trajectory: Trajectory, clock: Clock) -> RunRecorder:
@@ -138,6 +140,16 @@ class RunRecorder:
             self.decisions[:] = [decision if known is call.earlier else known for known in self.decisions]
         self.ledger.note(call, decision)
 
+    def see(self) -> RunRecorder:
+        """The run goes on; in another invocation of its graph after it lay still, such as at a breakpoint."""
+        invocation, now_s = current_invocation() or self._invocation, self.clock.now_s()
+        if self._invocation not in (None, invocation):
+            waited_s = now_s - self._seen_s
+            self.deadline = replace(self.deadline, at_s=self.deadline.at_s + waited_s)
+            self.waited_s += waited_s
+        self._invocation, self._seen_s = invocation, now_s
+        return self
+
     def since_arrival_s(self, at_s: float | None = None) -> float:
         """Seconds after arrival, of an instant on the clock's axis or of now."""
         at_s = self.clock.now_s() if at_s is None else at_s
@@ -168,6 +180,7 @@ class RunRecorder:
         self.replaced += [_replaced(known) for known in self.steps if known.step_id == step.step_id]
         self.steps[:] = [known for known in self.steps if known.step_id != step.step_id]
         self.steps.append(step)
+        self._seen_s = self.clock.now_s()
 
     def skip(self, node: str, reason: str) -> None:
         """Note a planned call that is left out."""

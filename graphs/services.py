@@ -76,7 +76,7 @@ class Services:
             identity=identity,
         )
         self._runs[run["trace_id"]] = recorder
-        return recorder
+        return recorder.see()
 
     async def recorder(self, run: Run) -> RunRecorder:
         """The run's recorder: from memory, or as the store knows the run, or new with the time that is left.
@@ -85,7 +85,7 @@ class Services:
         """
         known = self._runs.get(run["trace_id"]) or await self._resume(run["trace_id"])
         if known is not None:
-            return known
+            return known.see()
         gone_s = self.clock.wall_s() - run["arrived_at_s"]
         deadline = Deadline(self.clock.now_s() + run["budget_s"] - gone_s, run["budget_s"])
         recorder = self.open_run(run, deadline, {})
@@ -100,7 +100,7 @@ class Services:
         if recorder is None or recorder.identity != identity or not recorder.topology:
             return None
         recorder.restart()
-        return recorder
+        return recorder.see()
 
     async def _resume(self, trace_id: str, identity: str | None = None) -> RunRecorder | None:
         try:
@@ -138,13 +138,21 @@ class Services:
         final: FinalAnswer | None = None,
         error: BaseException | None = None,
     ) -> None:
-        """End a run and store its trace; durable when this returns. Does nothing for a run that has ended."""
+        """End a run and store its trace; durable when this returns. Does nothing for a run that has ended.
+
+        Cancelling the caller does not cancel the write: nobody else would make it.
+        """
         recorder = self._runs.pop(trace_id, None)
         if recorder is not None:
             if isinstance(error, InfraMindError):
                 error.about_trace(trace_id)
-            await self._journal.settle(trace_id)
-            await self.keep(recorder.freeze(status, final=final, error=error))
+            write = self.write_soon(self._keep_last(recorder.freeze(status, final=final, error=error)))
+            await asyncio.wait([write])
+            write.result()
+
+    async def _keep_last(self, trajectory: Trajectory) -> None:
+        await self._journal.settle(trajectory.trace_id)
+        await self.keep(trajectory)
 
     async def keep(self, trajectory: Trajectory) -> None:
         """Store a trace, then show it to those who listen; durable when this returns."""
@@ -161,11 +169,12 @@ class Services:
         """Like `close_run` for a node that is being cancelled and cannot wait."""
         self.write_soon(self.close_run(trace_id, status, error=error))
 
-    def write_soon(self, write: Coroutine[Any, Any, None]) -> None:
-        """Begin a write that nobody waits for but `drain`."""
+    def write_soon(self, write: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin a write that nobody needs to wait for but `drain`."""
         task = asyncio.get_running_loop().create_task(write)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
+        return task
 
     async def drain(self) -> None:
         """Wait for traces that the running loop is still writing."""

@@ -38,13 +38,14 @@ class Exported:
     has_ended: bool = False
 
     def news_of(self, trajectory: Trajectory, spans: Sequence[SpanRecord]) -> News:
-        """What is new, which is then known."""
+        """What is new, which is then known; nothing, where the run comes as it was before."""
         new_spans = tuple(span for span in spans if span.step_id not in self.steps)
         decisions, skips = trajectory.decisions[self.decisions :], trajectory.skips[self.skips :]
         has_ended = trajectory.status != "open"
         has_ended_first = has_ended and not self.has_ended
         self.steps.update(step.step_id for step in trajectory.steps)
-        self.decisions, self.skips = len(trajectory.decisions), len(trajectory.skips)
+        self.decisions = max(self.decisions, len(trajectory.decisions))
+        self.skips = max(self.skips, len(trajectory.skips))
         self.has_ended = self.has_ended or has_ended
         return News(
             spans=new_spans,

@@ -315,6 +315,14 @@ def test_a_run_that_grows_is_exported_once(telescope: Telescope) -> None:
     whole.close()
 
 
+def test_a_run_that_comes_late_as_it_was_before_counts_nothing_twice(telescope: Telescope) -> None:
+    spans = telescope.see(application(3), application(2, "open"), application(3))
+    whole = Telescope()
+    assert len(spans) == len(whole.see(application(3)))
+    assert [point.value for point in telescope.points("inframind.decisions")] == [3]
+    whole.close()
+
+
 def test_a_run_that_goes_on_after_its_end_has_its_span_again_and_counts_once(telescope: Telescope) -> None:
     spans = telescope.see(application(2), application(3))
     runs = [span for span in spans if span.name == "invoke_workflow rag"]

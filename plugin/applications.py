@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Mapping
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from langgraph.graph import StateGraph
@@ -15,8 +14,9 @@ from inframind.graphs.routed import require_budget
 from inframind.graphs.services import Services
 from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState
 from inframind.graphs.workflow import RoutedWorkflow
+from inframind.plugin.calls.block import RunBlock
 from inframind.plugin.calls.router import CallRouter
-from inframind.plugin.calls.runs import RunScope, current_scope
+from inframind.plugin.calls.runs import RunScope
 from inframind.plugin.config import Settings
 from inframind.router.views import Query
 from inframind.traces.query import ALL_TRACES, TraceQuery
@@ -75,7 +75,6 @@ class Applications:
 
         return InfraMindMiddleware(cast("InfraMind", self), **options)
 
-    @contextmanager
     def run(
         self,
         name: str = "",
@@ -85,8 +84,11 @@ class Applications:
         hard: bool = False,
         trace_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-    ) -> Iterator[RunScope]:
+    ) -> RunBlock:
         """One run of your application: every routed call inside shares one budget and one trace.
+
+        ``with mind.run():``, or ``async with mind.run():``, whose trace is stored when the block ends; in coroutines
+        ``with`` stores it soon after.
 
         Args:
             name: the run's question, for people.
@@ -100,26 +102,17 @@ class Applications:
         Raises:
             InvalidBudget: not a positive, finite number of seconds.
         """
-        budget_s = require_budget(self._services.defaults.budget_s if budget_s is None else budget_s)
-        scope = self._calls.runs.open(
+        open_run = partial(
+            self._calls.runs.open,
             trace_id or self._services.new_trace_id(),
             Query(text=name),
-            budget_s=budget_s,
+            budget_s=require_budget(self._services.defaults.budget_s if budget_s is None else budget_s),
             graph=graph,
             is_tracked=True,
             is_hard=hard,
             metadata=metadata,
         )
-        token = current_scope.set(scope)
-        try:
-            yield scope
-        except BaseException as error:
-            self._finish(scope, error)
-            raise
-        else:
-            self._finish(scope, None)
-        finally:
-            current_scope.reset(token)
+        return RunBlock(self._calls.runs, open_run, self._finish)
 
     def _finish(self, scope: RunScope, error: BaseException | None) -> None:
         """Close a run's trace, whichever kind of caller ends it."""

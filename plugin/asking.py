@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack, cast
 
 from langchain_core.messages import AIMessage
 
-from inframind.errors import InfraMindError
+from inframind.errors import ConfigError, InfraMindError
 from inframind.graphs.portal import Portal
 from inframind.graphs.routed import require_budget, require_question
 from inframind.graphs.services import Services
@@ -18,7 +18,7 @@ from inframind.graphs.workflow import RoutedWorkflow, as_state
 from inframind.plugin.result import Event, EventKind, Result
 
 Question = str | Mapping[str, Any]
-"""A question's text, or a mapping with ``question`` and any field of `RouteContext`."""
+"""A question's text, or a mapping with ``question`` and any of `RunOptions`."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -99,7 +99,12 @@ class Asking:
             max_concurrency: questions in progress at once.
             return_exceptions: put an `InfraMindError` in a question's place instead of raising the first.
             options: options of `ainvoke` for all questions; a mapping's own come first.
+
+        Raises:
+            ConfigError: ``max_concurrency`` below 1.
         """
+        if max_concurrency < 1:
+            raise ConfigError("max_concurrency", max_concurrency, "use 1 or more")
         gate = asyncio.Semaphore(max_concurrency)
 
         async def one(question: Question) -> Result | InfraMindError:

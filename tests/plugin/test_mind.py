@@ -132,6 +132,12 @@ async def test_a_batch_puts_errors_in_their_place_or_raises_the_first(mind: Any)
         await mind.abatch(questions, **ASK)
 
 
+@pytest.mark.parametrize("max_concurrency", [0, -1])
+async def test_a_batch_of_none_at_a_time_is_refused(mind: Any, max_concurrency: int) -> None:
+    with pytest.raises(ConfigError, match="max_concurrency"):
+        await mind.abatch(["A?"], max_concurrency=max_concurrency, **ASK)
+
+
 @pytest.mark.parametrize("budget_s", [0, -1, float("nan"), float("inf"), "20", True])
 async def test_an_impossible_budget_is_refused_before_anything_is_sent(mind: Any, budget_s: Any) -> None:
     with pytest.raises(InvalidBudget):

@@ -4,6 +4,7 @@ synchronously. Started on first use, shared by all threads, safe to call with or
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ class Portal:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._process_id = 0
 
     @property
     def is_running(self) -> bool:
@@ -33,12 +35,15 @@ class Portal:
         """Run a coroutine to its end; cancels it when the waiting thread is interrupted.
 
         Raises:
-            RuntimeError: called from the portal's own thread, which would wait for itself.
+            RuntimeError: called from the portal's own thread, which would wait for itself; or in a fork of the process
+                that started the portal, which has no such thread.
         """
-        if self.is_current:
+        try:
+            loop = self._started()
+        except RuntimeError:
             coroutine.close()
-            raise RuntimeError("synchronous call from the background loop itself; await the async method")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+            raise
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
             return future.result()
         except BaseException:
@@ -57,13 +62,20 @@ class Portal:
             loop.close()
 
     def _started(self) -> asyncio.AbstractEventLoop:
+        if self.is_current:
+            raise RuntimeError("synchronous call from the background loop itself; await the async method")
         with self._lock:
             if self._loop is None:
+                self._process_id = os.getpid()
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
                     target=self._loop.run_forever, name="inframind-portal", daemon=True
                 )
                 self._thread.start()
+            elif self._process_id != os.getpid():
+                raise RuntimeError(
+                    "threads do not survive a fork; make an InfraMind of its own in each process"
+                )
             return self._loop
 
 

@@ -105,7 +105,7 @@ def _key_from_environment() -> SecretStr | None:
 
 
 class SharedMind:
-    """A configuration, and the mind that is built from it when it is first needed.
+    """A configuration, and the mind that is built from it when it is first needed; another in a fork of the process.
 
     Args:
         source: where the configuration comes from.
@@ -114,7 +114,8 @@ class SharedMind:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._lock = threading.Lock()
-        self._mind: InfraMind | None = None
+        self._built: tuple[int, InfraMind] | None = None
+        self._inherited: list[InfraMind] = []
 
     @cached_property
     def settings(self) -> Settings:
@@ -129,15 +130,13 @@ class SharedMind:
     def mind(self) -> InfraMind:
         """The mind; reads files and loads a policy the first time."""
         with self._lock:
-            mind = self._mind or InfraMind(self.settings)
-            self._mind = mind
+            mind = self._own() or InfraMind(self.settings)
+            self._built = os.getpid(), mind
         return mind
 
     async def amind(self) -> InfraMind:
         """`mind`, without holding the running loop up."""
-        if self._mind is None:
-            return await asyncio.to_thread(self.mind)
-        return self._mind
+        return self._own() or await asyncio.to_thread(self.mind)
 
     def close(self) -> None:
         """Close the mind, if it was built; a later call builds another."""
@@ -151,9 +150,22 @@ class SharedMind:
         if mind is not None:
             await mind.aclose()
 
+    def _own(self) -> InfraMind | None:
+        """The mind, where this process built it: a fork has none of its threads."""
+        if self._built is None:
+            return None
+        process_id, mind = self._built
+        if process_id == os.getpid():
+            return mind
+        self._inherited.append(
+            mind
+        )  # neither used nor collected, which would close what the other process has open
+        self._built = None
+        return None
+
     def _taken(self) -> InfraMind | None:
         with self._lock:
-            mind, self._mind = self._mind, None
+            mind, self._built = self._own(), None
         return mind
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from inframind.errors import ConfigError, InfraMindError
@@ -65,8 +66,10 @@ class InfraMindState(AgentState[Any]):
 class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
     """Routes the model calls of an agent.
 
-    A run begins with each new turn and lasts until the agent answers, through interrupts and their resumption, in
-    another process too. The time between two invocations of the graph, in which it waits for a person, does not count.
+    A run begins with the first model call of each turn and lasts until a call answers, through interrupts and their
+    resumption, in another process too. The time between two invocations of the graph, in which it waits for a person,
+    does not count. No node is added to the agent: where a tool's error or another middleware, such as a call limit,
+    ends it while tools are asked for, the trace stays ``open``; `EndingInfraMindMiddleware` ends it in the latter case.
     A run joins the one around it where there is one: `InfraMind.run`, an outer agent's, or the trace that the run's
     metadata names as ``inframind_trace_id``. Agents that are nodes of one graph share the run of its invocation, and
     the budget of the agent that opened it.
@@ -151,9 +154,9 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
         site, run = site_of(caller), self._run_of_turn(request)
         if run is not None and run["is_own"]:
             if not await self._runs.has_ended(run["trace_id"]):
-                return dict(run), await self._continued(run, request)
+                return dict(run), await self._continued(run, request.messages, request.runtime)
         elif run is not None and site.scope is None:
-            return dict(run), await self._continued(run, request)
+            return dict(run), await self._continued(run, request.messages, request.runtime)
         around = site.scope or self._runs.within(request.runtime.control)
         if around is not None and around.opener != site.task_id:
             return _as_state(around, is_own=False), around
@@ -192,15 +195,17 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
         self._runs.see(scope, runtime.control)
         return scope
 
-    async def _continued(self, run: Mapping[str, Any], request: ModelRequest[Any]) -> RunScope:
+    async def _continued(
+        self, run: Mapping[str, Any], messages: Sequence[BaseMessage], runtime: Runtime[Any]
+    ) -> RunScope:
         """The run that the state names, which another invocation or another process may have begun."""
         scope = await self._runs.resume(
             run["trace_id"],
-            lambda: _query(request.messages),
+            lambda: _query(messages),
             budget_s=run["budget_s"],
             is_tracked=run["is_own"],
         )
-        self._runs.see(scope, request.runtime.control)
+        self._runs.see(scope, runtime.control)
         return scope
 
     async def _told(
@@ -256,6 +261,26 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
         said = {"strategy": self._strategy, "role": self._role}
         changes = {name: value for name, value in said.items() if value is not None}
         return model.model_copy(update=changes) if changes else model
+
+
+class EndingInfraMindMiddleware(InfraMindMiddleware):
+    """`InfraMindMiddleware` for agents that other middleware may end before they answer, such as a call limit.
+
+    Whichever way the agent ends but by an error, so does its run. That takes one node more, and one more superstep of
+    the graph for every turn.
+    """
+
+    async def aafter_agent(self, state: InfraMindState, runtime: Runtime[Any]) -> None:
+        """End the run, if this agent opened it and no answer has; its trace is stored when this returns."""
+        run = state.get(STATE)
+        if run is None or not run["is_own"] or await self._runs.has_ended(run["trace_id"]):
+            return
+        scope = await self._continued(run, state["messages"], runtime)
+        await self._runs.finish(scope, _last_error(scope))
+
+    def after_agent(self, state: InfraMindState, runtime: Runtime[Any]) -> None:
+        """`aafter_agent` for agents that are invoked synchronously."""
+        self._mind.portal.run(self.aafter_agent(state, runtime))
 
 
 @contextmanager

@@ -7,16 +7,19 @@ import uuid
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware, hook_config
 from langchain.agents.structured_output import AutoStrategy, ProviderStrategy, ToolStrategy
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.tools import StructuredTool
+from langchain_core.tools import StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
 from tests.plugin.middleware.agents import (
     ASK,
     QUESTION,
+    Unrouted,
     call_tool,
     echo,
     failing,
@@ -26,11 +29,12 @@ from tests.plugin.middleware.agents import (
     say,
     statuses,
     unavailable,
+    weather,
 )
 
 from inframind.errors import ConfigError, InfraMindError
 from inframind.plugin.chat import ChatInfraMind
-from inframind.plugin.middleware import InfraMindMiddleware
+from inframind.plugin.middleware import EndingInfraMindMiddleware, InfraMindMiddleware
 from inframind.traces.spans import GRAPH_KEY
 
 
@@ -291,3 +295,72 @@ async def test_a_failing_server_is_passed_over_within_one_decision(make_mind: An
     mind = await make_mind(failing(1), failing(1))
     state = await run(make_agent(mind), ASK)
     assert state["messages"][-1].content == "It is said to be: rain in Oslo"
+
+
+async def test_a_run_ends_with_a_reply_whose_tools_end_the_agent(mind: Any, run: Any) -> None:
+    @tool(return_direct=True)
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        return f"rain in {city}"
+
+    state = await run(make_agent(mind, tools=[weather]), ASK)
+    assert state["messages"][-1].content == "rain in Oslo"
+    trace = await only_trace(mind)
+    assert (trace.status, len(trace.steps)) == ("ok", 1)
+
+
+class AsksTwice(AgentMiddleware[Any, Any, Any]):
+    """Has the model asked again after its first answer."""
+
+    @hook_config(can_jump_to=["model"])
+    def after_model(self, state: Any, runtime: Any) -> Any:
+        """Go back once."""
+        replies = sum(isinstance(message, AIMessage) for message in state["messages"])
+        return {"jump_to": "model"} if replies == 1 else None
+
+
+@pytest.mark.parametrize("is_again", [False, True])
+async def test_a_run_that_goes_on_after_an_answer_is_one_trace(
+    make_mind: Any, run: Any, thread: Any, is_again: bool
+) -> None:
+    mind = await make_mind(echo)
+    agent = make_agent(mind, AsksTwice(), tools=(), checkpointer=InMemorySaver() if is_again else None)
+    state = await run(agent, ASK, thread)
+    trace = await only_trace(mind)
+    assert (trace.status, len(trace.decisions), len(trace.steps)) == ("ok", 2, 2)
+    assert state["inframind"]["is_own"] and state["inframind"]["trace_id"] == trace.trace_id
+
+
+async def test_a_handler_that_is_called_twice_makes_one_run(mind: Any, run: Any) -> None:
+    class Doubts(AgentMiddleware[Any, Any, Any]):
+        """Has every call made twice."""
+
+        def wrap_model_call(self, request: Any, handler: Any) -> Any:
+            handler(request)
+            return handler(request)
+
+        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+            await handler(request)
+            return await handler(request)
+
+    state = await run(make_agent(mind, Doubts()), ASK)
+    trace = await only_trace(mind)
+    assert (trace.status, len(trace.steps), state["inframind"]["is_own"]) == ("ok", 4, True)
+
+
+@pytest.mark.parametrize(
+    ("routing", "status"), [(InfraMindMiddleware, "open"), (EndingInfraMindMiddleware, "ok")]
+)
+async def test_a_run_that_another_middleware_cuts_short_is_ended_by_the_ending_middleware(
+    mind: Any, run: Any, routing: type[InfraMindMiddleware], status: str
+) -> None:
+    limit: Any = ModelCallLimitMiddleware(run_limit=1)
+    await run(create_agent(Unrouted(), [weather], middleware=[limit, routing(mind)]), ASK)
+    trace = await only_trace(mind)
+    assert (trace.status, len(trace.steps)) == (status, 1)
+
+
+async def test_the_ending_middleware_leaves_an_answered_run_as_it_is(mind: Any, run: Any) -> None:
+    await run(create_agent(Unrouted(), [weather], middleware=[EndingInfraMindMiddleware(mind)]), ASK)
+    trace = await only_trace(mind)
+    assert (trace.status, len(trace.decisions), len(trace.steps)) == ("ok", 2, 2)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Command, interrupt
 from tests.plugin.middleware.agents import (
     ASK,
@@ -108,6 +109,54 @@ async def test_a_model_node_that_is_executed_again_decides_the_same_and_is_credi
     assert sorted(len(server.asked) for server in mind.servers) == [0, 0, 0, 2]
     assert (trace.status, len(trace.decisions), len(trace.steps)) == ("ok", 1, 1)
     assert trace.latency_s < 60
+
+
+async def test_another_process_that_executes_the_first_call_again_goes_on_with_its_run(
+    make_mind: Any, run: Any, thread: Any
+) -> None:
+    store, saver = MemoryStore(), InMemorySaver()
+    here, there = await make_mind(react, store=store), await make_mind(react, store=store)
+    await run(make_agent(here, after=(AsksAfterCall(),), tools=(), checkpointer=saver), ASK, thread)
+    assert await statuses(here) == ["open"]
+    agent = make_agent(there, after=(AsksAfterCall(),), tools=(), checkpointer=saver)
+    state = await run(agent, Command(resume="yes"), thread)
+    assert (await only_trace(there)).trace_id == state["inframind"]["trace_id"]
+    assert await statuses(there) == ["ok"]
+
+
+async def test_a_turn_after_one_that_still_waits_is_a_run_of_its_own(
+    make_mind: Any, run: Any, thread: Any
+) -> None:
+    @tool
+    def weather(city: str) -> str:
+        """Ask somebody."""
+        return str(interrupt(f"How is it in {city}?"))
+
+    mind = await make_mind(react)
+    agent = make_agent(mind, tools=[weather], checkpointer=InMemorySaver())
+    for _ in range(2):
+        assert (await run(agent, ASK, thread))["__interrupt__"]
+    assert await statuses(mind) == ["open", "open"]
+    state = await run(agent, Command(resume="fine"), thread)
+    assert await statuses(mind) == ["ok", "open"]
+    assert (await mind.store.get(state["inframind"]["trace_id"])).status == "ok"
+
+
+class SpeaksForTheUser(AgentMiddleware[Any, Any, Any]):
+    """Rewrites the history before every call, as a summary does."""
+
+    def before_model(self, state: Any, runtime: Any) -> Any:
+        """Say it in other words."""
+        said = [message for message in state["messages"] if message.type != "human"]
+        return {"messages": [RemoveMessage(REMOVE_ALL_MESSAGES), HumanMessage("So far: weather"), *said]}
+
+
+async def test_a_history_that_is_rewritten_begins_no_turn(make_mind: Any, run: Any, thread: Any) -> None:
+    mind = await make_mind(react)
+    agent = make_agent(mind, SpeaksForTheUser(), asks_first(), checkpointer=InMemorySaver())
+    await begin_and_go_on(run, agent, thread, SkippingClock())
+    trace = await only_trace(mind)
+    assert (trace.status, len(trace.steps)) == ("ok", 2)
 
 
 async def test_another_process_goes_on_with_what_was_left(make_mind: Any, run: Any, thread: Any) -> None:

@@ -32,10 +32,11 @@ class Journal:
     def write_soon(self, trace_id: str, freeze: Callable[[], Trajectory]) -> None:
         """Write what ``freeze`` gives by then; must be called on the loop that the run goes on."""
         self._stale.add(trace_id)
-        if trace_id not in self._writers:
+        writer = self._writers.get(trace_id)
+        if writer is None or writer.done():  # one that has just ended is still there, and writes no more
             task = asyncio.get_running_loop().create_task(self._write(trace_id, freeze))
             self._writers[trace_id] = task
-            task.add_done_callback(lambda _: self._writers.pop(trace_id, None))
+            task.add_done_callback(lambda _: self._forget(trace_id, task))
 
     async def settle(self, trace_id: str) -> None:
         """Make sure that nothing is being written of a run, so that what its end writes comes last."""
@@ -50,6 +51,10 @@ class Journal:
     def pending(self) -> tuple[asyncio.Task[None], ...]:
         """Writers at work."""
         return tuple(self._writers.values())
+
+    def _forget(self, trace_id: str, task: asyncio.Task[None]) -> None:
+        if self._writers.get(trace_id) is task:
+            del self._writers[trace_id]
 
     async def _write(self, trace_id: str, freeze: Callable[[], Trajectory]) -> None:
         while trace_id in self._stale:

@@ -1,0 +1,38 @@
+"""What happens in a run is written, whenever it happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from inframind.graphs.journal import Journal
+from inframind.traces.memory import MemoryStore
+from inframind.traces.records import Trajectory
+
+
+class TellingStore(MemoryStore):
+    """Has something called right after it stored a trace, when the writer has just ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after_put: Callable[[], None] | None = None
+
+    async def put(self, trajectory: Trajectory) -> None:
+        await super().put(trajectory)
+        then, self.after_put = self.after_put, None
+        if then is not None:
+            asyncio.get_running_loop().call_soon(then)
+
+
+def run_of(question: str) -> Trajectory:
+    return Trajectory(trace_id="4" * 32, question=question, arrived_at_s=0.0, budget_s=1.0, status="open")
+
+
+async def test_what_happens_as_a_writer_ends_is_written_too() -> None:
+    store = TellingStore()
+    journal = Journal(store)
+    store.after_put = lambda: journal.write_soon("4" * 32, lambda: run_of("after"))
+    journal.write_soon("4" * 32, lambda: run_of("before"))
+    while writers := journal.pending():
+        await asyncio.wait(writers)
+    assert (await store.get("4" * 32)).question == "after"

@@ -130,13 +130,16 @@ class SharedMind:
     def mind(self) -> InfraMind:
         """The mind; reads files and loads a policy the first time."""
         with self._lock:
-            mind = self._own() or InfraMind(self.settings)
-            self._built = os.getpid(), mind
+            mind = self._own()
+            if mind is None:
+                mind = InfraMind(self.settings)
+                self._built = os.getpid(), mind
         return mind
 
     async def amind(self) -> InfraMind:
         """`mind`, without holding the running loop up."""
-        return self._own() or await asyncio.to_thread(self.mind)
+        mind = self._own()
+        return await asyncio.to_thread(self.mind) if mind is None else mind
 
     def close(self) -> None:
         """Close the mind, if it was built; a later call builds another."""

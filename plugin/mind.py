@@ -87,7 +87,7 @@ class InfraMind(Asking, Applications):
             listeners=[self._exporter] if self._exporter else [],
         )
         self._workflow = RoutedWorkflow(self._services, registry, self._portal)
-        runs = Runs(self._services, NodeCosts())
+        runs = Runs(self._services, NodeCosts(is_careful=self._services.decider.is_careful))
         around = Surroundings(runs, self._clock)
         self._services.share_of = around.share_of
         self._services.listeners = (*self._services.listeners, around.note_part)

@@ -123,8 +123,13 @@ class Decider:
             latency,
             clock=clock,
             switching=self._config.switching,
-            is_careful=self._config.deadline_quantile == 0.9,
+            is_careful=self.is_careful,
         )
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether the 90 % quantile of a step must fit the time that is left; otherwise the median must."""
+        return self._config.deadline_quantile == 0.9
 
     def plan(
         self,

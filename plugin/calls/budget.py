@@ -100,10 +100,11 @@ class NodeCosts:
 
     Args:
         config: how fast costs are learned.
+        is_careful: whether decisions hold the 90 % quantile against a share, see `slowness`.
     """
 
-    def __init__(self, config: BudgetConfig | None = None) -> None:
-        self._config = config or BudgetConfig()
+    def __init__(self, config: BudgetConfig | None = None, *, is_careful: bool = False) -> None:
+        self._config, self._is_careful = config or BudgetConfig(), is_careful
         self._costs: OrderedDict[tuple[str, str], _Cost] = OrderedDict()
         self._steps_left: OrderedDict[str, Mapping[str, int]] = OrderedDict()
         self._lock = Lock()
@@ -199,7 +200,8 @@ class NodeCosts:
         by_id = {decision.decision_id: decision for decision in trajectory.decisions}
         for step in (step for step in trajectory.steps if not step.error):
             decision = by_id.get(step.decision_id)
-            self.note_node(graph, step.node, needed_s(step, decision), slowness(step, decision))
+            slow = slowness(step, decision, is_careful=self._is_careful)
+            self.note_node(graph, step.node, needed_s(step, decision), slow)
         for visit in visits[len(visits) - len(parts) :]:
             self.note_node(graph, visit.node, visit.needed_s)
         if trajectory.status in ("ok", "late"):

@@ -218,6 +218,9 @@ class _Call:
         seen: dict[str, Any] = {"node": self._node, "run_remaining_s": recorder.remaining_s()}
         if share is not recorder.deadline:
             seen["share_s"] = share.remaining_s(self._services.clock)
+        slow = self.scope.shares.slowness(self.scope.graph, self._node) if self.scope.is_tracked else 1.0
+        if slow != 1.0:
+            seen["slowness"] = slow
         if self._asked.needs:
             seen["needs"] = sorted(self._asked.needs)
         if site.task_id:
@@ -283,7 +286,8 @@ class _Call:
         step = answered_step(self._step_base(), completion, recorder, self._query.domain)
         recorder.put_step(step)
         decision = self._made.decision if self._made else None
-        scope.shares.note_node(scope.graph, self._node, needed_s(step, decision), slowness(step, decision))
+        slow = slowness(step, decision, is_careful=self._services.decider.is_careful)
+        scope.shares.note_node(scope.graph, self._node, needed_s(step, decision), slow)
         final = FinalAnswer(text=step.text, answer=step.answer, message_id="", step_id=step.step_id)
         self._services.also_known_as(scope.trace_id, self._router.new_names(self._site, scope.trace_id))
         await self._router.runs.store(scope, self._status(), final=final)

@@ -53,16 +53,23 @@ def needed_s(step: Step, decision: Decision | None) -> float:
     return ratio * median(could_be)
 
 
-def slowness(step: Step, decision: Decision | None) -> float | None:
-    """What a step took, over the median that was predicted for what answered it; None where nothing was predicted.
+def slowness(step: Step, decision: Decision | None, *, is_careful: bool = False) -> float | None:
+    """What a step took, over what was predicted for what answered it; None where nothing was predicted.
 
     Predictions know the model, its load and the prompt, not the node: one that writes long answers is always slower.
+
+    Args:
+        step: the step.
+        decision: behind it.
+        is_careful: compare with the 90 % quantile, where that is what must fit the time that is left, else with the
+            median. A quantile that has been widened by other nodes' long answers is not widened once more.
     """
     if decision is None or not decision.latency_q50_s:
         return None
+    predicted_s = decision.latency_q90_s if is_careful else decision.latency_q50_s
     label = f"{step.served_model}/{step.strategy}"
     used = decision.actions.index(label) if label in decision.actions else decision.chosen
-    return max(step.latency_s, 0.0) / decision.latency_q50_s[used]
+    return max(step.latency_s, 0.0) / predicted_s[used]
 
 
 def visits_of(steps: Iterable[Step], decisions: Iterable[Decision]) -> list[Visit]:

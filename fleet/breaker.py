@@ -108,6 +108,28 @@ class Breaker:
         if self._failures >= self._config.failure_threshold:
             self._open(now_s)
 
+    def record_reported(
+        self, sent_s: float, now_s: float, *, unreachable: bool = False, opens: bool = False
+    ) -> None:
+        """A call that somebody else sent, without a permit, failed in a way that speaks against the endpoint.
+
+        It counts as a call that was let through, or as the trial where one is due; one that was sent before the
+        breaker opened is old news.
+
+        Args:
+            sent_s: when it was sent.
+            now_s: when it failed.
+            unreachable: whether there was no reply.
+            opens: whether this failure is enough to open a closed breaker.
+        """
+        is_old = self._opened_at_s is not None and sent_s < self._opened_at_s
+        permit = None if is_old else self.admit(now_s)
+        if permit is None:
+            return
+        if opens and self._opened_at_s is None:
+            self._failures = self._config.failure_threshold
+        self.record_failure(permit, now_s, unreachable=unreachable)
+
     def record_abandoned(self, permit: Permit) -> None:
         """A call ended without telling anything (cancelled, out of time): give its trial back, if it was one."""
         if self._is_present_trial(permit):

@@ -253,6 +253,35 @@ def map_upstream_error(
     raise TypeError(f"no mapping for {type(error).__module__}.{type(error).__qualname__}") from error
 
 
+def foreign_error(error: BaseException, endpoint: str, elapsed_s: float) -> EndpointError | None:
+    """Our error for one that another client's call to an endpoint ended with; None where it says nothing of that.
+
+    Args:
+        error: of the ``openai`` SDK, of its transport, of another SDK that tells the HTTP status, or Python's own.
+        endpoint: name of the endpoint.
+        elapsed_s: seconds from sending the request to the failure.
+    """
+    if isinstance(error, openai.APIError | httpx2.HTTPError):
+        return map_upstream_error(error, endpoint, elapsed_s)
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int) and status >= 400:
+        return _class_for_status(status)(endpoint, elapsed_s, type(error).__name__, status=status)
+    if isinstance(error, ConnectionError):
+        return EndpointUnreachable(endpoint, elapsed_s, type(error).__name__)
+    return None
+
+
+def is_refused(error: BaseException | None) -> bool:
+    """Whether nobody listens at the address: no connection was made at all."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, httpx2.ConnectError | ConnectionRefusedError):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _class_for_status(status: int) -> type[EndpointError]:
     if status in (401, 403):
         return EndpointUnauthorized

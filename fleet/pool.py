@@ -19,7 +19,7 @@ from inframind.errors import (
     UnknownModel,
 )
 from inframind.fleet.breaker import Breaker, BreakerConfig, Permit
-from inframind.fleet.client import TimedClient
+from inframind.fleet.client import TimedClient, foreign_error, is_refused
 from inframind.fleet.clock import Clock, Deadline, SystemClock
 from inframind.fleet.endpoints import EndpointSpec, ModelFacts, group_by_model
 from inframind.fleet.limits import ConcurrencyLimit
@@ -142,6 +142,30 @@ class Fleet:
             self._watched_by = None
             await self._scraper.aclose()
         await self._client.aclose()
+
+    def note_outcome(self, endpoint: str, error: BaseException | None, *, sent_s: float) -> None:
+        """Be told how a call ended that another client sent to an endpoint, so that its breaker knows.
+
+        An answer closes the breaker. What a call of ours would have moved on for counts against the endpoint: 429 and
+        503, too, because that client cannot go elsewhere by itself. Where nobody listens, one failure is enough.
+        Errors that say nothing of the endpoint (400, 401, 404, a cancelled call, the application's own) change nothing.
+
+        Args:
+            endpoint: its name.
+            error: what the call failed with; None for an answer.
+            sent_s: when the call was sent, on the clock's monotonic axis.
+
+        Raises:
+            KeyError: there is no such endpoint.
+        """
+        breaker, now_s = self._endpoints[endpoint].breaker, self.clock.now_s()
+        if error is None:
+            breaker.record_success()
+            return
+        ours = foreign_error(error, endpoint, now_s - sent_s)
+        if ours is not None and ours.is_retryable:
+            unreachable = isinstance(ours, EndpointUnreachable)
+            breaker.record_reported(sent_s, now_s, unreachable=unreachable, opens=is_refused(error))
 
     def attempts_of(self, failures: Sequence[EndpointError]) -> tuple[Attempt, ...]:
         """Plain records of failed tries, for a trace."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from inframind.fleet.endpoints import Capability, EndpointSpec
 from inframind.graphs.identity import current_execution
@@ -36,6 +37,9 @@ class NodeChoice:
         calls_by_execution: calls that each execution has made so far.
         failed: models whose calls failed in this task.
         is_recorded: whether a call has followed it, so that the trace has it.
+        is_followed: whether a call has begun that takes its model.
+        called_instead: models that calls took against it.
+        astray: LangChain ids of calls that took its model to another server.
     """
 
     decision: Decision
@@ -46,6 +50,9 @@ class NodeChoice:
     calls_by_execution: dict[int, int] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
     is_recorded: bool = False
+    is_followed: bool = False
+    called_instead: set[str] = field(default_factory=set)
+    astray: set[UUID] = field(default_factory=set)
 
     @property
     def model(self) -> str:
@@ -67,6 +74,8 @@ class NodeChooser:
         self._by_task: OrderedDict[tuple[str, str], NodeChoice] = OrderedDict()
         self._by_id: dict[str, NodeChoice] = {}
         self._endpoints = {spec.name: spec for spec in calls.services.fleet.endpoints}
+        self._learned: dict[str, frozenset[Capability]] = {}
+        self._left: set[str] = set()
 
     def choose(
         self,
@@ -74,7 +83,7 @@ class NodeChooser:
         node: str,
         state: object,
         metadata: Mapping[str, Any],
-        needs: Sequence[Capability],
+        needs: Collection[Capability],
     ) -> NodeChoice:
         """The decision of the task that is being executed.
 
@@ -105,19 +114,40 @@ class NodeChooser:
         """A call to its model failed: a retried execution of the task will choose another."""
         choice.failed |= {choice.model}
 
+    def note_needs(self, node: str, needs: frozenset[Capability]) -> None:
+        """A call of that node needed this: later decisions for the node know it."""
+        self._learned[node] = self._learned.get(node, frozenset()) | needs
+
+    def leave(self, node: str) -> None:
+        """Decide no more for a node: its model cannot be sent to the chosen model's server."""
+        self._left.add(node)
+
+    def has_left(self, node: str) -> bool:
+        """Whether nothing is decided for a node any more."""
+        return node in self._left
+
+    def endpoint_of(self, model: str) -> EndpointSpec | None:
+        """The least loaded server of a model; None for a model that the fleet does not have."""
+        fleet = self._calls.services.fleet
+        if model not in fleet.models:
+            return None
+        load = fleet.snapshot().least_loaded(model)
+        return self._endpoints[load.endpoint if load else fleet.models[model].endpoints[0]]
+
     def _decided(
         self,
         scope: RunScope,
         node: str,
         state: object,
         metadata: Mapping[str, Any],
-        needs: Sequence[Capability],
+        needs: Collection[Capability],
         earlier: NodeChoice | None,
     ) -> NodeChoice:
         services, recorder = self._calls.services, scope.recorder
         own = _own(metadata)
         question = question_of(state) or recorder.query.text
-        asked = AskedCall(messages=[], question=question, needs=frozenset({*needs, *own.get("needs", ())}))
+        all_needs = frozenset({*needs, *own.get("needs", ()), *self._learned.get(node, ())})
+        asked = AskedCall(messages=[], question=question, needs=all_needs)
         slot = Slot(
             topology=SINGLE_CALL,
             role=str(own.get("role") or ""),

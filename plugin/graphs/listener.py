@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from langchain_core.messages import BaseMessage
@@ -29,6 +29,12 @@ class CallListener(RunFollower):
     def __init__(self, live: LiveRuns, terms: RunTerms) -> None:
         super().__init__(live, terms)
         self._open: dict[UUID, HeardCall] = {}
+
+    def under(self, terms: RunTerms) -> Self:
+        """The same handler with other terms; each remembers the calls that it hears by itself."""
+        other = super().under(terms)
+        other._open = {}
+        return other
 
     @abstractmethod
     def interest(self, call: HeardCall) -> int:

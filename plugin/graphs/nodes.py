@@ -44,17 +44,26 @@ class WrappedNode(Runnable[Any, Any]):
     def config_for(self, state: Any, config: RunnableConfig) -> RunnableConfig:
         """The config to run under; called in the node's own context."""
 
+    def has_run(self, config: RunnableConfig) -> None:
+        """The node has ended, or broken off; it ran under this config."""
+
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Run the node."""
         config = self.config_for(input, ensure_config(config))
-        with set_config_context(config) as context:
-            return context.run(self.inner.invoke, input, config, **kwargs)
+        try:
+            with set_config_context(config) as context:
+                return context.run(self.inner.invoke, input, config, **kwargs)
+        finally:
+            self.has_run(config)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Run the node."""
         config = self.config_for(input, ensure_config(config))
-        with set_config_context(config) as context:
-            return await asyncio.create_task(self.inner.ainvoke(input, config, **kwargs), context=context)
+        try:
+            with set_config_context(config) as context:
+                return await asyncio.create_task(self.inner.ainvoke(input, config, **kwargs), context=context)
+        finally:
+            self.has_run(config)
 
 
 def with_nodes(graph: Graph, wrap: Wrap) -> Graph:

@@ -9,7 +9,7 @@ from inframind.plugin.graphs.listener import CallListener
 from inframind.plugin.graphs.live_runs import LiveRuns, RunTerms
 from inframind.plugin.graphs.mishaps import Mishaps
 from inframind.plugin.graphs.shadow import MODE, OBSERVE, ShadowDecider, keep_shadow
-from inframind.plugin.graphs.tracker import Graph
+from inframind.plugin.graphs.tracker import Graph, followed, require_compiled
 from inframind.router.decide import DecideConfig
 from inframind.traces.aliases import run_alias
 
@@ -74,9 +74,13 @@ def observe(graph: Graph, live: LiveRuns, decide: DecideConfig) -> Graph:
         graph: compiled, with any chat models.
         live: the runs in progress.
         decide: how the mind decides.
+
+    Raises:
+        ConfigError: a graph that is not compiled.
     """
+    require_compiled(graph)
     callbacks = (graph.config or {}).get("callbacks") or []
     handlers = callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks
     if any(isinstance(handler, Observer) and handler.observes(live) for handler in handlers):
         return graph
-    return graph.with_config(callbacks=[Observer(live, decide)])
+    return followed(graph, Observer(live, decide))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Never
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from inframind.errors import ConfigError
-from inframind.fleet.endpoints import Capability
+from inframind.fleet.endpoints import Capability, EndpointSpec
 from inframind.graphs.domains import guess_domain
 from inframind.plugin.calls.runs import RunScope
 from inframind.plugin.graphs.choices import NodeChoice, NodeChooser
@@ -20,58 +20,16 @@ from inframind.plugin.graphs.heard import HeardCall, frontier
 from inframind.plugin.graphs.listener import CallListener
 from inframind.plugin.graphs.live_runs import LiveRuns, RunTerms
 from inframind.plugin.graphs.nodes import WrappedNode, node_names, with_nodes
-from inframind.plugin.graphs.tracker import Graph
+from inframind.plugin.graphs.remarks import Remarks
+from inframind.plugin.graphs.route_options import Field, Needs, RouteOptions, refuse_unknown
+from inframind.plugin.graphs.tracker import Graph, followed, require_compiled
 from inframind.traces.aliases import run_alias
 
-Field = Literal["model", "base_url", "api_key"]
 ROUTE_METADATA = "inframind_route"
 """Key of the metadata by which a call says which decision it follows: ``{"decision_id", "execution"}``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteOptions:
-    """How the models of a graph are reached, and which of its nodes are routed.
-
-    Attributes:
-        fields: what the models were made configurable in. ``base_url`` where each model has servers of its own;
-            ``model`` alone behind a gateway. ``api_key`` only where the endpoints need different keys: it is then in
-            the run's config, which other handlers see.
-        prefixes: the ``config_prefix`` of the models; several where they differ.
-        only: nodes to route; None means all.
-        skip: nodes to leave alone.
-        needs: what a model must be able to do in a node, such as ``{"agent": ("tools",)}``. A node's metadata may say
-            the same: ``add_node(..., metadata={"inframind": {"needs": ["tools"], "role": "Programmer"}})``.
-
-    Raises:
-        ConfigError: ``model`` is not among the fields, or both ``only`` and ``skip`` are given.
-    """
-
-    fields: tuple[Field, ...] = ("model", "base_url")
-    prefixes: tuple[str, ...] = ("",)
-    only: frozenset[str] | None = None
-    skip: frozenset[str] = frozenset()
-    needs: Mapping[str, Sequence[Capability]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if "model" not in self.fields:
-            raise ConfigError("fields", self.fields, "name at least 'model'")
-        if self.only is not None and self.skip:
-            raise ConfigError("skip", sorted(self.skip), "give either only or skip")
-
-    def takes(self, node: str) -> bool:
-        """Whether a node is routed."""
-        return node not in self.skip and (self.only is None or node in self.only)
-
-    def require_nodes(self, names: Iterable[str]) -> None:
-        """Check that all nodes that are named exist.
-
-        Raises:
-            ConfigError: one does not.
-        """
-        known = frozenset(names)
-        for what, named in (("only", self.only or ()), ("skip", self.skip), ("needs", self.needs)):
-            for name in sorted(set(named) - known):
-                raise ConfigError(what, name, f"the graph has the nodes {', '.join(sorted(known))}")
+LEARNED: frozenset[Capability] = frozenset({"tools", "json"})
+"""Needs that a node has in all of its calls, where it has them in one; whether it shows a picture depends on its state.
+"""
 
 
 class RouteTracker(CallListener):
@@ -85,19 +43,45 @@ class RouteTracker(CallListener):
         live: the runs in progress.
         chooser: made the decisions.
         terms: budget.
+        remarks: tells the author of the graph what cannot be routed.
         has_endpoint: whether a call that took the model went to the chosen endpoint.
     """
 
     raise_error = True
 
-    def __init__(self, live: LiveRuns, chooser: NodeChooser, terms: RunTerms, *, has_endpoint: bool) -> None:
+    def __init__(
+        self, live: LiveRuns, chooser: NodeChooser, terms: RunTerms, remarks: Remarks, *, has_endpoint: bool
+    ) -> None:
         super().__init__(live, terms)
         self._chooser, self._has_endpoint, self._habits = chooser, has_endpoint, Habits()
+        self._remarks = remarks
 
     def scope_of(self, run_id: UUID | None, parent_run_id: UUID | None) -> RunScope | None:
         """The run that a call belongs to, or None where that is not known."""
         run = self._live.of(run_id, parent_run_id)
         return run.scope if run is not None else None
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        **kwargs: Any,
+    ) -> None:
+        """A chat model is called: as was chosen, or not?"""
+        super().on_chat_model_start(serialized, messages, run_id=run_id, **kwargs)
+        with self._mishaps:
+            call = self._open.get(run_id)
+            choice = self._choice(call) if call is not None else None
+            if call is not None and choice is not None and not call.is_routed:
+                self._compare(call, choice, _place_of(serialized))
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """The call was answered: so the endpoint is up."""
+        with self._mishaps:
+            self._tell_fleet(run_id, None)
+        super().on_llm_end(response, run_id=run_id, **kwargs)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """The call failed: a retried execution of its node, which may begin at once, chooses another model."""
@@ -106,6 +90,9 @@ class RouteTracker(CallListener):
             choice = self._followed(call) if call is not None else None
             if choice is not None and isinstance(error, Exception):
                 self._chooser.fail(choice)
+            if call is not None and self._choice(call) and getattr(error, "status_code", None) == 404:
+                self._remarks.not_found(call.node, call.asked_model)
+            self._tell_fleet(run_id, error)
         super().on_llm_error(error, run_id=run_id, **kwargs)
 
     def interest(self, call: HeardCall) -> int:
@@ -132,13 +119,42 @@ class RouteTracker(CallListener):
             call.run.scope.shares.note_node(call.run.scope.graph, call.node, step.latency_s)
             self._learn(call, choice, step.completion_tokens)
 
-    def _followed(self, call: HeardCall) -> NodeChoice | None:
-        """The decision that a call followed: one was made for its node, and it took that model."""
+    def _choice(self, call: HeardCall) -> NodeChoice | None:
+        """The decision that was made for the call's node."""
         about = call.metadata.get(ROUTE_METADATA)
-        choice = self._chooser.of(about["decision_id"]) if isinstance(about, Mapping) else None
-        if choice is None or not self._habits.follows(call.node, choice.model, call.asked_model):
+        return self._chooser.of(about["decision_id"]) if isinstance(about, Mapping) else None
+
+    def _followed(self, call: HeardCall) -> NodeChoice | None:
+        """The decision that a call followed: one was made for its node, and it took that model, from its server."""
+        choice = self._choice(call)
+        if choice is None or call.run_id in choice.astray:
             return None
-        return choice
+        return choice if self._habits.follows(call.node, choice.model, call.asked_model) else None
+
+    def _compare(self, call: HeardCall, choice: NodeChoice, place: str) -> None:
+        """Note whether a call that begins does as was chosen, and what it needs; ``place`` is its server, or ""."""
+        if call.asked_model != choice.model:
+            choice.called_instead.add(call.asked_model)
+            return
+        choice.is_followed = True
+        if self._has_endpoint and place and place.rstrip("/") != choice.endpoint.base_url.rstrip("/"):
+            choice.astray.add(call.run_id)
+            self._chooser.leave(call.node)
+            self._remarks.elsewhere(call.node, choice.model, place)
+            return
+        needs = call.needs & LEARNED
+        self._chooser.note_needs(call.node, needs)
+        if missing := needs - frozenset(choice.endpoint.capabilities):
+            self._remarks.lacks(call.node, choice.model, " and ".join(sorted(missing)))
+
+    def _tell_fleet(self, run_id: UUID, error: BaseException | None) -> None:
+        """The endpoint's breaker learns how a call ended that went there; at once, for the next decision."""
+        call = self._open.get(run_id)
+        choice = self._choice(call) if call is not None and self._has_endpoint else None
+        if call is None or choice is None or call.is_routed or call.asked_model != choice.model:
+            return
+        if run_id not in choice.astray:
+            self._live.services.fleet.note_outcome(choice.endpoint.name, error, sent_s=call.started_s)
 
     def _step_id(self, call: HeardCall, choice: NodeChoice) -> int:
         """Of the step that this call replaces, where its node is executed again; else a new one."""
@@ -174,6 +190,7 @@ class RoutedNode(WrappedNode):
         live: the runs in progress.
         chooser: decides.
         options: how models are reached.
+        remarks: tells the author of the graph what cannot be routed.
     """
 
     def __init__(
@@ -184,26 +201,38 @@ class RoutedNode(WrappedNode):
         live: LiveRuns,
         chooser: NodeChooser,
         options: RouteOptions,
+        remarks: Remarks,
     ) -> None:
         super().__init__(inner, name)
         self._node, self._metadata, self._live = name, metadata, live
-        self._chooser, self._options = chooser, options
+        self._chooser, self._options, self._remarks = chooser, options, remarks
 
     def config_for(self, state: Any, config: RunnableConfig) -> RunnableConfig:
         """The config with the chosen model; as it is where the caller has chosen one, or nobody tracks the run."""
         configurable = config.get("configurable", {})
         scope = self._scope(config)
-        if scope is None or any(f"{prefix}model" in configurable for prefix in self._options.prefixes):
+        if scope is None or self._chooser.has_left(self._node):
             return config
+        if any(f"{prefix}model" in configurable for prefix in self._options.prefixes):
+            return {**config, "configurable": {**self._places(configurable), **configurable}}
         self._live.watch_load()
-        needs = self._options.needs.get(self._node, ())
+        needs = self._options.needs_of(self._node)
         choice = self._chooser.choose(scope, self._node, state, self._metadata, needs)
         about = {"decision_id": choice.decision.decision_id, "execution": choice.executions}
+        fields = (self._fields(prefix, choice.endpoint) for prefix in self._options.prefixes)
         return {
             **config,
-            "configurable": {**configurable, **self._fields(choice)},
+            "configurable": {**configurable, **{key: value for one in fields for key, value in one.items()}},
             "metadata": {**config.get("metadata", {}), ROUTE_METADATA: about},
         }
+
+    def has_run(self, config: RunnableConfig) -> None:
+        """Say so where the node's calls never took the model that was chosen for it."""
+        about = config.get("metadata", {}).get(ROUTE_METADATA)
+        choice = self._chooser.of(about["decision_id"]) if about else None
+        if choice is not None and not choice.is_followed:
+            for called in sorted(filter(None, choice.called_instead)):
+                self._remarks.not_followed(self._node, called)
 
     def _scope(self, config: RunnableConfig) -> RunScope | None:
         callbacks = config.get("callbacks")
@@ -211,15 +240,21 @@ class RoutedNode(WrappedNode):
         run = self._live.of(None, parent)
         return run.scope if run is not None else None
 
-    def _fields(self, choice: NodeChoice) -> dict[str, str]:
-        endpoint = choice.endpoint
-        key = endpoint.api_key.get_secret_value() if endpoint.api_key else "none"
-        values: dict[Field, str] = {"model": choice.model, "base_url": endpoint.base_url, "api_key": key}
+    def _places(self, configurable: Mapping[str, Any]) -> dict[str, str]:
+        """Where the models are that the caller has chosen, as far as the fleet has them."""
+        chosen = {prefix: configurable.get(f"{prefix}model") for prefix in self._options.prefixes}
+        found = {prefix: self._chooser.endpoint_of(str(model)) for prefix, model in chosen.items() if model}
         return {
-            f"{prefix}{name}": values[name]
-            for prefix in self._options.prefixes
-            for name in self._options.fields
+            key: value
+            for prefix, endpoint in found.items()
+            if endpoint is not None and f"{prefix}base_url" not in configurable
+            for key, value in self._fields(prefix, endpoint).items()
         }
+
+    def _fields(self, prefix: str, endpoint: EndpointSpec) -> dict[str, str]:
+        key = endpoint.api_key.get_secret_value() if endpoint.api_key else "none"
+        values: dict[Field, str] = {"model": endpoint.model, "base_url": endpoint.base_url, "api_key": key}
+        return {f"{prefix}{name}": values[name] for name in self._options.fields}
 
 
 def route(
@@ -227,51 +262,58 @@ def route(
     live: LiveRuns,
     *,
     budget_s: float | None = None,
+    hard: bool = False,
     fields: Sequence[Field] = ("model", "base_url"),
     prefix: str | Sequence[str] = "",
-    only: Iterable[str] | None = None,
-    skip: Iterable[str] = (),
-    needs: Mapping[str, Sequence[Capability]] | None = None,
+    only: str | Iterable[str] | None = None,
+    skip: str | Iterable[str] = (),
+    needs: Needs | None = None,
+    **unknown: Never,
 ) -> Graph:
     """A copy of a graph in which every execution of a node runs with the model that is chosen for its state.
 
     For graphs whose models were made with ``init_chat_model(..., model_provider="openai", configurable_fields=("model",
-    "base_url"))``. The application's own client makes the calls: what it does not route around (retries, failover) is
-    LangGraph's retry policy, under which a node that failed chooses another model. Nodes whose model is `ChatInfraMind`
-    need none of this, they route each call themselves.
+    "base_url"))``. The application's own client makes the calls: later decisions avoid a server that fails, and what
+    mends the run itself is LangGraph's ``RetryPolicy(retry_on=inframind.retry_on)``, under which a node that failed
+    chooses another model. Nodes whose model is `ChatInfraMind` need none of this, they route each call themselves.
+
+    What cannot be routed is said in the log ``inframind.graphs``, once per node.
 
     Args:
         graph: compiled; stays as it is.
         live: the runs in progress.
         budget_s: seconds for a run; None takes the configured default.
+        hard: as in `budgeted`, for the calls that we make; those of the application's client are not cut short.
         fields: see `RouteOptions`.
         prefix: the models' ``config_prefix``, or several.
-        only: see `RouteOptions`.
-        skip: see `RouteOptions`.
-        needs: see `RouteOptions`.
+        only: the nodes to route, or one; see `RouteOptions`.
+        skip: the nodes to leave alone, or one; see `RouteOptions`.
+        needs: what a model must be able to do, by node or for all nodes; see `RouteOptions`. Tools and JSON schemas
+            that a node's calls were heard with are needed from then on without being named.
+        unknown: none; refused with the names that there are.
 
     Raises:
-        ConfigError: options that contradict each other or name a node that there is not, or an unknown LangGraph.
+        ConfigError: options that contradict each other or name a node that there is not, a graph that is not compiled,
+            or an unknown LangGraph.
+        InvalidBudget: not a positive, finite number of seconds.
     """
-    options = RouteOptions(
-        fields=tuple(fields),
-        prefixes=tuple(_as_key(one) for one in ((prefix,) if isinstance(prefix, str) else prefix)),
-        only=None if only is None else frozenset(only),
-        skip=frozenset(skip),
-        needs=dict(needs or {}),
-    )
+    refuse_unknown(unknown.keys())
+    require_compiled(graph)
+    options = RouteOptions.of(fields=fields, prefix=prefix, only=only, skip=skip, needs=needs)
     options.require_nodes(node_names(graph))
-    chooser = NodeChooser(live.calls)
+    chooser, remarks = NodeChooser(live.calls), Remarks()
 
     def wrap(name: str, inner: Runnable[Any, Any], metadata: Mapping[str, Any]) -> Runnable[Any, Any]:
-        return RoutedNode(inner, name, metadata, live, chooser, options) if options.takes(name) else inner
+        if not options.takes(name):
+            return inner
+        return RoutedNode(inner, name, metadata, live, chooser, options, remarks)
 
-    tracker = RouteTracker(
-        live, chooser, RunTerms(budget_s=budget_s), has_endpoint="base_url" in options.fields
-    )
-    return with_nodes(graph, wrap).with_config(callbacks=[tracker])
+    terms = RunTerms(budget_s=budget_s, is_hard=hard)
+    tracker = RouteTracker(live, chooser, terms, remarks, has_endpoint="base_url" in options.fields)
+    return followed(with_nodes(graph, wrap), tracker)
 
 
-def _as_key(prefix: str) -> str:
-    """LangChain puts an underscore between prefix and field."""
-    return f"{prefix}_" if prefix and not prefix.endswith("_") else prefix
+def _place_of(serialized: Mapping[str, Any]) -> str:
+    """The server that a chat model calls, where its description says so; "" where it does not."""
+    about = (serialized or {}).get("kwargs") or {}
+    return str(about.get("openai_api_base") or about.get("base_url") or "")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from copy import copy
+from dataclasses import replace
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent, GraphResumeEvent
 from langgraph.errors import GraphInterrupt
-from langgraph.graph.state import CompiledStateGraph
+from langgraph.graph.state import CompiledStateGraph, StateGraph
 
-from inframind.errors import CallerError
+from inframind.errors import CallerError, ConfigError
 from inframind.plugin.calls.runs import RunScope
 from inframind.plugin.graphs.live_runs import LiveRuns, RunTerms
 from inframind.plugin.graphs.mishaps import Mishaps
@@ -33,6 +37,21 @@ class RunFollower(GraphCallbackHandler):
     def __init__(self, live: LiveRuns, terms: RunTerms) -> None:
         self._live, self._terms, self._mishaps = live, terms, live.mishaps
         self._at_begin = Mishaps("Beginning a run", (CallerError,) if self.raise_error else ())
+
+    @property
+    def terms(self) -> RunTerms:
+        """What holds for the runs that begin under it."""
+        return self._terms
+
+    def under(self, terms: RunTerms) -> Self:
+        """The same handler with other terms."""
+        other = copy(self)
+        other._terms = terms
+        return other
+
+    def shares_runs(self, other: RunFollower) -> bool:
+        """Whether both follow runs for the same mind."""
+        return self._live is other._live
 
     @property
     def ignore_llm(self) -> bool:
@@ -157,5 +176,47 @@ def budgeted(graph: Graph, live: LiveRuns, *, budget_s: float | None = None, har
 
     Raises:
         InvalidBudget: not a positive, finite number of seconds.
+        ConfigError: a graph that is not compiled.
     """
-    return graph.with_config(callbacks=[RunTracker(live, RunTerms(budget_s=budget_s, is_hard=hard))])
+    require_compiled(graph)
+    return followed(graph, RunTracker(live, RunTerms(budget_s=budget_s, is_hard=hard)))
+
+
+def require_compiled(graph: object) -> None:
+    """Check that a graph can be followed.
+
+    Raises:
+        ConfigError: it is the builder of one.
+    """
+    if isinstance(graph, StateGraph):
+        raise ConfigError("graph", type(graph).__name__, "compile it first: builder.compile()")
+
+
+def followed(graph: Graph, follower: RunFollower) -> Graph:
+    """The same graph with one more handler around those that it has.
+
+    The first handler of a graph begins its runs, so all of them are told the same budget: the outermost that is named.
+    """
+    callbacks = (graph.config or {}).get("callbacks")
+    manager = callbacks.copy() if isinstance(callbacks, BaseCallbackManager) else None
+    earlier = manager.handlers if manager else callbacks or []
+    own = [one for one in earlier if isinstance(one, RunFollower) and one.shares_runs(follower)]
+    terms = [follower.terms, *(one.terms for one in reversed(own))]
+    budget_s = next((one.budget_s for one in terms if one.budget_s is not None), None)
+    is_hard = any(one.is_hard for one in terms)
+    agreed = {
+        id(one): one.under(replace(one.terms, budget_s=budget_s, is_hard=is_hard)) for one in (follower, *own)
+    }
+
+    def told(handlers: Iterable[BaseCallbackHandler]) -> list[BaseCallbackHandler]:
+        return [agreed.get(id(one), one) for one in handlers]
+
+    if manager is None:
+        return _with_callbacks(graph, told([*earlier, follower]))
+    manager.handlers = told([*manager.handlers, follower])
+    manager.inheritable_handlers = told([*manager.inheritable_handlers, follower])
+    return _with_callbacks(graph, manager)
+
+
+def _with_callbacks(graph: Graph, callbacks: Any) -> Graph:
+    return graph.copy({"config": {**(graph.config or {}), "callbacks": callbacks}})

@@ -160,3 +160,35 @@ def test_impossible_settings_are_refused(field: str, value: float) -> None:
     with pytest.raises(ConfigError) as caught:
         BreakerConfig(**{field: value})  # type: ignore[arg-type]
     assert caught.value.field == f"breaker.{field}"
+
+
+def test_a_reported_failure_counts_like_one_that_was_let_through() -> None:
+    breaker = Breaker(CONFIG)
+    breaker.record_reported(0.0, 1.0)
+    assert breaker.state(1.0) == "closed"
+    breaker.record_reported(0.0, 1.0)
+    assert breaker.state(1.0) == "open"
+
+
+def test_one_reported_failure_opens_where_the_reporter_says_that_it_is_enough() -> None:
+    breaker = Breaker(CONFIG)
+    breaker.record_reported(0.0, 1.0, unreachable=True, opens=True)
+    assert breaker.state(2.99) == "open"
+    breaker.record_seen(1.5)
+    assert breaker.state(1.5) == "half_open"
+
+
+def test_reports_of_calls_from_before_it_opened_are_old_news() -> None:
+    breaker = opened(at_s=1.0)
+    breaker.record_reported(0.5, 3.5)
+    assert breaker.state(3.5) == "half_open"
+
+
+def test_a_report_is_the_trial_where_one_is_due_and_nobody_elses() -> None:
+    breaker = opened()
+    trial(breaker, 2.0)
+    breaker.record_reported(2.0, 2.5)
+    assert breaker.state(2.5) == "half_open"
+    breaker.record_abandoned(Permit(1))
+    breaker.record_reported(2.0, 2.5)
+    assert (breaker.state(6.4), breaker.state(6.5)) == ("open", "half_open")

@@ -25,7 +25,7 @@ from inframind.errors import (
     EndpointUnauthorized,
     EndpointUnreachable,
 )
-from inframind.fleet.client import TimedClient, map_upstream_error
+from inframind.fleet.client import TimedClient, foreign_error, is_refused, map_upstream_error
 from inframind.fleet.clock import Deadline, SystemClock
 from inframind.fleet.context import StepContext
 from inframind.fleet.endpoints import EndpointSpec
@@ -492,3 +492,34 @@ def test_every_error_of_the_transport_has_a_place_too(error: Exception, kind: ty
 def test_anything_else_is_not_disguised() -> None:
     with pytest.raises(TypeError, match="KeyError"):
         map_upstream_error(KeyError("x"), "e", 1.0)
+
+
+class _OtherSdkError(Exception):
+    def __init__(self, status_code: object) -> None:
+        self.status_code = status_code
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (_OtherSdkError(503), "EndpointOverloaded"),
+        (_OtherSdkError(500), "EndpointServerError"),
+        (_OtherSdkError(404), "EndpointRejected"),
+        (ConnectionResetError(), "EndpointUnreachable"),
+        (_OtherSdkError("soon"), "NoneType"),
+        (_OtherSdkError(200), "NoneType"),
+        (ValueError("the application's own"), "NoneType"),
+        (asyncio.CancelledError(), "NoneType"),
+    ],
+)
+def test_errors_of_other_clients_are_known_by_their_status(error: BaseException, kind: str) -> None:
+    assert type(foreign_error(error, "e", 1.0)).__name__ == kind
+
+
+def test_a_refused_connection_is_known_however_deep_it_lies() -> None:
+    outer = RuntimeError("x")
+    outer.__cause__ = OSError("all attempts failed")
+    outer.__cause__.__context__ = ConnectionRefusedError()
+    assert is_refused(outer)
+    assert not is_refused(ConnectionResetError())
+    assert not is_refused(None)

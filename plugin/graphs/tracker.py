@@ -198,8 +198,10 @@ def followed(graph: Graph, follower: RunFollower) -> Graph:
     The first handler of a graph begins its runs, so all of them are told the same budget: the outermost that is named.
     """
     callbacks = (graph.config or {}).get("callbacks")
-    manager = callbacks.copy() if isinstance(callbacks, BaseCallbackManager) else None
-    earlier = manager.handlers if manager else callbacks or []
+    manager = None
+    if isinstance(callbacks, BaseCallbackManager):
+        manager, callbacks = callbacks.copy(), None
+    earlier = manager.handlers if manager is not None else list(callbacks or ())
     own = [one for one in earlier if isinstance(one, RunFollower) and one.shares_runs(follower)]
     terms = [follower.terms, *(one.terms for one in reversed(own))]
     budget_s = next((one.budget_s for one in terms if one.budget_s is not None), None)

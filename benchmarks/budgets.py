@@ -33,7 +33,8 @@ from inframind.graphs.services import Services
 from inframind.plugin.calls.asked import AUTO, AskedCall
 from inframind.plugin.calls.budget import NodeCosts
 from inframind.plugin.calls.router import CallRouter
-from inframind.plugin.calls.runs import AllThatIsLeft, NodeShares, Runs, RunScope
+from inframind.plugin.calls.runs import Runs, RunScope
+from inframind.plugin.calls.shares import AllThatIsLeft, NodeShares
 from inframind.plugin.calls.shape import steps_left
 from inframind.plugin.calls.site import CallSite
 from inframind.router.actions import DEFAULT_STRATEGIES
@@ -99,6 +100,9 @@ class EqualParts(AllThatIsLeft):
 
     def share_s(self, graph: str, node: str, remaining_s: float, visit: int = 0) -> float:
         return remaining_s / self._left[node]
+
+    def spare_s(self, graph: str, node: str, remaining_s: float, visit: int = 0) -> float:
+        return 0.0
 
 
 CONTENDERS: Mapping[str, Callable[[App], NodeShares]] = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -70,6 +71,7 @@ class InfraMind(Asking, Applications):
         self.settings = settings
         self._clock = clock or SystemClock()
         self._owns_store = store is None
+        self._closing: asyncio.Task[None] | None = None
         self._portal = Portal()
         registry = topologies or TopologyRegistry()
         if settings.policy.topologies:
@@ -165,24 +167,48 @@ class InfraMind(Asking, Applications):
     # Life ----------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Release what the running loop and the background loop use, and the store if it is ours."""
-        await self._release()
-        if self._portal.is_running and not self._portal.is_current:
-            await asyncio.to_thread(self._portal.run, self._release())
-            await asyncio.to_thread(self._portal.close)
-        if self._exporter is not None:
-            await asyncio.to_thread(self._exporter.close)
-        if self._owns_store:
-            await self.store.aclose()
+        """Release what the running loop and the background loop use, and the store if it is ours.
 
-    async def _release(self) -> None:
-        await self._services.drain()
-        await self._services.fleet.aclose()
+        What fails on the way does not keep the rest from being released.
+        """
+        async with AsyncExitStack() as from_last_to_first:
+            if self._owns_store:
+                from_last_to_first.push_async_callback(self.store.aclose)
+            if self._exporter is not None:
+                from_last_to_first.push_async_callback(asyncio.to_thread, self._exporter.close)
+            if self._portal.is_running and not self._portal.is_current:
+                from_last_to_first.push_async_callback(asyncio.to_thread, self._end_portal, self._release)
+            from_last_to_first.push_async_callback(self._release)
 
     def close(self) -> None:
-        """`aclose`, and stop the background loop."""
-        self._portal.run(self.aclose())
-        self._portal.close()
+        """`aclose`, and stop the background loop.
+
+        In a coroutine write ``await mind.aclose()``. This works there too, but what the running loop itself uses, and
+        the store into which it may be writing, are released only when that loop goes on.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._end_portal(self.aclose)
+        else:
+            self._end_portal(self._release)
+            # Held, or it might be collected before it is done.
+            self._closing = loop.create_task(self.aclose())
+
+    async def _release(self) -> None:
+        """What the running loop uses."""
+        try:
+            await self._services.drain()
+        finally:
+            await self._services.fleet.aclose()
+
+    def _end_portal(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Stop the background loop, after some last work there."""
+        try:
+            self._portal.run(last())
+        finally:
+            if not self._portal.is_current:
+                self._portal.close()
 
     def __enter__(self) -> Self:
         return self

@@ -35,6 +35,9 @@ LEAST_S = 0.001
 """What a node is taken to need at the very least; keeps every share above 0."""
 LEAST_SLOWNESS = 0.1
 """No node is taken to be more than ten times as fast as predicted."""
+AMPLE = 2.0
+"""How many times its mean and spread the rest of a run is left before time counts as ample."""
+_Time = tuple[float, float]
 VISITS = 8
 """Visits of a node in one run that are told apart; later ones count as the last of these."""
 
@@ -92,6 +95,9 @@ class NodeCosts:
     Parallel branches are not added up, because a is measured on the clock: a fast branch is allowed what the slowest
     beside it takes. A node that is visited again has an m and an a for each visit.
 
+    Where more is left than the rest can need, decisions are not held to the share (`spare_s`): it would make a short
+    node choose in haste where haste gains the run nothing.
+
     A share is time on the clock. Candidates are compared with it by predictions that do not know the node, so a node
     whose calls take three times what is predicted decides by a third of its share (`slowness`).
 
@@ -120,17 +126,35 @@ class NodeCosts:
             remaining_s: what is left of the run's budget; positive.
             visit: how often the node has been visited in this run before.
         """
+        known = self._known(graph, node, visit)
+        if known is None:
+            return remaining_s / self._steps_left.get(graph, {}).get(node, 1)
+        return split(remaining_s, *known)
+
+    def spare_s(self, graph: str, node: str, remaining_s: float, visit: int = 0) -> float:
+        """Seconds beyond twice what the rest of the run needs; 0 where nothing is known.
+
+        A share balances two risks. Where time is ample there is none to balance, and a node may decide by this instead.
+        """
+        known = self._known(graph, node, visit)
+        if known is None:
+            return 0.0
+        _, (rest_s, rest_spread_s) = known
+        return remaining_s - AMPLE * (rest_s + rest_spread_s)
+
+    def _known(self, graph: str, node: str, visit: int) -> tuple[_Time, _Time] | None:
+        """Mean and spread of a node's own time, and of what comes after it."""
         with self._lock:
             cost = self._costs.get((graph, node))
             if cost is None or not cost.after_s:
-                return remaining_s / self._steps_left.get(graph, {}).get(node, 1)
-            place = _nearest(visit, cost.after_s)
+                return None
+            place, least = _nearest(visit, cost.after_s), self._config.least_spread
             own_s, idle_s, after_s = cost.own_s, cost.idle_s[place], cost.after_s[place]
             mean_s, rest_s = max(own_s.mean + idle_s.mean, LEAST_S), after_s.mean
-            least = self._config.least_spread
-            spread_s = max(own_s.spread, least * mean_s)
-            rest_spread_s = max(after_s.spread, least * rest_s)
-        return split(remaining_s, (mean_s, spread_s), (rest_s, rest_spread_s))
+            return (
+                (mean_s, max(own_s.spread, least * mean_s)),
+                (rest_s, max(after_s.spread, least * rest_s)),
+            )
 
     def known_s(self, graph: str, node: str) -> float | None:
         """Mean seconds that a node's calls need, or None before the first."""
@@ -139,12 +163,12 @@ class NodeCosts:
             return cost.own_s.mean if cost is not None and cost.own_s.weight else None
 
     def slowness(self, graph: str, node: str) -> float:
-        """What a node's calls take over what is predicted for them; 1 where nothing is known, at least 0.1."""
+        """What a node's calls take over what is predicted for them, mean and spread; 1 where nothing is known, at least 0.1."""
         with self._lock:
             cost = self._costs.get((graph, node))
-            return (
-                max(cost.slowness.mean, LEAST_SLOWNESS) if cost is not None and cost.slowness.weight else 1.0
-            )
+            if cost is None or not cost.slowness.weight:
+                return 1.0
+            return max(cost.slowness.mean + cost.slowness.spread, LEAST_SLOWNESS)
 
     @property
     def known_nodes(self) -> int:

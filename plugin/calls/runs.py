@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakValueDictionary
 
 from inframind.errors import StoreError, UnknownTrace
@@ -21,70 +21,18 @@ from inframind.graphs.domains import guess_domain
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.services import Services, with_parent
 from inframind.plugin.calls.asked import AskedCall
+from inframind.plugin.calls.shares import AllThatIsLeft, NodeShares
 from inframind.plugin.calls.site import CallSite
 from inframind.plugin.calls.visits import Visit, visits_of
 from inframind.router.latency import estimate_tokens
 from inframind.router.views import Query
 from inframind.traces.records import Status
 from inframind.traces.spans import GRAPH_KEY
-from inframind.traces.store import TraceStore
 
 _log = logging.getLogger(__name__)
 
 KEPT = 10_000
 """Most runs of which nobody says when they end, kept in memory; an older one continues from the store."""
-
-
-class NodeShares(Protocol):
-    """Splits what is left of a run's budget over the nodes that are still to come."""
-
-    def share_s(self, graph: str, node: str, remaining_s: float, visit: int = 0) -> float:
-        """Seconds that this node should keep to, at most ``remaining_s``; ``visit`` counts its earlier visits."""
-        ...
-
-    def slowness(self, graph: str, node: str) -> float:
-        """What a node's calls take over what is predicted for them; positive."""
-        ...
-
-    def note_node(self, graph: str, node: str, needed_s: float, slowness: float | None = None) -> None:
-        """Learn of a call of a node, see `needed_s` and `slowness` in `inframind.plugin.calls.visits`."""
-        ...
-
-    def note_run(self, graph: str, visits: Sequence[Visit]) -> None:
-        """Learn from a finished run: its calls, in any order."""
-        ...
-
-    def know_shape(self, graph: str, edges: Iterable[tuple[str, str]]) -> None:
-        """Be told a graph's edges, before any of its runs has ended."""
-        ...
-
-    async def learn_from(self, store: TraceStore) -> None:
-        """Learn from the runs that a store holds."""
-        ...
-
-
-class AllThatIsLeft:
-    """Every node may take all that is left: what holds where nothing is known of the graph."""
-
-    def share_s(self, graph: str, node: str, remaining_s: float, visit: int = 0) -> float:
-        """What is left."""
-        return remaining_s
-
-    def slowness(self, graph: str, node: str) -> float:
-        """As predicted."""
-        return 1.0
-
-    def note_node(self, graph: str, node: str, needed_s: float, slowness: float | None = None) -> None:
-        """Nothing is learned."""
-
-    def note_run(self, graph: str, visits: Sequence[Visit]) -> None:
-        """Nothing is learned."""
-
-    def know_shape(self, graph: str, edges: Iterable[tuple[str, str]]) -> None:
-        """Nothing is learned."""
-
-    async def learn_from(self, store: TraceStore) -> None:
-        """Nothing is learned."""
 
 
 @dataclass(slots=True, kw_only=True, weakref_slot=True, eq=False)
@@ -128,9 +76,7 @@ class RunScope:
         remaining_s = self.recorder.remaining_s()
         if remaining_s <= 0 or not self.is_tracked:
             return self.recorder.deadline
-        answered = sum(step.node == node and not step.error for step in self.recorder.steps)
-        visit = answered + sum(part.node == node for part in self.parts)
-        share_s = min(remaining_s, self.shares.share_s(self.graph, node, remaining_s, visit))
+        share_s = min(remaining_s, self.shares.share_s(self.graph, node, remaining_s, self._visit(node)))
         if share_s >= remaining_s:
             return self.recorder.deadline
         return Deadline(clock.now_s() + share_s, self.recorder.since_arrival_s() + share_s)
@@ -138,13 +84,20 @@ class RunScope:
     def aim(self, node: str, share: Deadline, clock: Clock) -> Deadline:
         """The deadline to decide by, so that the share is kept to by a node that is slower, or faster, than predicted.
 
-        Candidates are compared with it by their predictions, which do not know the node.
+        Candidates are compared with it by their predictions, which do not know the node. Where there is more than the
+        rest of the run can need, nobody is hurried by the share.
         """
-        share_s = share.remaining_s(clock)
+        share_s, remaining_s = share.remaining_s(clock), self.recorder.remaining_s()
         if share_s <= 0 or not self.is_tracked:
             return share
-        aim_s = min(share_s / self.shares.slowness(self.graph, node), self.recorder.remaining_s())
+        may_s = max(share_s, self.shares.spare_s(self.graph, node, remaining_s, self._visit(node)))
+        aim_s = min(may_s / self.shares.slowness(self.graph, node), remaining_s)
         return Deadline(clock.now_s() + aim_s, self.recorder.since_arrival_s() + aim_s)
+
+    def _visit(self, node: str) -> int:
+        """How often a node has answered in this run."""
+        answered = sum(step.node == node and not step.error for step in self.recorder.steps)
+        return answered + sum(part.node == node for part in self.parts)
 
     def note_part(self, visit: Visit) -> None:
         """A node with a trace of its own has ended."""
@@ -212,7 +165,9 @@ class Runs:
         """The run of a call: the one that is kept track of, else the one it names, else one of its own."""
         self._read_store_once()
         scope = site.scope or current_scope.get()
-        if scope is not None:
+        if (
+            scope is not None and self.known(scope.trace_id) is scope
+        ):  # another InfraMind's run is not ours to write
             return scope
         if not site.trace_id:
             return self._new(site.call_id or self._services.new_trace_id(), asked, site)

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from inframind.fleet.endpoints import Capability, EndpointSpec
+from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 from inframind.graphs.identity import current_execution
 from inframind.plugin.calls.asked import PLAIN, AskedCall
 from inframind.plugin.calls.router import SINGLE_CALL, CallRouter
@@ -22,6 +23,8 @@ from inframind.traces.records import Decision
 
 KEPT = 10_000
 """Tasks that are remembered; what waits longer for a person decides anew."""
+UNSEEN_S = 1.5
+"""Seconds without a reading after which a server that failed is taken to be down still."""
 
 
 @dataclass(slots=True, eq=False)
@@ -129,10 +132,14 @@ class NodeChooser:
     def endpoint_of(self, model: str) -> EndpointSpec | None:
         """The least loaded server of a model; None for a model that the fleet does not have."""
         fleet = self._calls.services.fleet
-        if model not in fleet.models:
-            return None
-        load = fleet.snapshot().least_loaded(model)
-        return self._endpoints[load.endpoint if load else fleet.models[model].endpoints[0]]
+        return self._replica(model, fleet.snapshot()) if model in fleet.models else None
+
+    def _replica(self, model: str, snapshot: FleetSnapshot) -> EndpointSpec:
+        """The least loaded server of a model, one that is lost only where there is no other."""
+        names = self._calls.services.fleet.models[model].endpoints
+        loads = [load for name in names if (load := snapshot.loads[name]).is_available]
+        best = min(loads, key=lambda load: (_is_lost(load), load.occupancy), default=snapshot.loads[names[0]])
+        return self._endpoints[best.endpoint]
 
     def _decided(
         self,
@@ -144,6 +151,7 @@ class NodeChooser:
         earlier: NodeChoice | None,
     ) -> NodeChoice:
         services, recorder = self._calls.services, scope.recorder
+        snapshot, share = services.fleet.snapshot(), scope.share(node, services.clock)
         own = _own(metadata)
         question = question_of(state) or recorder.query.text
         all_needs = frozenset({*needs, *own.get("needs", ()), *self._learned.get(node, ())})
@@ -152,10 +160,9 @@ class NodeChooser:
             topology=SINGLE_CALL,
             role=str(own.get("role") or ""),
             prompt_tokens=estimate_tokens(size_of(state)),
-            models=self._models(own, earlier),
+            models=self._models(own, earlier, snapshot),
             strategies=frozenset({PLAIN}) if PLAIN in services.decider.actions.strategies else None,
         )
-        snapshot, share = services.fleet.snapshot(), scope.share(node, services.clock)
         _, decision = services.decider.step(
             self._calls.query(asked),
             slot,
@@ -166,17 +173,25 @@ class NodeChooser:
             whole_s=recorder.deadline.budget_s,
         )
         model = str(decision.choice["model"])
-        load = snapshot.least_loaded(model)
-        endpoint = load.endpoint if load else services.fleet.models[model].endpoints[0]
+        endpoint = self._replica(model, snapshot)
         failed = earlier.failed if earlier else frozenset()
-        return NodeChoice(decision, self._endpoints[endpoint], slot.prompt_tokens, failed=failed - {model})
+        return NodeChoice(decision, endpoint, slot.prompt_tokens, failed=failed - {model})
 
-    def _models(self, own: Mapping[str, Any], earlier: NodeChoice | None) -> frozenset[str] | None:
-        """Models to choose from: the author's own, or those that have not failed in this task, or all again."""
+    def _models(
+        self, own: Mapping[str, Any], earlier: NodeChoice | None, snapshot: FleetSnapshot
+    ) -> frozenset[str] | None:
+        """Models to choose from: the author's own, or those that have not failed in this task, or all again.
+
+        A lost server is not tried with somebody's run while there is another: that it is back is seen without.
+        """
         if own.get("model"):
             return frozenset({str(own["model"])})
-        left = self._calls.services.fleet.models.keys() - (earlier.failed if earlier else frozenset())
-        return frozenset(left) if earlier and left else None
+        failed = earlier.failed if earlier else frozenset()
+        available = [load for load in snapshot.loads.values() if load.is_available]
+        lost = {load.model for load in available} - {load.model for load in available if not _is_lost(load)}
+        every = self._calls.services.fleet.models.keys()
+        left = every - failed - lost or every - failed
+        return frozenset(left) if left and left != every else None
 
     def _remember(self, task: tuple[str, str], choice: NodeChoice) -> None:
         self._by_task[task] = self._by_id[choice.decision.decision_id] = choice
@@ -184,6 +199,11 @@ class NodeChooser:
         if len(self._by_task) > self._kept:
             _, oldest = self._by_task.popitem(last=False)
             self._by_id.pop(oldest.decision.decision_id, None)
+
+
+def _is_lost(load: EndpointLoad) -> bool:
+    """Whether a server that failed, and whose load we used to read, does not show any more."""
+    return load.breaker == "half_open" and load.age_s is not None and load.age_s > UNSEEN_S
 
 
 def _own(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

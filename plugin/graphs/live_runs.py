@@ -236,9 +236,7 @@ class LiveRuns:
             run = self._at_rest.get(fresh.place)
             if run is None or run is fresh or (run.is_passed and run.paused_at != checkpoint_id):
                 return
-            if (
-                checkpoint_id and checkpoint_id < run.paused_at
-            ):  # their order is that of time: it is an older turn
+            if checkpoint_id and checkpoint_id < run.paused_at:  # ids are in order of time: an older turn
                 return
             del self._at_rest[fresh.place]
             run.wake(self.services.clock)

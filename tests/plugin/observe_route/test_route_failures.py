@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -20,6 +22,18 @@ from inframind.plugin.retry import retry_on
 pytest.importorskip("langchain_openai", reason="needs langchain-openai")
 
 ASK: Any = {"question": "How many?", "notes": []}
+
+
+class LaterClock:
+    """Real time, and what was skipped of it."""
+
+    skipped_s = 0.0
+
+    def now_s(self) -> float:
+        return time.monotonic() + self.skipped_s
+
+    def wall_s(self) -> float:
+        return time.time() + self.skipped_s
 
 
 def graph_of(followed: Any, notes: Any, **options: Any) -> Any:
@@ -105,6 +119,37 @@ async def test_an_answer_closes_the_breaker_again(follow: Any, notes: Any, answe
         pass
     assert await outcomes(route(graph_of(followed, notes), followed.live), 1) == ["m0"]
     assert fleet.snapshot().loads["e0"].breaker == "closed"
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+async def test_a_failed_server_is_tried_again_once_it_is_seen(follow: Any, notes: Any, is_seen: bool) -> None:
+    is_up = True
+
+    async def script(wire: Any) -> None:
+        if wire.asked.body is not None:
+            await wire.whole("yes")
+        elif is_up:
+            await wire.reply(200, b"vllm:num_requests_running 0\nvllm:num_requests_waiting 0\n", "text/plain")
+        else:
+            wire.drop()
+
+    followed = await follow(script, script)
+    places = [
+        {"name": f"e{i}", "base_url": server.base_url, "model": f"m{i}"}
+        for i, server in enumerate(followed.servers)
+    ]
+    clock = LaterClock()
+    settings = settings_from({"endpoints": places, "traces": {"url": "memory:"}})
+    async with InfraMind(settings, clock=clock) as mind:
+        await mind.fleet.watch(first_readings_s=5.0)
+        is_up = is_seen
+        for _ in range(3):
+            mind.fleet.note_outcome("e0", ConnectionError(), sent_s=clock.now_s())
+        clock.skipped_s += 10.0
+        while is_seen and (mind.fleet.snapshot().loads["e0"].age_s or 0.0) > 1.0:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        graph = route(graph_of(followed, notes), LiveRuns(mind.calls, mind.portal))
+        assert await outcomes(graph, 1) == ["m0" if is_seen else "m1"]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -6,12 +6,14 @@ Run: python examples/11_fastapi_service.py
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, Field
 
-from inframind import InfraMind, InfraMindError, settings_from
+from inframind import InfraMind, settings_from
 from inframind.arena.playground import simulated_endpoints
+from inframind.errors import CallerError, RunError
 from inframind.plugin.config import Settings
 
 
@@ -36,12 +38,17 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan)
 
+    @app.exception_handler(CallerError)
+    async def wrong_call(request: Request, error: CallerError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 400)
+
+    @app.exception_handler(RunError)
+    async def misfortune(request: Request, error: RunError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 503)
+
     @app.post("/ask")
     async def ask(asked: Asked) -> dict[str, object]:
-        try:
-            result = await app.state.mind.ainvoke(asked.question, budget_s=asked.budget_s)
-        except InfraMindError as error:
-            raise HTTPException(503, str(error)) from error
+        result = await app.state.mind.ainvoke(asked.question, budget_s=asked.budget_s)
         return {"answer": result.text, "trace_id": result.trace_id, "latency_s": result.latency_s}
 
     @app.post("/feedback")

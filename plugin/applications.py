@@ -162,10 +162,17 @@ class Applications:
 
         return route(graph, self.live_runs, **options)
 
+    async def settle(self) -> None:
+        """Wait for the traces that are being written with nobody waiting, so that what has happened can be read."""
+        await self._services.drain()
+        if self._portal.is_running and not self._portal.is_current:
+            await asyncio.to_thread(self._portal.run, self._services.drain())
+
     async def aobserved(self, query: TraceQuery = ALL_TRACES) -> Observed:
         """What watching has shown so far, per node."""
         from inframind.plugin.graphs.observed import observed
 
+        await self.settle()
         return await observed(self._services.store.iter(query), self._services.fleet.models)
 
     def observed(self, query: TraceQuery = ALL_TRACES) -> Observed:

@@ -285,10 +285,10 @@ def _anchored(values: dict[str, Any], base: Path) -> dict[str, Any]:
     policy = values.get("policy")
     if isinstance(policy, dict) and isinstance(policy.get("path"), str):
         values["policy"] = {**policy, "path": str(base / policy["path"])}
-    traces = values.get("traces")
-    if isinstance(traces, dict) and str(traces.get("url", "")).startswith("sqlite:///"):
-        place = Path(str(traces["url"]).removeprefix("sqlite:///"))
-        values["traces"] = {**traces, "url": f"sqlite:///{base / place}"}
+    traces = values.get("traces", {})
+    url = str(traces.get("url", TracesSection().url)) if isinstance(traces, dict) else ""
+    if url.startswith("sqlite:///"):
+        values["traces"] = {**traces, "url": f"sqlite:///{base / url.removeprefix('sqlite:///')}"}
     if isinstance(values.get("endpoints"), list | tuple):
         values["endpoints"] = [_with_anchored_key(endpoint, base) for endpoint in values["endpoints"]]
     return values

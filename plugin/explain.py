@@ -186,9 +186,27 @@ def _exploration_share(decision: Decision) -> float | None:
 
 
 def _saw(decision: Decision) -> Iterator[Text]:
-    seen = [_seen(name, value) for name, value in decision.seen.items() if name != "loads"]
+    silent = _SAYS_NOTHING if "node" in decision.seen else frozenset({"loads"})
+    seen = [_seen(name, value) for name, value in decision.seen.items() if name not in silent]
     if seen:
         yield Text(f"saw: {'; '.join(seen)}")
+
+
+_SAYS_NOTHING = frozenset(
+    {
+        "loads",
+        "kind",
+        "topology",
+        "position",
+        "team_size",
+        "round",
+        "depth_left",
+        "agreement",
+        "role",
+        "task_id",
+    }
+)
+"""Of a call in an application: where it stands in a team it has none of."""
 
 
 def _seen(name: str, value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+PLAIN_WIDTH = 120
+"""Columns of a table as text."""
 GAP = 2
 """Blank columns between two cells."""
 LEAST_CUT_WIDTH = 12
@@ -54,6 +57,12 @@ class FittedTable:
 
     def __init__(self, columns: Sequence[Column], rows: Sequence[Row]) -> None:
         self._columns, self._rows = tuple(columns), tuple(rows)
+
+    def __str__(self) -> str:
+        """As plain text, for whoever prints it without rich."""
+        page = io.StringIO()
+        Console(file=page, width=PLAIN_WIDTH, color_system=None, highlight=False).print(self)
+        return page.getvalue().rstrip("\n")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Rich's protocol."""

@@ -146,6 +146,7 @@ class InfraMind(Asking, Applications):
         Raises:
             UnknownTrace: there is none.
         """
+        await self.settle()
         return await self.store.get(await self.store.resolve(trace_id))
 
     def trace(self, trace_id: str) -> Trajectory:
@@ -154,6 +155,7 @@ class InfraMind(Asking, Applications):
 
     async def atraces(self, query: TraceQuery = ALL_TRACES) -> list[TraceSummary]:
         """Summaries of the traces that the query selects, newest first unless it says otherwise."""
+        await self.settle()
         return await self.store.list(query)
 
     def traces(self, query: TraceQuery = ALL_TRACES) -> list[TraceSummary]:

@@ -163,7 +163,7 @@ class NodeCosts:
             return cost.own_s.mean if cost is not None and cost.own_s.weight else None
 
     def slowness(self, graph: str, node: str) -> float:
-        """What a node's calls take over what is predicted for them, mean and spread; 1 where nothing is known, at least 0.1."""
+        """What a node's calls take over what is predicted for them, mean and spread; at least 0.1, 1 where unknown."""
         with self._lock:
             cost = self._costs.get((graph, node))
             if cost is None or not cost.slowness.weight:

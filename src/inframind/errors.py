@@ -147,7 +147,7 @@ class StoreClosed(CallerError):
     """The store was used after it was closed."""
 
     def __init__(self) -> None:
-        super().__init__("the trace store is closed; open a new one with open_store(url)")
+        super().__init__("the trace store is closed, or its InfraMind is; keep it open while its graphs run")
 
 
 class DeadlineExceeded(RunError):

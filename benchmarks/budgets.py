@@ -34,8 +34,8 @@ from inframind.plugin.calls.asked import AUTO, AskedCall
 from inframind.plugin.calls.budget import NodeCosts
 from inframind.plugin.calls.router import CallRouter
 from inframind.plugin.calls.runs import Runs, RunScope
-from inframind.plugin.calls.shares import AllThatIsLeft, NodeShares
 from inframind.plugin.calls.shape import steps_left
+from inframind.plugin.calls.shares import AllThatIsLeft, NodeShares
 from inframind.plugin.calls.site import CallSite
 from inframind.router.actions import DEFAULT_STRATEGIES
 from inframind.router.policy import JustEnoughPolicy

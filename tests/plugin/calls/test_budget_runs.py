@@ -115,6 +115,7 @@ async def test_before_any_run_has_ended_the_graph_s_shape_is_what_is_known(mind:
     (decision,) = scope.recorder.decisions
     assert decision.seen["share_s"] == pytest.approx(6.0, rel=0.05)
 
+
 async def test_a_finished_run_teaches_and_one_that_broke_off_does_not(
     mind: Any, ask: Any, clock: Any
 ) -> None:

@@ -131,7 +131,7 @@ async def test_a_failed_server_is_tried_again_once_it_is_seen(follow: Any, notes
         elif is_up:
             await wire.reply(200, b"vllm:num_requests_running 0\nvllm:num_requests_waiting 0\n", "text/plain")
         else:
-            wire.drop()
+            await wire.fail(500)
 
     followed = await follow(script, script)
     places = [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Never, cast
 
 from langgraph.graph import StateGraph
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from inframind.plugin.chat.model import ChatInfraMind
     from inframind.plugin.graphs.live_runs import LiveRuns
     from inframind.plugin.graphs.observed import Observed
+    from inframind.plugin.graphs.route_options import Field, Needs
     from inframind.plugin.graphs.tracker import Graph
     from inframind.plugin.middleware import InfraMindMiddleware
     from inframind.plugin.mind import InfraMind
@@ -135,8 +136,9 @@ class Applications:
 
     def budget(self, graph: Graph, *, budget_s: float | None = None, hard: bool = False) -> Graph:
         """The same graph, whose routed calls share one deadline and one trace per run; see `budgeted`."""
-        from inframind.plugin.graphs.tracker import budgeted
+        from inframind.plugin.graphs.tracker import budgeted, require_compiled
 
+        require_compiled(graph)
         edges = [(edge.source, edge.target) for edge in graph.get_graph().edges]
         self._calls.runs.know_shape(graph.get_name(), edges)
         return budgeted(graph, self.live_runs, budget_s=budget_s, hard=hard)
@@ -147,20 +149,49 @@ class Applications:
 
         return observe(graph, self.live_runs, self.settings.decide_config())
 
-    def route(self, graph: Graph, **options: Any) -> Graph:
+    def route(
+        self,
+        graph: Graph,
+        *,
+        budget_s: float | None = None,
+        hard: bool = False,
+        fields: Sequence[Field] = ("model", "base_url"),
+        prefix: str | Sequence[str] = "",
+        only: str | Iterable[str] | None = None,
+        skip: str | Iterable[str] = (),
+        needs: Needs | None = None,
+        **unknown: Never,
+    ) -> Graph:
         """The same graph, each execution of a node with the model that is chosen for its state.
 
         Args:
             graph: compiled, with models made by ``init_chat_model(..., configurable_fields=("model", "base_url"))``.
-            options: of `inframind.plugin.graphs.route.route`: ``budget_s``, ``fields``, ``prefix``, ``only``, ``skip``,
-                ``needs``.
+            budget_s: seconds for one run.
+            hard: fail calls once the budget is spent.
+            fields: what is configurable of its models; ``("model",)`` for models behind a gateway.
+            prefix: their ``config_prefix``, or several.
+            only: the nodes to route (default: all).
+            skip: nodes to leave alone.
+            needs: capabilities that calls must find: ``["tools"]``, or by node.
+            unknown: refused, with what was probably meant.
 
         Raises:
-            ConfigError: options that contradict each other or name a node that there is not.
+            ConfigError: options that contradict each other, or name a node that there is not.
         """
         from inframind.plugin.graphs.route import route
 
-        return route(graph, self.live_runs, **options)
+        return route(
+            graph,
+            self.live_runs,
+            budget_s=budget_s,
+            hard=hard,
+            fields=fields,
+            prefix=prefix,
+            only=only,
+            skip=skip,
+            needs=needs,
+            **unknown,
+        )
 
     async def settle(self) -> None:
         """Wait for the traces that are being written with nobody waiting, so that what has happened can be read."""

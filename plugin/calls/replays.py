@@ -13,7 +13,7 @@ from inframind.plugin.calls.site import CallSite
 from inframind.router.decide import StepChoice
 from inframind.traces.records import Decision
 
-KEPT = 10_000
+KEPT = 2_000
 """Tasks that are remembered; what waits longer for a person decides anew."""
 
 

@@ -57,3 +57,21 @@ class KnowsRuns(Protocol):
             parent_run_id: of what called the model, or None at the root.
         """
         ...
+
+
+def way_to(metadata: Mapping[str, Any]) -> list[str]:
+    """Names of the nodes that lead to a call, outermost first; empty outside a graph.
+
+    LangGraph keeps the way as ``team:<task id>|solve:<task id>|plan:<task id>``, with numbers between where one task
+    runs several graphs.
+    """
+    way = str(metadata.get("langgraph_checkpoint_ns") or "").split("|")
+    return [part.partition(":")[0] for part in way if part and not part.isdigit()]
+
+
+def node_name(metadata: Mapping[str, Any]) -> str:
+    """A node's name, with those of the graphs around it: every agent's own node is called ``model``.
+
+    ``research/model`` within a graph of agents, ``model`` in the agent's own graph; "" outside a graph.
+    """
+    return "/".join(way_to(metadata)) or str(metadata.get("langgraph_node") or "")

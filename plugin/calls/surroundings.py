@@ -11,7 +11,7 @@ from inframind.errors import DeadlineExceeded
 from inframind.fleet.clock import Clock
 from inframind.graphs.budget_share import BudgetShare
 from inframind.plugin.calls.runs import Runs, RunScope, current_scope
-from inframind.plugin.calls.site import KnowsRuns
+from inframind.plugin.calls.site import KnowsRuns, way_to
 from inframind.plugin.calls.visits import part_of, visit_of_part
 from inframind.traces.records import Trajectory
 
@@ -71,11 +71,6 @@ def _tracked(config: RunnableConfig) -> RunScope | None:
 
 
 def node_around(metadata: Mapping[str, object]) -> str:
-    """The node of the application's graph that a routed graph is, from the metadata of one of its own nodes.
-
-    LangGraph keeps the way there as ``team:<task id>|solve:<task id>|plan:<task id>``, with numbers between where one
-    task runs several graphs.
-    """
-    way = str(metadata.get("langgraph_checkpoint_ns") or "").split("|")
-    names = [part.partition(":")[0] for part in way if not part.isdigit()]
+    """The node of the application's graph that a routed graph is, from the metadata of one of its own nodes."""
+    names = way_to(metadata)
     return names[-2] if len(names) > 1 else ALONE

@@ -19,7 +19,7 @@ from langchain_core.runnables.config import ensure_config
 from inframind.errors import ConfigError
 from inframind.graphs.identity import current_execution
 from inframind.plugin.calls.runs import RunScope, current_scope
-from inframind.plugin.calls.site import OWN_METADATA, TRACE_METADATA, CallSite, KnowsRuns
+from inframind.plugin.calls.site import OWN_METADATA, TRACE_METADATA, CallSite, KnowsRuns, node_name
 
 _NOT_THE_CALLERS = ("langgraph_", "ls_", "lc_", "checkpoint_", "__", "inframind")
 _PLAIN = (str, int, float, bool)
@@ -103,7 +103,7 @@ def site_of(caller: Caller, role: str = "") -> CallSite:
     metadata, execution = caller.metadata, current_execution()
     thread_id = execution.thread_id if execution else None
     return CallSite(
-        node=str(metadata.get("langgraph_node", "")),
+        node=node_name(metadata),
         role=role,
         thread_id=str(thread_id or metadata.get("thread_id") or ""),
         task_id=execution.task_id if execution else "",

@@ -15,7 +15,7 @@ from inframind.fleet.endpoints import Capability
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.graphs.domains import find_answer
 from inframind.plugin.calls.asked import PLAIN, AskedCall
-from inframind.plugin.calls.site import OWN_METADATA
+from inframind.plugin.calls.site import OWN_METADATA, node_name
 from inframind.plugin.graphs.asked_of_graph import question_of, text_of
 from inframind.plugin.graphs.live_runs import LiveRun
 from inframind.traces.records import Step
@@ -129,7 +129,7 @@ class HeardCall:
         served = _first(about, _NAME_KEYS)
         return Step(
             step_id=step_id,
-            node=self.node,
+            node=node_name(self.metadata) or self.node,
             kind="agent",
             position=0,
             round=1,

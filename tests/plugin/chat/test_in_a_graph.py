@@ -225,3 +225,18 @@ async def test_a_v1_stream_of_an_invoked_model_has_blocks_for_content(make_model
     parts = [chunk async for chunk, _ in graph.astream(ASK, stream_mode="messages")]
     assert [[block["type"] for block in chunk.content] for chunk in parts[:3]] == [["text"]] * 3
     assert "".join(chunk.text for chunk in parts) == "it is four"
+
+
+async def test_nodes_of_one_name_in_two_agents_are_told_apart(make_mind: Any, say: Any) -> None:
+    mind = await make_mind(say(lambda asked: "an answer"))
+    model = mind.chat_model()
+
+    async def node(state: MessagesState) -> Any:
+        return {"messages": [await model.ainvoke("a question")]}
+
+    agent = StateGraph(MessagesState).add_node("model", node).add_edge(START, "model").compile()
+    team = StateGraph(MessagesState).add_node("research", agent).add_node("sums", agent)
+    graph = team.add_edge(START, "research").add_edge("research", "sums").compile()
+    async with mind.run() as run:
+        await graph.ainvoke({"messages": []})
+    assert [step.node for step in (await mind.atrace(run.trace_id)).steps] == ["research/model", "sums/model"]

@@ -131,7 +131,7 @@ async def test_nodes_of_subgraphs_are_routed(follow: Any, notes: Any) -> None:
     assert [name for name, _ in graph.get_subgraphs()] == ["sub"]
     await graph.ainvoke(ASK, {"configurable": {"thread_id": "t"}})
     assert asked_by(followed) == {"m0": ["outer", "inner"]}
-    assert [step.node for step in (await followed.trace()).steps] == ["outer", "inner"]
+    assert [step.node for step in (await followed.trace()).steps] == ["outer", "sub/inner"]
 
 
 async def test_nodes_without_a_configurable_model_are_as_they_were(follow: Any, notes: Any) -> None:

@@ -42,7 +42,7 @@ async def test_a_watched_graph_inside_a_watched_graph_is_recorded_once(follow: A
     outer = line(notes, before=followed.client()).add_node("inner", inner).add_edge("before", "inner")
     await watched(outer.compile(), followed).ainvoke(ASK)
     trace = await followed.trace()
-    assert [step.node for step in trace.steps] == ["before", "inside"]
+    assert [step.node for step in trace.steps] == ["before", "inner/inside"]
     assert shadows_of(trace).keys() == {0, 1}
 
 

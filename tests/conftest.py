@@ -163,6 +163,13 @@ async def _read_request(reader: asyncio.StreamReader) -> Asked | None:
     return Asked(first.split(" ")[1], headers, json.loads(body) if body else None)
 
 
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Wait until a connection is closed: one that outlives its loop is found by the garbage collector, in any test."""
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
 class Servers:
     """Starts scripted servers; all stop with the test."""
 
@@ -171,20 +178,28 @@ class Servers:
 
     async def __call__(self, script: Script) -> ScriptedServer:
         scripted = ScriptedServer(script)
-        tasks: set[asyncio.Task[None]] = set()
+        open_now: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task is not None
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-            await scripted.serve(reader, writer)
+            open_now[writer] = task
+            try:
+                await scripted.serve(reader, writer)
+            finally:
+                await _closed(writer)
+                del open_now[writer]
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         scripted.port = server.sockets[0].getsockname()[1]
 
         async def stop() -> None:
             server.close()
+            for _ in range(
+                10
+            ):  # a connection that was just accepted takes some turns of the loop to be served
+                await asyncio.sleep(0)
+            tasks = tuple(open_now.values())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

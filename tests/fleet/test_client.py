@@ -389,13 +389,16 @@ def serve_in_thread() -> Any:
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % len(answer)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = await reader.readuntil(b"\r\n\r\n")
-        length = int(asked.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
-        writer.write(head + answer)
-        await writer.drain()
-        await reader.read()
-        writer.close()
+        try:
+            asked = await reader.readuntil(b"\r\n\r\n")
+            length = int(asked.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            writer.write(head + answer)
+            await writer.drain()
+            await reader.read()
+        finally:
+            writer.close()
+            await writer.wait_closed()
 
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(handle, "127.0.0.1", 0))

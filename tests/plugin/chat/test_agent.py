@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from langchain.agents import create_agent
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel
@@ -18,6 +17,10 @@ from inframind.simulator.fleet import SimulatedFleet
 from inframind.simulator.model import EchoModel, ToolCaller
 from inframind.simulator.profiles import load_profiles
 from inframind.simulator.server import ServerSpec
+
+create_agent = pytest.importorskip(
+    "langchain.agents", reason="needs a LangGraph that LangChain's agents work with", exc_type=ImportError
+).create_agent
 
 MODEL = "qwen2.5-7b"
 

@@ -111,6 +111,7 @@ async def run_a_hundred(mind: InfraMind) -> None:
     for _ in range(4):
         await asyncio.gather(*map(application.run, BATCH))
     after = await left_behind(mind)
-    grown = {name: count - before[name] for name, count in after.items() if count != before[name]}
-    assert grown == {"RunRecorder": REMEMBERED, "RunScope": REMEMBERED}
+    # What other tests left may have gone meanwhile.
+    grown = {name: count - before[name] for name, count in after.items() if count > before[name]}
+    assert grown.keys() <= {"RunRecorder", "RunScope"} and max(grown.values(), default=0) <= REMEMBERED
     assert mind.calls.services._runs == {} and threading.active_count() <= threads

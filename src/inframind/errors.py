@@ -143,6 +143,14 @@ class CheckpointError(CallerError):
         super().__init__(f"checkpoint {path}: {what}; {fix}")
 
 
+class UnknownPolicy(CallerError):
+    """No policy version of that name is on the shelf."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"no policy version {version!r}; `inframind policies list` shows them")
+        self.version = version
+
+
 class StoreClosed(CallerError):
     """The store was used after it was closed."""
 
@@ -182,6 +190,28 @@ class StoreError(RunError):
     def __init__(self, operation: str, detail: str) -> None:
         self.operation, self.detail = operation, detail
         super().__init__(f"trace store, {operation}: {detail}")
+
+
+class Overtaken(RunError):
+    """Somebody else changed what this process was about to change; nothing was done."""
+
+
+class RolloutMoved(Overtaken):
+    """The roll-out has gone on since it was read."""
+
+    def __init__(self, after: int, last: int) -> None:
+        super().__init__(f"the roll-out is at event {last}, not {after}: read it again and decide anew")
+        self.after, self.last = after, last
+
+
+class LearnerMoved(Overtaken):
+    """Another process has committed as the same learner, or learned one of the lessons."""
+
+    def __init__(self, learner: str, detail: str) -> None:
+        super().__init__(
+            f"learner {learner!r} was overtaken: {detail}; load its progress and go on from there"
+        )
+        self.learner, self.detail = learner, detail
 
 
 class EndpointError(RunError):

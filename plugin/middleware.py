@@ -151,7 +151,7 @@ class InfraMindMiddleware(AgentMiddleware[InfraMindState, Any, Any]):
     async def _joined(self, request: ModelRequest[Any]) -> tuple[dict[str, Any], RunScope]:
         """The run that a call belongs to, as plain data and as what the router goes by."""
         caller = Caller.of_config()
-        site, run = site_of(caller), self._run_of_turn(request)
+        site, run = site_of(caller, self._runs), self._run_of_turn(request)
         if run is not None and run["is_own"]:
             if not await self._runs.has_ended(run["trace_id"]):
                 return dict(run), await self._continued(run, request.messages, request.runtime)

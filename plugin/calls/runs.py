@@ -12,7 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 from inframind.errors import StoreError, UnknownTrace
@@ -22,7 +24,7 @@ from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.services import Services, with_parent
 from inframind.plugin.calls.asked import AskedCall
 from inframind.plugin.calls.shares import AllThatIsLeft, NodeShares
-from inframind.plugin.calls.site import CallSite
+from inframind.plugin.calls.site import CallSite, KnowsRuns
 from inframind.plugin.calls.visits import Visit, visits_of
 from inframind.router.latency import estimate_tokens
 from inframind.router.views import Query
@@ -164,15 +166,32 @@ class Runs:
     async def of(self, asked: AskedCall, site: CallSite) -> RunScope:
         """The run of a call: the one that is kept track of, else the one it names, else one of its own."""
         self._read_store_once()
-        scope = site.scope or current_scope.get()
-        if (
-            scope is not None and self.known(scope.trace_id) is scope
-        ):  # another InfraMind's run is not ours to write
+        scope = site.scope or self.around()
+        if scope is not None:
             return scope
         if not site.trace_id:
             return self._new(site.call_id or self._services.new_trace_id(), asked, site)
         found = await self._found(site.trace_id)
         return self.keep(found or self._new(site.trace_id, asked, site))
+
+    def around(
+        self,
+        handlers: Iterable[object] = (),
+        run_id: UUID | None = None,
+        parent_run_id: UUID | None = None,
+    ) -> RunScope | None:
+        """The run around the code that is running; another InfraMind's is not ours to read or to write.
+
+        Args:
+            handlers: callback handlers, of which a `KnowsRuns` is asked where no `InfraMind.run` is around.
+            run_id: LangChain's id of what is running.
+            parent_run_id: LangChain's id of what called it.
+        """
+        tracked = (
+            handler.scope_of(run_id, parent_run_id) for handler in handlers if isinstance(handler, KnowsRuns)
+        )
+        scopes = (scope for scope in chain((current_scope.get(),), tracked) if scope is not None)
+        return next((scope for scope in scopes if self.known(scope.trace_id) is scope), None)
 
     async def resume(
         self,

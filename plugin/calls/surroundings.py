@@ -10,8 +10,8 @@ from langchain_core.runnables import RunnableConfig
 from inframind.errors import DeadlineExceeded
 from inframind.fleet.clock import Clock
 from inframind.graphs.budget_share import BudgetShare
-from inframind.plugin.calls.runs import Runs, RunScope, current_scope
-from inframind.plugin.calls.site import KnowsRuns, way_to
+from inframind.plugin.calls.runs import Runs, RunScope
+from inframind.plugin.calls.site import way_to
 from inframind.plugin.calls.visits import part_of, visit_of_part
 from inframind.traces.records import Trajectory
 
@@ -37,7 +37,7 @@ class Surroundings:
 
     def share_of(self, config: RunnableConfig) -> BudgetShare | None:
         """The share of the node that a routed graph is, see `inframind.graphs.budget_share.ShareOf`."""
-        scope = current_scope.get() or _tracked(config)
+        scope = self._around(config)
         if scope is None or not scope.is_tracked:
             return None
         node = node_around(config.get("metadata") or {})
@@ -52,22 +52,18 @@ class Surroundings:
             share_s = max(share_s, SOFT_PART * run_s)
         return BudgetShare(share_s=share_s, run_s=run_s, run_id=scope.trace_id, node=node)
 
+    def _around(self, config: RunnableConfig) -> RunScope | None:
+        manager = config.get("callbacks")
+        if not isinstance(manager, BaseCallbackManager):
+            return self._runs.around()
+        return self._runs.around(manager.handlers, parent_run_id=manager.parent_run_id)
+
     def note_part(self, trajectory: Trajectory) -> None:
         """A trace was stored; where it is a part of a run in progress, the run learns how long it took."""
         part = part_of(trajectory)
         scope = self._runs.known(part[0]) if part else None
         if part is not None and scope is not None:
             scope.note_part(visit_of_part(trajectory, part[1], scope.recorder.arrived_at_s))
-
-
-def _tracked(config: RunnableConfig) -> RunScope | None:
-    """The run that one of the config's handlers keeps track of."""
-    manager = config.get("callbacks")
-    if not isinstance(manager, BaseCallbackManager):
-        return None
-    knowing = (handler for handler in manager.handlers if isinstance(handler, KnowsRuns))
-    scopes = (handler.scope_of(None, manager.parent_run_id) for handler in knowing)
-    return next((scope for scope in scopes if scope is not None), None)
 
 
 def node_around(metadata: Mapping[str, object]) -> str:

@@ -139,7 +139,8 @@ class ChatInfraMind(ChatFields):
     ) -> ChatResult:
         caller = self._whose(run_manager)
         if run_manager is None or not self._is_heard(run_manager, kwargs, async_api=False):
-            mind, call = self._behind.mind(), self._prepared(caller, messages, stop, kwargs, stream=False)
+            mind = self._behind.mind()
+            call = self._prepared(mind, caller, messages, stop, kwargs, stream=False)
             return _as_result(mind.portal.run(_routed(mind, *call)), caller)
         with closing(self._parts(caller, messages, stop, kwargs)) as parts:
             for part in parts:
@@ -156,17 +157,17 @@ class ChatInfraMind(ChatFields):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        caller = self._whose(run_manager)
+        caller, mind = self._whose(run_manager), await self._behind.amind()
         if run_manager is None or not self._is_heard(run_manager, kwargs, async_api=True):
-            call = self._prepared(caller, messages, stop, kwargs, stream=False)
-            return _as_result(await _routed(await self._behind.amind(), *call), caller)
+            call = self._prepared(mind, caller, messages, stop, kwargs, stream=False)
+            return _as_result(await _routed(mind, *call), caller)
         manager = run_manager
 
         async def tell(delta: Delta) -> None:
             await manager.on_llm_new_token(delta.text, chunk=self._chunk(delta, caller.message_id))
 
-        call = self._prepared(caller, messages, stop, kwargs, stream=True)
-        routed = await _routed(await self._behind.amind(), *call, tell)
+        call = self._prepared(mind, caller, messages, stop, kwargs, stream=True)
+        routed = await _routed(mind, *call, tell)
         await manager.on_llm_new_token("", chunk=self._chunk(routed, caller.message_id))
         return _as_result(routed, caller)
 
@@ -195,8 +196,8 @@ class ChatInfraMind(ChatFields):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        call = self._prepared(self._whose(run_manager), messages, stop, kwargs, stream=True)
         mind = await self._behind.amind()
+        call = self._prepared(mind, self._whose(run_manager), messages, stop, kwargs, stream=True)
         stream = self._open = AnswerStream(lambda tell: _routed(mind, *call, tell))
         async with aclosing(stream.read()) as parts:
             async for part in parts:
@@ -255,6 +256,7 @@ class ChatInfraMind(ChatFields):
 
     def _prepared(
         self,
+        mind: InfraMind,
         caller: Caller,
         messages: list[BaseMessage],
         stop: list[str] | None,
@@ -265,12 +267,14 @@ class ChatInfraMind(ChatFields):
         """What is asked, and where; read before the call hops to another thread."""
         own = caller.own
         asked = asked_call(self.__dict__, own, messages, stop, kwargs, stream=stream)
-        return asked, site_of(caller, kwargs.get("role") or own.get("role") or self.role)
+        role = kwargs.get("role") or own.get("role") or self.role
+        return asked, site_of(caller, mind.calls.runs, role)
 
     def _parts(
         self, caller: Caller, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> Any:
-        mind, call = self._behind.mind(), self._prepared(caller, messages, stop, kwargs, stream=True)
+        mind = self._behind.mind()
+        call = self._prepared(mind, caller, messages, stop, kwargs, stream=True)
         return ThreadedStream(mind.portal, lambda tell: _routed(mind, *call, tell)).read()
 
     def _chunk(self, part: Delta | RoutedCall, message_id: str | None) -> ChatGenerationChunk:

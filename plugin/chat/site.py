@@ -18,8 +18,8 @@ from langchain_core.runnables.config import ensure_config
 
 from inframind.errors import ConfigError
 from inframind.graphs.identity import current_execution
-from inframind.plugin.calls.runs import RunScope, current_scope
-from inframind.plugin.calls.site import OWN_METADATA, TRACE_METADATA, CallSite, KnowsRuns, node_name
+from inframind.plugin.calls.runs import Runs
+from inframind.plugin.calls.site import OWN_METADATA, TRACE_METADATA, CallSite, node_name
 
 _NOT_THE_CALLERS = ("langgraph_", "ls_", "lc_", "checkpoint_", "__", "inframind")
 _PLAIN = (str, int, float, bool)
@@ -90,11 +90,12 @@ class Caller:
         return own
 
 
-def site_of(caller: Caller, role: str = "") -> CallSite:
+def site_of(caller: Caller, runs: Runs, role: str = "") -> CallSite:
     """The place of a call; read it in the caller's thread, before anything hops to another.
 
     Args:
         caller: the model's run.
+        runs: the runs of the mind that is asked.
         role: role that the call, the node or the model names.
 
     Raises:
@@ -111,19 +112,9 @@ def site_of(caller: Caller, role: str = "") -> CallSite:
         attempt=execution.node_attempt if execution else 1,
         trace_id=_trace_id(metadata, execution.run_id if execution else None),
         call_id=caller.run_id.hex if caller.run_id else "",
-        scope=current_scope.get() or _tracked(caller),
+        scope=runs.around(caller.handlers, caller.run_id, caller.parent_run_id),
         metadata=_plain(metadata),
     )
-
-
-def _tracked(caller: Caller) -> RunScope | None:
-    """The run that a handler keeps track of."""
-    for handler in caller.handlers:
-        if isinstance(handler, KnowsRuns):
-            scope = handler.scope_of(caller.run_id, caller.parent_run_id)
-            if scope is not None:
-                return scope
-    return None
 
 
 def _trace_id(metadata: Mapping[str, Any], root_run_id: object) -> str:

@@ -16,7 +16,7 @@ from inframind.graphs.domains import guess_domain
 from inframind.graphs.portal import Portal
 from inframind.graphs.routed import require_budget
 from inframind.plugin.calls.router import CallRouter
-from inframind.plugin.calls.runs import RunScope, current_scope
+from inframind.plugin.calls.runs import RunScope
 from inframind.plugin.calls.site import TRACE_METADATA
 from inframind.plugin.graphs.asked_of_graph import question_of
 from inframind.plugin.graphs.background import Background
@@ -253,7 +253,7 @@ class LiveRuns:
         self, trace_id: str, asked: object, metadata: Mapping[str, Any], graph: str, terms: RunTerms
     ) -> LiveRun:
         place = _place(metadata, graph)
-        outer = current_scope.get()
+        outer = self._runs.around()
         if outer is not None:
             return LiveRun(outer, place, is_ours=False)
         defaults = self.services.defaults

@@ -116,7 +116,8 @@ class _StepCall:
 
     def _decide(self, slot: Slot, snapshot: FleetSnapshot) -> StepChoice:
         """Decide, or take over what this call decided before it was executed again."""
-        recorder, decider, earlier = self._recorder, self._services.decider, self._call.earlier
+        recorder, decider = self._recorder, self._services.decider_of(self._recorder)
+        earlier = self._call.earlier
         choice = choice_of(earlier, decider.actions) if earlier else None
         if earlier and choice:
             decision = earlier

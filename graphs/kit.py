@@ -170,7 +170,7 @@ class TopologyKit:
 
     def _decide_pace(self, state: TopologyState, recorder: RunRecorder) -> Decision:
         drafts, number = last_round(state), current_round(state)
-        _, decision = self._services.decider.pace(
+        _, decision = self._services.decider_of(recorder).pace(
             recorder.query,
             self.spec,
             round_number=number,

@@ -11,7 +11,9 @@ from inframind.errors import EndpointTimeout, InfraMindError
 from inframind.fleet.clock import Clock, Deadline
 from inframind.graphs.identity import current_execution, current_invocation
 from inframind.graphs.ledger import Call, CallLedger
+from inframind.router.decide import Decider
 from inframind.router.latency import estimate_tokens
+from inframind.router.shadow import KEY, WouldChoose
 from inframind.router.views import Query
 from inframind.traces.records import Decision, Skip, Status, Step, Trajectory
 
@@ -21,7 +23,8 @@ BOOK = "inframind"
 ``run`` is its `run_identity`; ``calls`` names the decision of each call (see `Call.key`); ``waited_s`` are the
 seconds that it lay still, waiting for a person or a process: they count neither in ``latency_s`` nor against the
 budget. ``replaced`` lists the steps that were made again after an interrupt or a retry, with the tokens that they
-cost: they are not among the trace's steps, where each decision is credited once.
+cost: they are not among the trace's steps, where each decision is credited once. ``candidate`` is what a policy that
+was only being watched would have chosen, see `inframind.router.shadow`.
 """
 
 
@@ -63,6 +66,8 @@ class RunRecorder:
         ledger: which call made which decision.
         replaced: steps that were made again, as plain data.
         last_error: the latest error of a step, for when there is no answer at all.
+        decider: who decides for the run from its first decision to its last; None before that.
+        would_choose: what a policy that is only being watched would have chosen, by decision id; None where none is.
     """
 
     trace_id: str
@@ -82,6 +87,8 @@ class RunRecorder:
     ledger: CallLedger = field(default_factory=CallLedger)
     replaced: list[Mapping[str, Any]] = field(default_factory=list)
     last_error: InfraMindError | None = None
+    decider: Decider | None = None
+    would_choose: WouldChoose | None = None
     is_late: bool = False
     _next_step: int = 0
     _next_decision: int = 0
@@ -117,6 +124,7 @@ class RunRecorder:
             waited_s=max(waited_s, 0.0),
             ledger=CallLedger.of(book.get("calls", {}), trajectory.decisions),
             replaced=list(book.get("replaced", ())),
+            would_choose=WouldChoose.of_plain(book.get(KEY)),
             is_late=any(skip.reason == "deadline" for skip in trajectory.skips)
             or any(_was_cut(step, trajectory.budget_s) for step in trajectory.steps),
             _next_step=1 + max((step.step_id for step in trajectory.steps), default=-1),
@@ -215,7 +223,8 @@ class RunRecorder:
         )
 
     def _book(self) -> dict[str, Any]:
-        if not (self.identity or self.replaced or self.waited_s):
+        watched = self.would_choose.to_plain() if self.would_choose else {}
+        if not (self.identity or self.replaced or self.waited_s or watched):
             return {}
         return {
             BOOK: {
@@ -223,6 +232,7 @@ class RunRecorder:
                 "calls": self.ledger.keys(),
                 "waited_s": self.waited_s,
                 "replaced": self.replaced,
+                **watched,
             }
         }
 

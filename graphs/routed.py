@@ -149,14 +149,17 @@ class _Nodes:
         if recorder is None:
             metadata = share.marked(context.metadata) if share else context.metadata
             recorder = services.open_run(run, deadline, metadata, identity)
-            await self._decide(recorder, context, whole_s=share.run_s if share else None)
+            thread_id = str(config.get("configurable", {}).get("thread_id") or "")
+            await self._decide(recorder, context, thread_id, whole_s=share.run_s if share else None)
         services.note(recorder)
         self._announce_plan(recorder, is_replayed)
         return {"run": {**run, **_planned(recorder)}, "final": None}
 
-    async def _decide(self, recorder: RunRecorder, context: RouteContext, *, whole_s: float | None) -> None:
+    async def _decide(
+        self, recorder: RunRecorder, context: RouteContext, thread_id: str, *, whole_s: float | None
+    ) -> None:
         try:
-            plan, decision = self._services.decider.plan(
+            plan, decision = self._services.decider_of(recorder, thread_id).plan(
                 recorder.query,
                 self._services.fleet.snapshot(),
                 recorder.deadline,

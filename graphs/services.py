@@ -18,6 +18,7 @@ from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.state import Run
 from inframind.router.decide import Decider
 from inframind.router.latency import estimate_tokens
+from inframind.router.rollout import ServingVersions, arm_of
 from inframind.router.views import Query
 from inframind.traces.records import Status, Trajectory
 from inframind.traces.store import TraceStore
@@ -54,6 +55,8 @@ class Services:
     defaults: RunDefaults = field(default_factory=RunDefaults)
     listeners: Sequence[Callable[[Trajectory], None]] = ()
     """Are shown every trace once it is stored; must be quick and must not raise."""
+    on_decision: Callable[[RunRecorder], None] | None = None
+    """Is shown every run of which something is noted, such as a decision; must be quick and must not raise."""
     share_of: ShareOf | None = None
     """Says what a routed graph may take of the budget of a run around it; None where there are no such runs."""
     _runs: dict[str, RunRecorder] = field(default_factory=dict)
@@ -61,6 +64,13 @@ class Services:
 
     def __post_init__(self) -> None:
         self._journal = Journal(self.store)
+        self.versions = ServingVersions(self.decider, arm_of)
+
+    def decider_of(self, recorder: RunRecorder, thread_id: str = "") -> Decider:
+        """Who decides for a run: settled at its first decision, by its thread where it has one, and kept to its end."""
+        if recorder.decider is None:
+            recorder.decider = self.versions.decider_for(thread_id or recorder.trace_id, recorder.decisions)
+        return recorder.decider
 
     def open_run(
         self, run: Run, deadline: Deadline, metadata: Mapping[str, Any], identity: str = ""
@@ -109,12 +119,15 @@ class Services:
             return None
         if identity not in (None, recorder.identity):
             return None
+        await self.versions.remember(recorder.decisions)
         await self.fleet.watch()
         # Calls that resume side by side all come here; they share the recorder of the first.
         return self._runs.setdefault(trace_id, recorder)
 
     def note(self, recorder: RunRecorder) -> None:
         """Something happened in a run: where it may go on in another process, it is written, with nobody waiting."""
+        if self.on_decision is not None:
+            self.on_decision(recorder)
         trace_id = recorder.trace_id
         if recorder.identity and self._runs.get(trace_id) is recorder:
             self._journal.write_soon(trace_id, lambda: recorder.freeze("open"))

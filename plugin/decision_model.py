@@ -138,7 +138,7 @@ class InfraMindDecision(BaseDecisionModel):  # type: ignore[misc, unused-ignore]
             strategies=frozenset({PLAIN}) if PLAIN in strategies else None,
         )
         deadline = Deadline.after(self.budget_s or services.defaults.budget_s, services.clock)
-        return services.decider.step(
+        return services.versions.lineup.serving.decider.step(
             query, slot, services.fleet.snapshot(), deadline, decision_id=decision_id
         )
 

@@ -6,6 +6,7 @@ Nothing here takes a lock across an await, does I/O or waits for a metrics page.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -130,6 +131,12 @@ class Decider:
     def is_careful(self) -> bool:
         """Whether the 90 % quantile of a step must fit the time that is left; otherwise the median must."""
         return self._config.deadline_quantile == 0.9
+
+    def with_policy(self, policy: Policy) -> Decider:
+        """Another policy beside this one: both look at one world, and draw from one source of chance."""
+        twin = copy(self)
+        twin.policy = policy
+        return twin
 
     def plan(
         self,

@@ -18,7 +18,8 @@ from inframind.graphs.services import Services
 from inframind.graphs.step_record import answered_step, failed_step, learn_from_answer, learn_from_timeout
 from inframind.plugin.calls.asked import AUTO, PLAIN, AskedCall, text_of
 from inframind.plugin.calls.replays import Claim, MadeDecision, Replays
-from inframind.plugin.calls.runs import Runs, RunScope, query_of
+from inframind.plugin.calls.runs import Runs, query_of
+from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.calls.site import CallSite
 from inframind.plugin.calls.visits import needed_s, slowness
 from inframind.plugin.calls.warmth import Threads, Warmth
@@ -198,7 +199,7 @@ class _Call:
 
     def _decide(self, slot: Slot, snapshot: FleetSnapshot, share: Deadline) -> MadeDecision:
         recorder = self._recorder
-        choice, decision = self._services.decider.step(
+        choice, decision = self._services.decider_of(recorder, self._site.thread_id).step(
             self._query,
             slot,
             snapshot,
@@ -208,6 +209,7 @@ class _Call:
             whole_s=recorder.deadline.budget_s,
         )
         recorder.decisions.append(decision)
+        self._services.note(recorder)
         made = MadeDecision(self.scope, choice, decision, self._step_id)
         if self._claim is not None:
             self._claim.keep(made)

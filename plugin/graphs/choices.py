@@ -14,7 +14,7 @@ from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 from inframind.graphs.identity import current_execution
 from inframind.plugin.calls.asked import PLAIN, AskedCall
 from inframind.plugin.calls.router import SINGLE_CALL, CallRouter
-from inframind.plugin.calls.runs import RunScope
+from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.calls.site import OWN_METADATA
 from inframind.plugin.graphs.asked_of_graph import question_of, size_of
 from inframind.router.latency import estimate_tokens
@@ -163,7 +163,7 @@ class NodeChooser:
             models=self._models(own, earlier, snapshot),
             strategies=frozenset({PLAIN}) if PLAIN in services.decider.actions.strategies else None,
         )
-        _, decision = services.decider.step(
+        _, decision = services.decider_of(recorder).step(
             self._calls.query(asked),
             slot,
             snapshot,

@@ -128,7 +128,7 @@ class ShadowDecider:
         context: Mapping[str, Any],
     ) -> Decision:
         """What would have been chosen at that instant, with the prompt as the application wrote it."""
-        self._clock.at_s, self._decider.policy = at_s, self._services.decider.policy
+        self._clock.at_s, self._decider.policy = at_s, self._services.versions.lineup.serving.policy
         slot = Slot(
             topology=SINGLE_CALL, role=role, prompt_tokens=estimate_tokens(texts), strategies=self._plain
         )

@@ -33,7 +33,8 @@ from inframind.graphs.services import Services
 from inframind.plugin.calls.asked import AUTO, AskedCall
 from inframind.plugin.calls.budget import NodeCosts
 from inframind.plugin.calls.router import CallRouter
-from inframind.plugin.calls.runs import Runs, RunScope
+from inframind.plugin.calls.runs import Runs
+from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.calls.shape import steps_left
 from inframind.plugin.calls.shares import AllThatIsLeft, NodeShares
 from inframind.plugin.calls.site import CallSite

@@ -16,7 +16,7 @@ from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState
 from inframind.graphs.workflow import RoutedWorkflow
 from inframind.plugin.calls.block import RunBlock
 from inframind.plugin.calls.router import CallRouter
-from inframind.plugin.calls.runs import RunScope
+from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.config import Settings
 from inframind.router.views import Query
 from inframind.traces.query import ALL_TRACES, TraceQuery

@@ -24,7 +24,8 @@ from inframind.errors import ConfigError, InfraMindError
 from inframind.graphs.identity import trace_id_of
 from inframind.graphs.routed import require_budget
 from inframind.plugin.calls.asked import AUTO, AskedCall
-from inframind.plugin.calls.runs import RunScope, current_scope, query_of, stored_later
+from inframind.plugin.calls.runs import query_of
+from inframind.plugin.calls.scope import RunScope, current_scope, stored_later
 from inframind.plugin.calls.site import OWN_METADATA, CallSite
 from inframind.plugin.chat import ChatInfraMind
 from inframind.plugin.chat.site import Caller, site_of

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextvars import Token
 from types import TracebackType
 
-from inframind.plugin.calls.runs import Runs, RunScope, current_scope
+from inframind.plugin.calls.runs import Runs
+from inframind.plugin.calls.scope import RunScope, current_scope
 
 
 class RunBlock:

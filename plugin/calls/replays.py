@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from inframind.fleet.messages import Message
-from inframind.plugin.calls.runs import RunScope
+from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.calls.site import CallSite
 from inframind.router.decide import StepChoice
 from inframind.traces.records import Decision

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from inframind.plugin.calls.runs import RunScope
+    from inframind.plugin.calls.scope import RunScope
 
 OWN_METADATA = "inframind"
 """Key of a node's metadata under which its author speaks to us: ``{"role": ..., "strategy": ..., "model": ...}``."""

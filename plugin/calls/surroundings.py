@@ -10,7 +10,8 @@ from langchain_core.runnables import RunnableConfig
 from inframind.errors import DeadlineExceeded
 from inframind.fleet.clock import Clock
 from inframind.graphs.budget_share import BudgetShare
-from inframind.plugin.calls.runs import Runs, RunScope
+from inframind.plugin.calls.runs import Runs
+from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.calls.site import way_to
 from inframind.plugin.calls.visits import part_of, visit_of_part
 from inframind.traces.records import Trajectory

@@ -16,7 +16,7 @@ from inframind.graphs.domains import guess_domain
 from inframind.graphs.portal import Portal
 from inframind.graphs.routed import require_budget
 from inframind.plugin.calls.router import CallRouter
-from inframind.plugin.calls.runs import RunScope
+from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.calls.site import TRACE_METADATA
 from inframind.plugin.graphs.asked_of_graph import question_of
 from inframind.plugin.graphs.background import Background

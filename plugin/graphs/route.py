@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from inframind.fleet.endpoints import Capability, EndpointSpec
 from inframind.graphs.domains import guess_domain
-from inframind.plugin.calls.runs import RunScope
+from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.graphs.choices import NodeChoice, NodeChooser
 from inframind.plugin.graphs.habits import Habits
 from inframind.plugin.graphs.heard import HeardCall, frontier

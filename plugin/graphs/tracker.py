@@ -14,7 +14,7 @@ from langgraph.errors import GraphInterrupt
 from langgraph.graph.state import CompiledStateGraph, StateGraph
 
 from inframind.errors import CallerError, ConfigError
-from inframind.plugin.calls.runs import RunScope
+from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.graphs.live_runs import LiveRuns, RunTerms
 from inframind.plugin.graphs.mishaps import Mishaps
 

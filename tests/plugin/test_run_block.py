@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from inframind.errors import InvalidBudget
-from inframind.plugin.calls.runs import current_scope
+from inframind.plugin.calls.scope import current_scope
 from inframind.plugin.chat import ChatInfraMind
 from inframind.plugin.config import settings_from
 from inframind.plugin.mind import InfraMind

@@ -12,7 +12,8 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from inframind.errors import DeadlineExceeded, StoreError
 from inframind.plugin.calls.budget import NodeCosts
 from inframind.plugin.calls.router import CallRouter
-from inframind.plugin.calls.runs import Runs, RunScope, current_scope
+from inframind.plugin.calls.runs import Runs
+from inframind.plugin.calls.scope import RunScope, current_scope
 from inframind.plugin.calls.site import CallSite
 from inframind.plugin.calls.surroundings import ALONE, Surroundings, node_around
 from inframind.plugin.calls.visits import Visit

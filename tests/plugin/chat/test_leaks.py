@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from inframind.errors import InfraMindError
-from inframind.plugin.calls.runs import RunScope
+from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.chat import ChatInfraMind
 from inframind.traces.memory import MemoryStore
 

@@ -19,7 +19,7 @@ from tests.graphs.subgraph.office import Office
 from inframind.graphs.recorder import RunRecorder
 from inframind.graphs.state import RouteContext
 from inframind.plugin.calls.replays import Replays
-from inframind.plugin.calls.runs import RunScope
+from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.graphs.heard import HeardCall
 from inframind.plugin.graphs.live_runs import LiveRun
 from inframind.plugin.mind import InfraMind

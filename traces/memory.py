@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Self
 
 from inframind.errors import ConfigError, StoreClosed, UnknownTrace
 from inframind.traces.aliases import canonical, check_alias
 from inframind.traces.codec import check_outcome, decode, encode
+from inframind.traces.memory_shelf import MemoryShelf
 from inframind.traces.prefix import check_prefix, only_match
 from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary, parse_cursor
 from inframind.traces.records import Outcome, Trajectory
@@ -30,6 +31,9 @@ class MemoryStore:
         through_codec: pass every trajectory through the codec, so that this store refuses and returns exactly what
             a store on disk does. Simulations, which make millions of traces and all of their contents, do without.
 
+    Attributes:
+        shelf: what a learner and those who serve share, see `inframind.traces.shelves.shelf_of`.
+
     Raises:
         ConfigError: ``max_traces`` is below 1.
     """
@@ -44,6 +48,7 @@ class MemoryStore:
         self._aliases: dict[str, str] = {}
         self._aliases_of: dict[str, set[str]] = {}
         self._closed = False
+        self.shelf = MemoryShelf(self._lock, self._said_of)
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,6 +64,7 @@ class MemoryStore:
         outcomes = [check_outcome(outcome) for outcome in trajectory.outcomes]
         with self._lock:
             self._traces[trajectory.trace_id] = kept
+            self.shelf.keep_lesson(trajectory)
             recorded = self._outcomes.setdefault(trajectory.trace_id, {})
             for outcome in outcomes:
                 recorded.setdefault(outcome.feedback_id, outcome)
@@ -148,6 +154,7 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Forget everything. Closing twice is fine."""
         self._closed = True
+        self.shelf.close()
         with self._lock:
             self._traces.clear()
             self._outcomes.clear()
@@ -159,9 +166,13 @@ class MemoryStore:
             raise StoreClosed
 
     def _joined(self, trace_id: str) -> Trajectory:
-        recorded = self._outcomes.get(trace_id, {}).values()
-        ordered = sorted(recorded, key=lambda outcome: (outcome.recorded_at_s, outcome.feedback_id))
+        ordered = sorted(
+            self._said_of(trace_id), key=lambda outcome: (outcome.recorded_at_s, outcome.feedback_id)
+        )
         return replace(self._traces[trace_id].trajectory, outcomes=tuple(ordered))
+
+    def _said_of(self, trace_id: str) -> Iterable[Outcome]:
+        return self._outcomes.get(trace_id, {}).values()
 
     def _trace_of(self, name: str) -> str | None:
         """A stored trace's own id always means that trace."""
@@ -183,6 +194,7 @@ class MemoryStore:
 
     def _forget(self, trace_id: str) -> None:
         self._traces.pop(trace_id, None)
+        self.shelf.forget_lesson(trace_id)
         self._outcomes.pop(trace_id, None)
         self._forget_aliases(trace_id)
 

@@ -281,7 +281,8 @@ def rollout_after(before: Rollout, event: RolloutEvent) -> Rollout:
     """Who serves after an event.
 
     ``full`` makes the version serve; ``shadow``, ``canary`` and ``ramp`` make it the candidate; ``rolled_back`` ends a
-    candidate, and of the version that serves makes the one before it serve again.
+    candidate, and of the version that serves makes the one before it serve again. Of a version that is neither, it
+    changes nothing.
     """
     frozen = event.frozen
     if event.stage is None:
@@ -299,7 +300,9 @@ def rollout_after(before: Rollout, event: RolloutEvent) -> Rollout:
                 share=0.0,
                 since_s=0.0,
             )
-        return Rollout(number=event.number, serving=before.before, frozen=frozen)
+        if event.version == before.serving:
+            return Rollout(number=event.number, serving=before.before, frozen=frozen)
+        return replace(before, number=event.number, frozen=frozen)
     since_s = before.since_s
     if (event.version, event.stage) != (before.candidate, before.stage):
         since_s = event.at_s

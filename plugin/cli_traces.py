@@ -26,6 +26,16 @@ class Status(StrEnum):
     cancelled = "cancelled"
 
 
+class Shape(StrEnum):
+    """What an export is made of."""
+
+    traces = "traces"
+    runs = "runs"
+    steps = "steps"
+    chat = "chat"
+    pairs = "pairs"
+
+
 Store = Annotated[
     str | None, typer.Option(help="Trace store (a .db file or URL) instead of the configured one.")
 ]
@@ -96,27 +106,69 @@ def traces_show(
 
 @traces_app.command("export")
 def traces_export(
-    file: Annotated[Path, typer.Argument(help="JSON Lines file to write.")],
+    file: Annotated[Path, typer.Argument(help="File to write: .jsonl, or .parquet for rows to train on.")],
+    shape: Annotated[
+        Shape, typer.Option(help="Whole traces, or rows to train on: see above.")
+    ] = Shape.traces,
+    reward: Annotated[
+        str, typer.Option(help="solved, on_time (right and within the budget), or key:NAME of your feedback.")
+    ] = "solved",
+    policy: Annotated[str, typer.Option(help="Only what this policy, or version, decided.")] = "",
+    least: Annotated[float | None, typer.Option("--min-reward", help="Only rows with at least this.")] = None,
+    most: Annotated[float | None, typer.Option("--max-reward", help="Only rows with at most this.")] = None,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="Rows without a verdict too, their reward empty.")
+    ] = False,
     status: StatusFilter = None,
     topology: TopologyFilter = None,
     since: SinceFilter = None,
+    until: Annotated[str | None, typer.Option(help="Only arrivals before: like --since.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     config: Config = DEFAULT_CONFIG,
     store: Store = None,
 ) -> None:
-    """Write traces with their outcomes to a JSON Lines file.
+    """Write traces, or rows to fine-tune on, to a file.
 
-    Example: [bold]inframind traces export last_week.jsonl --since 7d[/bold]
+    Shapes: [bold]traces[/bold] (everything, to read into another store), [bold]runs[/bold] and [bold]steps[/bold]
+    (prompt, completion, reward, group_id), [bold]chat[/bold] (messages), [bold]pairs[/bold] (prompt, chosen,
+    rejected).
+
+    Example: [bold]inframind traces export good.parquet --shape chat --min-reward 1 --since 7d[/bold]
     """
-    from inframind.plugin.commands.traces import StorePlace, export_traces
+    from inframind.plugin.commands.traces import StorePlace, export_traces, export_training
     from inframind.plugin.terminal import out
+    from inframind.traces.training_rows import TrainingRows
 
-    query = _query(status=status, topology=topology, solved=None, since=since, limit=None)
-    export_traces(StorePlace(config=config, store=store), file, query, force=force, console=out())
+    place = StorePlace(config=config, store=store)
+    query = _query(status=status, topology=topology, solved=None, since=since, until=until, limit=None)
+    if shape is Shape.traces:
+        given = {"reward": reward != "solved", "policy": policy, "min-reward": least, "max-reward": most}
+        _refuse_rows_options([name for name, value in given.items() if value not in (False, "", None)], file)
+        export_traces(place, file, query, force=force, console=out())
+        return
+    rows = TrainingRows(
+        shape=shape.value, reward=reward, policy=policy, least=least, most=most, unlabelled=unlabelled
+    )
+    export_training(place, file, rows, query, force=force, console=out())
+
+
+def _refuse_rows_options(names: list[str], file: Path) -> None:
+    from inframind.errors import ConfigError
+
+    if names:
+        raise ConfigError(f"--{names[0]}", "given", "whole traces have no rows: name a --shape, such as runs")
+    if file.suffix == ".parquet":
+        raise ConfigError("file", str(file), "whole traces are JSON Lines; name a --shape to train on")
 
 
 def _query(
-    *, status: Status | None, topology: str | None, solved: bool | None, since: str | None, limit: int | None
+    *,
+    status: Status | None,
+    topology: str | None,
+    solved: bool | None,
+    since: str | None,
+    limit: int | None,
+    until: str | None = None,
 ) -> TraceQuery:
     from inframind.fleet.clock import SystemClock
     from inframind.plugin.commands.traces import since as parse_since
@@ -127,5 +179,6 @@ def _query(
         topology=topology,
         solved=solved,
         since_s=parse_since(since, SystemClock()) if since else None,
+        until_s=parse_since(until, SystemClock()) if until else None,
         limit=limit,
     )

@@ -29,6 +29,9 @@ HOMES = {
     "sqlalchemy": {"traces"},
     "aiosqlite": {"traces"},
     "sqlite3": {"traces"},
+    "psycopg": {"traces"},
+    "pyarrow": {"traces", "arena"},
+    "ray": {"arena"},
     "openai": {"fleet"},
     "math_verify": {"rewards"},
     "httptools": {"fleet"},
@@ -44,7 +47,7 @@ HOMES = {
     "rich": {"plugin", "arena"},
     "pydantic_settings": {"plugin"},
 }
-LEARNERS = ("learning", "published", "losses.py")
+LEARNERS = ("learning", "online", "published", "losses.py")
 """Parts of the router that may import torch; what serves does without."""
 LAZY_GUESTS = {"arena", "simulator"}
 

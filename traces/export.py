@@ -1,4 +1,4 @@
-"""Traces as JSON Lines: one trajectory per line, outcomes included, for other tools and other stores.
+"""Traces as files: whole ones as JSON Lines, for other stores; rows to train on as JSON Lines or Parquet.
 
 Feedback whose trace has not arrived yet is not exported: it has no line to stand on.
 """
@@ -6,15 +6,21 @@ Feedback whose trace has not arrived yet is not exported: it has no line to stan
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+import orjson
+
 from inframind.errors import StoreError
 from inframind.traces.codec import decode, encode
+from inframind.traces.parquet import WriteRows, open_parquet
 from inframind.traces.query import ALL_TRACES, TraceQuery
 from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore
+from inframind.traces.training_rows import Pairs, Row, TrainingRows
 
 _CHUNK_LINES = 256
 
@@ -31,19 +37,25 @@ async def export_jsonl(
     """
     if not isinstance(target, (str, Path)):
         return await _write(store, target, query)
+    with _whole_file(Path(target)) as partial, partial.open("wb") as stream:
+        return await _write(store, stream, query)
+
+
+async def export_rows(
+    store: TraceStore, target: str | Path, rows: TrainingRows, query: TraceQuery = ALL_TRACES
+) -> int:
+    """Write rows to train on, as JSON Lines or, where the name ends in ``.parquet``, as Parquet; the number of rows.
+
+    A file appears under its name only once it is complete. Rows are written in chunks; pairs alone are gathered first.
+
+    Raises:
+        ConfigError: a trace without its texts, or Parquet without the library for it.
+        StoreError: the store could not be read, or the file not be written.
+    """
     path = Path(target)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with await asyncio.to_thread(partial.open, "wb") as stream:
-            lines = await _write(store, stream, query)
-        await asyncio.to_thread(partial.replace, path)
-    except OSError as error:
-        raise StoreError(
-            "export", f"{path}: {error.strerror or error}; check the folder and its free space"
-        ) from error
-    finally:
-        await asyncio.to_thread(partial.unlink, missing_ok=True)
-    return lines
+    open_file = open_parquet if path.suffix == ".parquet" else _open_lines
+    with _whole_file(path) as partial, open_file(partial, rows.columns) as write:
+        return await _write_rows(store, write, rows, query)
 
 
 async def import_jsonl(store: TraceStore, source: str | Path | BinaryIO) -> int:
@@ -60,6 +72,49 @@ async def import_jsonl(store: TraceStore, source: str | Path | BinaryIO) -> int:
             return await _read(store, stream, str(source))
     except OSError as error:
         raise StoreError("import", f"{source}: {error.strerror or error}; name a readable file") from error
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Path]:
+    """Somewhere to write, which gets its name in the end: nobody finds half a file."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise StoreError(
+            "export", f"{path}: {error.strerror or error}; check the folder and its free space"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open_lines(path: Path, _: object) -> Iterator[WriteRows]:
+    with path.open("wb") as stream:
+        yield lambda rows: stream.writelines(orjson.dumps(row) + b"\n" for row in rows)
+
+
+async def _write_rows(store: TraceStore, write: WriteRows, rows: TrainingRows, query: TraceQuery) -> int:
+    count = 0
+    async for chunk in _chunks(store, rows, query):
+        await asyncio.to_thread(write, chunk)
+        count += len(chunk)
+    return count
+
+
+async def _chunks(store: TraceStore, rows: TrainingRows, query: TraceQuery) -> AsyncIterator[list[Row]]:
+    pairs, chunk = Pairs(), list[Row]()
+    async for trajectory in store.iter(query):
+        found = rows.of(trajectory)
+        if rows.shape == "pairs":
+            pairs.add(found)
+            continue
+        chunk += found
+        if len(chunk) >= _CHUNK_LINES:
+            yield chunk
+            chunk = []
+    yield chunk + list(pairs)
 
 
 async def _write(store: TraceStore, stream: BinaryIO, query: TraceQuery) -> int:

@@ -25,6 +25,7 @@ __all__ = [
     "SolvedKeys",
     "Status",
     "Step",
+    "ToolCall",
     "Trajectory",
     "solved_of",
     "with_verdict",
@@ -179,6 +180,34 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """One call of a tool that a model asked for, as far as the run shows it.
+
+    Attributes:
+        call_id: the model's id of the call, or "".
+        name: of the tool.
+        step_id: the step that asked for it, or None where that is not known.
+        started_s: seconds after arrival when it began; where only its result was seen, when the asking step ended.
+        finished_s: when it ended; where only its result was seen, when the next step was given it.
+        error: class name of its error, ``ToolError`` where only the result says that there was one, or "".
+        error_detail: its message, or "".
+    """
+
+    call_id: str
+    name: str
+    step_id: int | None
+    started_s: float
+    finished_s: float
+    error: str = ""
+    error_detail: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it gave a result."""
+        return not self.error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """One piece of feedback on a trajectory, in LangSmith's vocabulary. Missing feedback is not a zero.
 
@@ -284,6 +313,7 @@ class Trajectory:
         decisions: in the order they were made.
         steps: in the order they ended.
         skips: planned calls that were left out, with the reason.
+        tools: calls of tools, in the order they ended.
         answer: the final answer, extracted; "" when there is none.
         text: the full text that the answer was extracted from.
         final_step_id: the step that wrote it, or None when there is no answer.
@@ -295,6 +325,7 @@ class Trajectory:
             interrupted run waited to be resumed is left out.
         metadata: the caller's own plain data (thread id, user, tags).
         outcomes: feedback so far, in the order it was recorded.
+        question_read: what the router read of the question, where its text was not kept; empty otherwise.
         record_version: version of this record's layout.
     """
 
@@ -310,6 +341,7 @@ class Trajectory:
     decisions: tuple[Decision, ...] = ()
     steps: tuple[Step, ...] = ()
     skips: tuple[Skip, ...] = ()
+    tools: tuple[ToolCall, ...] = ()
     answer: str = ""
     text: str = ""
     final_step_id: int | None = None
@@ -319,6 +351,7 @@ class Trajectory:
     latency_s: float = 0.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
     outcomes: tuple[Outcome, ...] = ()
+    question_read: Mapping[str, float] = field(default_factory=dict)
     record_version: int = RECORD_VERSION
 
     @property

@@ -21,10 +21,11 @@ from inframind.plugin.explain import explanation
 from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.terminal import latency_text, one_line, safe, seconds, solved_text
 from inframind.traces.codec import encode
-from inframind.traces.export import export_jsonl
+from inframind.traces.export import export_jsonl, export_rows
 from inframind.traces.query import TraceQuery, TraceSummary
 from inframind.traces.records import SolvedKeys, Step, Trajectory
 from inframind.traces.store import TraceStore, open_store
+from inframind.traces.training_rows import TrainingRows
 
 SOURCE = "cli"
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
@@ -121,10 +122,35 @@ def export_traces(
     Raises:
         ConfigError: the file exists and ``force`` is not given.
     """
-    if target.exists() and not force:
-        raise ConfigError("file", str(target), "the file exists; --force replaces it")
+    _require_free(target, force)
     count = asyncio.run(_export(place, target, _by_our_keys(place, query)))
     console.print(f"{count:,} traces written to {target}")
+
+
+def export_training(
+    place: StorePlace, target: Path, rows: TrainingRows, query: TraceQuery, *, force: bool, console: Console
+) -> None:
+    """Write rows to train on to a JSON Lines or Parquet file.
+
+    Raises:
+        ConfigError: the file exists and ``force`` is not given, or its name ends otherwise.
+    """
+    _require_free(target, force)
+    if target.suffix not in (".jsonl", ".parquet"):
+        raise ConfigError("file", str(target), "end the name in .jsonl or .parquet")
+    query = _by_our_keys(place, query)
+    by_our_keys = replace(rows, solved_keys=query.solved_keys)
+    count = asyncio.run(_export_rows(place, target, by_our_keys, query))
+    console.print(f"{count:,} rows written to {target}")
+    if not count:
+        console.print(
+            Text("only runs with an answer and a verdict make rows; --unlabelled takes the others too", "dim")
+        )
+
+
+def _require_free(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise ConfigError("file", str(target), "the file exists; --force replaces it")
 
 
 # Reading ---------------------------------------------------------------------------------------------------
@@ -162,6 +188,11 @@ async def _fetch(place: StorePlace, trace_id: str) -> Trajectory:
 async def _export(place: StorePlace, target: Path, query: TraceQuery) -> int:
     async with place.opened() as store:
         return await export_jsonl(store, target, query)
+
+
+async def _export_rows(place: StorePlace, target: Path, rows: TrainingRows, query: TraceQuery) -> int:
+    async with place.opened() as store:
+        return await export_rows(store, target, rows, query)
 
 
 # Showing ---------------------------------------------------------------------------------------------------

@@ -139,3 +139,33 @@ def test_a_forced_export_replaces_the_file(store: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert len(target.read_text().splitlines()) == 4
     assert "old" not in target.read_text()
+
+
+def test_rows_to_train_on_need_a_verdict_or_say_what_to_do(store: Path, tmp_path: Path) -> None:
+    target = tmp_path / "rows.jsonl"
+
+    result = traces(store, "export", str(target), "--shape", "runs", "--policy", "nobody")
+
+    assert result.exit_code == 0, result.stderr
+    assert "0 rows written" in result.stdout
+    assert "--unlabelled" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("rows.csv", "--shape", "runs"), ".parquet"),
+        (("all.parquet",), "--shape"),
+        (("all.jsonl", "--min-reward", "1"), "--min-reward"),
+    ],
+)
+def test_an_export_that_contradicts_itself_is_refused(
+    store: Path, tmp_path: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    file, *options = arguments
+
+    result = traces(store, "export", str(tmp_path / file), *options)
+
+    assert result.exit_code == 2
+    assert named in result.stderr
+    assert not (tmp_path / file).exists()

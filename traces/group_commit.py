@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from inframind.errors import StoreClosed
 
 W = TypeVar("W")
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -42,10 +43,17 @@ class GroupCommit(Generic[W]):
         commit: writes a batch in one transaction, all of it or nothing; raises StoreError when it could not.
             Always called from the same thread.
         thread_name: of the writer thread.
+        concerns_all: whether an error of a batch would meet each of its items alone, too, so that there is no
+            point in trying.
     """
 
-    def __init__(self, commit: Callable[[Sequence[W]], None], thread_name: str) -> None:
-        self._commit = commit
+    def __init__(
+        self,
+        commit: Callable[[Sequence[W]], None],
+        thread_name: str,
+        concerns_all: Callable[[BaseException], bool] = lambda error: False,
+    ) -> None:
+        self._commit, self._concerns_all = commit, concerns_all
         self._thread = ThreadPoolExecutor(1, thread_name)
         self._lock = threading.Lock()
         self._open: list[_Waiting[W]] = []
@@ -65,6 +73,17 @@ class GroupCommit(Generic[W]):
         self._join(waiting)
         await waiting.done
 
+    def run(self, function: Callable[[], T]) -> Future[T]:
+        """Call a function on the writer thread, after the batches that were opened before.
+
+        Raises:
+            StoreClosed: after `close`.
+        """
+        with self._lock:
+            if self._closed:
+                raise StoreClosed
+            return self._thread.submit(function)
+
     def close(self) -> None:
         """Refuse further writes, commit those that wait, and stop the thread. Blocks; may be called twice."""
         with self._lock:
@@ -83,7 +102,8 @@ class GroupCommit(Generic[W]):
     def _commit_open_batch(self) -> None:
         with self._lock:
             batch, self._open = self._open, []
-        if (error := self._error_of(batch)) is None or len(batch) == 1:
+        error = self._error_of(batch)
+        if error is None or len(batch) == 1 or self._concerns_all(error):
             for waiting in batch:
                 waiting.settle(error)
             return

@@ -18,7 +18,7 @@ from inframind.errors import ConfigError, StoreError
 from inframind.traces import sql
 from inframind.traces.memory import MemoryStore
 from inframind.traces.records import Outcome, Trajectory
-from inframind.traces.sql import MIGRATIONS
+from inframind.traces.sql_migrations import MIGRATIONS
 from inframind.traces.sqlite import SqliteStore
 from inframind.traces.store import open_store
 
@@ -133,7 +133,7 @@ async def test_a_file_of_the_first_schema_keeps_its_outcomes_and_learns_aliases(
     row = sql.outcome_row(said, trace_id=f"{1:032x}")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL)")
-        for statement in (*MIGRATIONS[0], "INSERT INTO schema_version VALUES (1)"):
+        for statement in (*MIGRATIONS[0].sqlite, "INSERT INTO schema_version VALUES (1)"):
             connection.execute(statement)
         connection.execute(
             f"INSERT INTO outcomes ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", (*row.values(),)

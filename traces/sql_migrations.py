@@ -1,0 +1,100 @@
+"""The numbered migrations that make the tables, and what applies them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from inframind.errors import StoreError
+from inframind.traces.migration import Dialect, Migration
+
+_FIRST = Migration(
+    sqlite=(
+        """CREATE TABLE traces (
+            trace_id TEXT PRIMARY KEY,
+            arrived_at_s DOUBLE PRECISION NOT NULL,
+            status TEXT NOT NULL,
+            topology TEXT NOT NULL,
+            latency_s DOUBLE PRECISION NOT NULL,
+            budget_s DOUBLE PRECISION NOT NULL,
+            domain TEXT NOT NULL,
+            question_id TEXT NOT NULL,
+            question TEXT NOT NULL,
+            record_version INTEGER NOT NULL,
+            payload TEXT NOT NULL
+        )""",
+        "CREATE INDEX traces_by_arrival ON traces (arrived_at_s, trace_id)",
+        """CREATE TABLE outcomes (
+            trace_id TEXT NOT NULL,
+            feedback_id TEXT NOT NULL,
+            key TEXT NOT NULL,
+            score DOUBLE PRECISION,
+            value TEXT,
+            comment TEXT NOT NULL,
+            source TEXT NOT NULL,
+            recorded_at_s DOUBLE PRECISION NOT NULL,
+            PRIMARY KEY (trace_id, feedback_id)
+        )""",
+    ),
+    # Names are compared byte by byte, as SQLite and Python do, whatever the database's language is.
+    postgresql=(
+        """CREATE TABLE traces (
+            trace_id TEXT COLLATE "C" PRIMARY KEY,
+            arrived_at_s DOUBLE PRECISION NOT NULL,
+            status TEXT NOT NULL,
+            topology TEXT NOT NULL,
+            latency_s DOUBLE PRECISION NOT NULL,
+            budget_s DOUBLE PRECISION NOT NULL,
+            domain TEXT NOT NULL,
+            question_id TEXT NOT NULL,
+            question TEXT NOT NULL,
+            record_version INTEGER NOT NULL,
+            payload JSONB NOT NULL
+        )""",
+        "CREATE INDEX traces_by_arrival ON traces (arrived_at_s, trace_id)",
+        """CREATE TABLE outcomes (
+            trace_id TEXT COLLATE "C" NOT NULL,
+            feedback_id TEXT COLLATE "C" NOT NULL,
+            key TEXT COLLATE "C" NOT NULL,
+            score DOUBLE PRECISION,
+            value TEXT,
+            comment TEXT NOT NULL,
+            source TEXT NOT NULL,
+            recorded_at_s DOUBLE PRECISION NOT NULL,
+            PRIMARY KEY (trace_id, feedback_id)
+        )""",
+    ),
+)
+
+_ALIASES = Migration(
+    sqlite=(
+        "CREATE TABLE aliases (alias TEXT PRIMARY KEY, trace_id TEXT NOT NULL)",
+        "CREATE INDEX aliases_by_trace ON aliases (trace_id)",
+    ),
+    postgresql=(
+        'CREATE TABLE aliases (alias TEXT COLLATE "C" PRIMARY KEY, trace_id TEXT COLLATE "C" NOT NULL)',
+        "CREATE INDEX aliases_by_trace ON aliases (trace_id)",
+    ),
+)
+
+# A new migration is appended, and is an entry of its own. Version = how many were applied.
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _ALIASES)
+
+
+def migrate(connection: Connection, dialect: Dialect, place: object) -> None:
+    """Bring the schema up to date, inside the caller's transaction, which must keep other migrators out.
+
+    Raises:
+        StoreError: a newer version of InfraMind wrote this database.
+    """
+    connection.execute(text("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)"))
+    version = connection.execute(text("SELECT max(version) FROM schema_version")).scalar() or 0
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            "open",
+            f"{place} has schema version {version}, this version of InfraMind knows {len(MIGRATIONS)}; "
+            "upgrade inframind, or use another store",
+        )
+    for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
+        for statement in migration.statements(dialect):
+            connection.execute(text(statement))
+        connection.execute(text("INSERT INTO schema_version (version) VALUES (:number)"), {"number": number})

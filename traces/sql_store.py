@@ -1,0 +1,181 @@
+"""A trace store in a SQL database: every method of the contract, whatever the database; subclasses say which.
+
+What stands beside the traces in the same database, such as a shelf of policies, uses `SqlStore.write`,
+`SqlStore.transact` and `SqlStore.read`, and adds its tables as a `Migration`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection
+
+from inframind.errors import StoreClosed, UnknownTrace
+from inframind.traces import sql, sql_read
+from inframind.traces.aliases import canonical, check_alias
+from inframind.traces.migration import Dialect
+from inframind.traces.prefix import check_prefix, only_match
+from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary, format_cursor
+from inframind.traces.records import Outcome, Trajectory
+from inframind.traces.sql import Write
+from inframind.traces.sql_backend import Backend
+from inframind.traces.sql_session import SqlSession
+
+Summaries = list[TraceSummary]  # inside the class, `list` is the method
+T = TypeVar("T")
+
+_PAGE_TRACES = 256
+
+
+class SqlStore:
+    """Opens a database and brings its schema up to date before the constructor returns.
+
+    Opening takes milliseconds and blocks: do it when the application starts. Methods may be awaited from
+    several threads and event loops at once. A cancelled write is carried out all the same. In a forked process
+    the store opens connections of its own when it is first used.
+
+    Raises:
+        StoreError: the database cannot be opened, or has a newer schema.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._statements = sql.Statements(backend.dialect)
+        self._closed = False
+        session = SqlSession(backend)
+        session.open_schema()
+        self._sessions = {os.getpid(): session}  # a parent's session is kept, not closed: it is the parent's
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    @property
+    def backend(self) -> Backend:
+        """The database; what needs a connection for itself alone makes an engine with it."""
+        return self._backend
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which words of SQL it speaks."""
+        return self._backend.dialect
+
+    async def write(self, write: Write) -> None:
+        """Execute statements in a transaction that other writes share, see `SqlSession.write`."""
+        await self._session().write(write)
+
+    async def transact(
+        self, operation: str, function: Callable[[Connection], T], *, is_repeatable: bool = False
+    ) -> T:
+        """Run a function in a write transaction of its own, see `SqlSession.transact`."""
+        return await self._session().transact(operation, function, is_repeatable=is_repeatable)
+
+    async def read(self, operation: str, function: Callable[[Connection], T]) -> T:
+        """Run a query on a reader thread, see `SqlSession.read`."""
+        return await self._session().read(operation, function)
+
+    async def put(self, trajectory: Trajectory) -> None:
+        """Write a trajectory, or replace the one with its id; durable on return.
+
+        Outcomes that were recorded before are kept, and win over those inside ``trajectory``.
+        """
+        inside = [sql.outcome_row(outcome, trace_id=trajectory.trace_id) for outcome in trajectory.outcomes]
+        row = sql.trace_row(replace(trajectory, outcomes=()) if inside else trajectory)
+        keep = self._statements.keep_outcome
+        await self.write([(self._statements.put_trace, row), *((keep, outcome) for outcome in inside)])
+
+    async def get(self, trace_id: str) -> Trajectory:
+        """The trajectory with its outcomes so far. Raises UnknownTrace."""
+        found = await self.read("get", lambda connection: sql_read.load(connection, trace_id))
+        if found is None:
+            raise UnknownTrace(trace_id)
+        return found
+
+    async def resolve(self, prefix: str) -> str:
+        """The one trace id that begins with these six or more hex digits."""
+        wanted = check_prefix(prefix)
+        found = await self.read(
+            "resolve", lambda connection: sql_read.ids_with_prefix(connection, wanted, limit=2)
+        )
+        return only_match(wanted, found)
+
+    async def list(self, query: TraceQuery = ALL_TRACES) -> Summaries:
+        """Summaries of the traces that the query selects."""
+        return await self.read("list", lambda connection: sql_read.load_summaries(connection, query))
+
+    async def iter(self, query: TraceQuery = ALL_TRACES) -> AsyncIterator[Trajectory]:
+        """The trajectories that the query selects, read page by page: no transaction stays open meanwhile."""
+        left = query.limit
+        while left is None or left > 0:
+            size = _PAGE_TRACES if left is None else min(_PAGE_TRACES, left)
+            page = await self._read_page(replace(query, limit=size))
+            for trajectory in page:
+                yield trajectory
+            if len(page) < size:
+                return
+            query = replace(query, cursor=format_cursor(page[-1].arrived_at_s, page[-1].trace_id))
+            left = None if left is None else left - size
+
+    async def add_outcome(self, reference: str, outcome: Outcome) -> None:
+        """Record feedback, now or before its trace arrives; the same feedback id replaces.
+
+        What comes early is kept without bound, see `count_pending` and `prune_pending`.
+        """
+        row = sql.outcome_row(outcome, reference=canonical(reference))
+        await self.write([(self._statements.put_outcome, row)])
+
+    async def add_alias(self, alias: str, trace_id: str) -> None:
+        """Give a trace another name, and join what was said early under that name."""
+        name = check_alias(alias)
+        joining = {"waiting_as": name, "joins": trace_id}
+        statements: Write = [
+            (self._statements.put_alias, {"alias": name, "trace_id": trace_id}),
+            (self._statements.join_waiting, joining),
+            (self._statements.drop_waiting, {"waiting_as": name}),
+        ]
+        await self.write(statements if name != trace_id else [])
+
+    async def trace_of(self, reference: str) -> str | None:
+        """Id of the trace that an alias, or its own id, names; None when there is none yet."""
+        name = canonical(reference)
+        return await self.read("trace_of", lambda connection: sql_read.load_trace_of(connection, name))
+
+    async def count_pending(self) -> int:
+        """Number of outcomes whose trace has not arrived."""
+        return await self.read("count_pending", sql_read.count_pending)
+
+    async def prune_pending(self, *, before_s: float) -> None:
+        """Forget outcomes recorded before an instant whose trace has not arrived."""
+        await self.write([(sql.PRUNE_PENDING, {"before_s": before_s})])
+
+    async def count(self) -> int:
+        """Number of traces."""
+        return await self.read("count", sql_read.count_traces)
+
+    async def delete(self, trace_id: str) -> None:
+        """Forget a trace, its outcomes and its aliases; nothing happens when there is none."""
+        key = {"wanted": trace_id}
+        await self.write([(s, key) for s in (sql.DELETE_TRACE, sql.DELETE_OUTCOMES, sql.DELETE_ALIASES)])
+
+    async def aclose(self) -> None:
+        """Commit what is waiting, then close the connections. Closing twice is fine."""
+        self._closed = True
+        session = self._sessions.get(os.getpid())
+        if session is not None:
+            await asyncio.to_thread(session.close)
+
+    async def _read_page(self, query: TraceQuery) -> tuple[Trajectory, ...]:
+        return await self.read("iter", lambda connection: sql_read.load_page(connection, query))
+
+    def _session(self) -> SqlSession:
+        """This process' own: neither threads nor connections survive a fork."""
+        if self._closed:
+            raise StoreClosed
+        mine = self._sessions.get(os.getpid())
+        return mine or self._sessions.setdefault(os.getpid(), SqlSession(self._backend))

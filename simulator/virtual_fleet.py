@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import httpx2
 
-from inframind.errors import ConfigError
+from inframind.errors import ConfigError, EndpointUnreachable
 from inframind.fleet.clock import Clock
 from inframind.fleet.endpoints import EndpointSpec
 from inframind.fleet.metrics_page import EngineMetrics
@@ -79,7 +79,7 @@ class VirtualFleet:
 
     def metrics_source(self, spec: EndpointSpec, clock: Clock) -> MetricsSource:
         """The server's own gauges and counters."""
-        return _Gauges(self._server_of_host[self._host_of(spec)])
+        return _Gauges(spec.name, self._server_of_host[self._host_of(spec)])
 
     def close(self) -> None:
         """Let go of every request in flight."""
@@ -100,16 +100,18 @@ def _host(name: str) -> str:
 
 
 class _Gauges:
-    """Load figures read from an engine itself: what its metrics page would say."""
+    """Load figures read from an engine itself: what its metrics page would say. A server that is gone has none."""
 
-    def __init__(self, server: SimulatedServer) -> None:
-        self._server = server
+    def __init__(self, endpoint: str, server: SimulatedServer) -> None:
+        self._endpoint, self._server = endpoint, server
 
-    def at_hand(self) -> EngineMetrics:
-        return self._server.load_figures()
+    def at_hand(self) -> EngineMetrics | None:
+        return None if self._server.faults.fault in EVERY_ROUTE else self._server.load_figures()
 
     async def read(self) -> EngineMetrics:
-        return self.at_hand()
+        if self._server.faults.take(among=EVERY_ROUTE):
+            raise EndpointUnreachable(self._endpoint, 0.0, "the simulated server closed the connection")
+        return self._server.load_figures()
 
     def close(self) -> None:
         """Nothing is held open."""

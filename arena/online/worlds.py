@@ -28,8 +28,8 @@ NEWCOMER, NEWCOMER_LEAD = "nova-20b", 0.4
 """The model that comes, and what it is more skilled than the best one, in logits."""
 MIDDLE = "qwen2.5-coder-14b"
 CODE = "humaneval"
-HARDER = QueryMix(levels={4: 1.0, 5: 2.0}, domains={"math": 1.0, "code": 1.0})
-"""No easy questions any more, and half of them of a domain that was not asked about before."""
+HARDER = QueryMix(levels={4: 1.0, 5: 2.0}, domains={"math": 2.0, "code": 1.0})
+"""No easy questions any more, and a third of them of a domain that was not asked about before."""
 
 _ITEMS_SEED, _ITEMS = 61_121, 3_000
 _TRAINING_SEED, _TRAINING_ITEMS = 61_122, 519
@@ -304,7 +304,7 @@ def _newcomer() -> World:
 def _harder_questions() -> World:
     return World(
         name="d",
-        title="questions become harder, and half are of another domain",
+        title="questions become harder, and a third is of another domain",
         scenario=_reference_scenario(),
         change=Change(mix=HARDER),
         retrained_as="d",

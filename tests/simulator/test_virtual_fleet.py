@@ -174,6 +174,18 @@ def test_a_server_that_refuses_closes_every_connection(path: str) -> None:
     assert in_fleet(use) == (200, {Fault.REFUSE: 1})
 
 
+def test_the_load_of_a_server_that_refuses_cannot_be_read() -> None:
+    async def use(virtual: VirtualFleet, fleet: Fleet, clock: VirtualClock) -> str:
+        source = virtual.metrics_source(fleet.endpoints[0], clock)
+        virtual.servers["one"].faults.inject(Fault.REFUSE)
+        assert source.at_hand() is None
+        with pytest.raises(EndpointUnreachable) as raised:
+            await source.read()
+        return raised.value.endpoint
+
+    assert in_fleet(use) == "one"
+
+
 def test_a_fault_of_chats_leaves_other_routes_alone() -> None:
     async def use(virtual: VirtualFleet, fleet: Fleet, clock: VirtualClock) -> int:
         virtual.servers["one"].faults.inject(Fault.DROP)

@@ -21,7 +21,6 @@ from inframind.plugin.calls.replays import Claim, MadeDecision, Replays
 from inframind.plugin.calls.runs import Runs, query_of
 from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.calls.site import CallSite
-from inframind.plugin.calls.visits import needed_s, slowness
 from inframind.plugin.calls.warmth import Threads, Warmth
 from inframind.router.actions import StrategySpec
 from inframind.router.decide import StepChoice
@@ -216,17 +215,11 @@ class _Call:
         return made
 
     def _seen(self, share: Deadline) -> dict[str, Any]:
-        site, recorder = self._site, self._recorder
-        seen: dict[str, Any] = {"node": self._node, "run_remaining_s": recorder.remaining_s()}
-        if share is not recorder.deadline:
-            seen["share_s"] = share.remaining_s(self._services.clock)
-        slow = self.scope.shares.slowness(self.scope.graph, self._node) if self.scope.is_tracked else 1.0
-        if slow != 1.0:
-            seen["slowness"] = slow
+        seen = self.scope.seen(self._node, share, self._services.clock)
         if self._asked.needs:
             seen["needs"] = sorted(self._asked.needs)
-        if site.task_id:
-            seen["task_id"] = site.task_id
+        if self._site.task_id:
+            seen["task_id"] = self._site.task_id
         return seen
 
     def _request(self, made: MadeDecision, share: Deadline) -> ChatRequest:
@@ -288,8 +281,7 @@ class _Call:
         step = answered_step(self._step_base(), completion, recorder, self._query.domain)
         recorder.put_step(step)
         decision = self._made.decision if self._made else None
-        slow = slowness(step, decision, is_careful=self._services.decider.is_careful)
-        scope.shares.note_node(scope.graph, self._node, needed_s(step, decision), slow)
+        scope.note_step(step, decision, is_careful=self._services.decider.is_careful)
         final = FinalAnswer(text=step.text, answer=step.answer, message_id="", step_id=step.step_id)
         self._services.also_known_as(scope.trace_id, self._router.new_names(self._site, scope.trace_id))
         await self._router.runs.store(scope, self._status(), final=final)

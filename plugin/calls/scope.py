@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from inframind.fleet.clock import Clock, Deadline
 from inframind.graphs.recorder import RunRecorder
 from inframind.plugin.calls.shares import AllThatIsLeft, NodeShares
-from inframind.plugin.calls.visits import Visit
+from inframind.plugin.calls.visits import Visit, needed_s, slowness
+from inframind.traces.records import Decision, Step
 
 
 @dataclass(slots=True, kw_only=True, weakref_slot=True, eq=False)
@@ -70,10 +72,25 @@ class RunScope:
         aim_s = min(may_s / self.shares.slowness(self.graph, node), remaining_s)
         return Deadline(clock.now_s() + aim_s, self.recorder.since_arrival_s() + aim_s)
 
+    def seen(self, node: str, share: Deadline, clock: Clock) -> dict[str, Any]:
+        """What a decision for a node goes by, as plain data for its record; ``share`` is the node's."""
+        seen: dict[str, Any] = {"node": node, "run_remaining_s": self.recorder.remaining_s()}
+        if share is not self.recorder.deadline:
+            seen["share_s"] = share.remaining_s(clock)
+        slow = self.shares.slowness(self.graph, node) if self.is_tracked else 1.0
+        if slow != 1.0:
+            seen["slowness"] = slow
+        return seen
+
     def _visit(self, node: str) -> int:
         """How often a node has answered in this run."""
         answered = sum(step.node == node and not step.error for step in self.recorder.steps)
         return answered + sum(part.node == node for part in self.parts)
+
+    def note_step(self, step: Step, decision: Decision | None, *, is_careful: bool) -> None:
+        """A call was answered: what its node needs is learned from it, see `needed_s` and `slowness`."""
+        slow = slowness(step, decision, is_careful=is_careful)
+        self.shares.note_node(self.graph, step.node, needed_s(step, decision), slow)
 
     def note_part(self, visit: Visit) -> None:
         """A node with a trace of its own has ended."""

@@ -32,6 +32,7 @@ class NodeChoice:
     """The decision of one task: of one node, for one state.
 
     Attributes:
+        node: name of the node, with those of the graphs around it.
         decision: what was decided.
         endpoint: replica that was chosen.
         prompt_tokens: estimate that it was decided with.
@@ -45,6 +46,7 @@ class NodeChoice:
         astray: LangChain ids of calls that took its model to another server.
     """
 
+    node: str
     decision: Decision
     endpoint: EndpointSpec
     prompt_tokens: int
@@ -92,7 +94,7 @@ class NodeChooser:
 
         Args:
             scope: its run.
-            node: its node.
+            node: its node, with the graphs around it.
             state: its input.
             metadata: the node's.
             needs: what a model must be able to do there.
@@ -167,15 +169,15 @@ class NodeChooser:
             self._calls.query(asked),
             slot,
             snapshot,
-            share,
+            scope.aim(node, share, services.clock),
             decision_id=recorder.new_decision_id(),
-            context={"node": node, "run_remaining_s": recorder.remaining_s()},
+            context=scope.seen(node, share, services.clock),
             whole_s=recorder.deadline.budget_s,
         )
         model = str(decision.choice["model"])
         endpoint = self._replica(model, snapshot)
         failed = earlier.failed if earlier else frozenset()
-        return NodeChoice(decision, endpoint, slot.prompt_tokens, failed=failed - {model})
+        return NodeChoice(node, decision, endpoint, slot.prompt_tokens, failed=failed - {model})
 
     def _models(
         self, own: Mapping[str, Any], earlier: NodeChoice | None, snapshot: FleetSnapshot

@@ -65,8 +65,8 @@ class HeardCall:
 
     @property
     def node(self) -> str:
-        """Name of the node that made it; ``call`` outside a graph."""
-        return str(self.metadata.get("langgraph_node") or "call")
+        """Name of the node that made it, with those of the graphs around it; ``call`` outside a graph."""
+        return node_name(self.metadata) or "call"
 
     @property
     def role(self) -> str:
@@ -129,7 +129,7 @@ class HeardCall:
         served = _first(about, _NAME_KEYS)
         return Step(
             step_id=step_id,
-            node=node_name(self.metadata) or self.node,
+            node=self.node,
             kind="agent",
             position=0,
             round=1,

@@ -14,6 +14,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from inframind.fleet.endpoints import Capability, EndpointSpec
 from inframind.graphs.domains import guess_domain
 from inframind.plugin.calls.scope import RunScope
+from inframind.plugin.calls.site import node_name
 from inframind.plugin.graphs.choices import NodeChoice, NodeChooser
 from inframind.plugin.graphs.habits import Habits
 from inframind.plugin.graphs.heard import HeardCall, frontier
@@ -115,8 +116,10 @@ class RouteTracker(CallListener):
         )
         recorder.put_step(step)
         call.run.aliases.append(run_alias(call.run_id))
+        if not step.error:
+            is_careful = self._live.services.decider.is_careful
+            call.run.scope.note_step(step, choice.decision if choice else None, is_careful=is_careful)
         if choice is not None and not step.error:
-            call.run.scope.shares.note_node(call.run.scope.graph, call.node, step.latency_s)
             self._learn(call, choice, step.completion_tokens)
 
     def _choice(self, call: HeardCall) -> NodeChoice | None:
@@ -139,13 +142,13 @@ class RouteTracker(CallListener):
         choice.is_followed = True
         if self._has_endpoint and place and place.rstrip("/") != choice.endpoint.base_url.rstrip("/"):
             choice.astray.add(call.run_id)
-            self._chooser.leave(call.node)
-            self._remarks.elsewhere(call.node, choice.model, place)
+            self._chooser.leave(choice.node)
+            self._remarks.elsewhere(choice.node, choice.model, place)
             return
         needs = call.needs & LEARNED
-        self._chooser.note_needs(call.node, needs)
+        self._chooser.note_needs(choice.node, needs)
         if missing := needs - frozenset(choice.endpoint.capabilities):
-            self._remarks.lacks(call.node, choice.model, " and ".join(sorted(missing)))
+            self._remarks.lacks(choice.node, choice.model, " and ".join(sorted(missing)))
 
     def _tell_fleet(self, run_id: UUID, error: BaseException | None) -> None:
         """The endpoint's breaker learns how a call ended that went there; at once, for the next decision."""
@@ -209,15 +212,15 @@ class RoutedNode(WrappedNode):
 
     def config_for(self, state: Any, config: RunnableConfig) -> RunnableConfig:
         """The config with the chosen model; as it is where the caller has chosen one, or nobody tracks the run."""
-        configurable = config.get("configurable", {})
+        configurable, node = config.get("configurable", {}), node_name(config.get("metadata") or {})
         scope = self._scope(config)
-        if scope is None or self._chooser.has_left(self._node):
+        if scope is None or self._chooser.has_left(node):
             return config
         if any(f"{prefix}model" in configurable for prefix in self._options.prefixes):
             return {**config, "configurable": {**self._places(configurable), **configurable}}
         self._live.watch_load()
         needs = self._options.needs_of(self._node)
-        choice = self._chooser.choose(scope, self._node, state, self._metadata, needs)
+        choice = self._chooser.choose(scope, node, state, self._metadata, needs)
         about = {"decision_id": choice.decision.decision_id, "execution": choice.executions}
         fields = (self._fields(prefix, choice.endpoint) for prefix in self._options.prefixes)
         return {
@@ -232,7 +235,7 @@ class RoutedNode(WrappedNode):
         choice = self._chooser.of(about["decision_id"]) if about else None
         if choice is not None and not choice.is_followed:
             for called in sorted(filter(None, choice.called_instead)):
-                self._remarks.not_followed(self._node, called)
+                self._remarks.not_followed(choice.node, called)
 
     def _scope(self, config: RunnableConfig) -> RunScope | None:
         callbacks = config.get("callbacks")

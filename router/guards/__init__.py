@@ -1,0 +1,1 @@
+"""What keeps learning honest: whose word counts, how much of it, what has drifted, what exploring may cost."""

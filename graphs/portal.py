@@ -20,6 +20,7 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._process_id = 0
+        self._spawned: set[asyncio.Task[None]] = set()
 
     @property
     def is_running(self) -> bool:
@@ -49,6 +50,27 @@ class Portal:
         except BaseException:
             future.cancel()
             raise
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Have a coroutine run there, with nobody waiting; from any thread, the portal's own too.
+
+        Raises:
+            RuntimeError: in a fork of the process that started the portal.
+        """
+        if self.is_current:
+            self._hold(asyncio.get_running_loop().create_task(coroutine))
+            return
+        try:
+            loop = self._started()
+        except RuntimeError:
+            coroutine.close()
+            raise
+        loop.call_soon_threadsafe(lambda: self._hold(loop.create_task(coroutine)))
+
+    def _hold(self, task: asyncio.Task[None]) -> None:
+        """A loop holds its tasks weakly: one that nobody waits for might be collected before its end."""
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
 
     def close(self) -> None:
         """Stop the loop and wait for its thread; a later `run` starts a new one."""

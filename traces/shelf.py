@@ -282,13 +282,14 @@ def rollout_after(before: Rollout, event: RolloutEvent) -> Rollout:
 
     ``full`` makes the version serve; ``shadow``, ``canary`` and ``ramp`` make it the candidate; ``rolled_back`` ends a
     candidate, and of the version that serves makes the one before it serve again. Of a version that is neither, it
-    changes nothing.
+    changes nothing. ``full`` of the version that serves already ends what is tried, and keeps the one before.
     """
     frozen = event.frozen
     if event.stage is None:
         return replace(before, number=event.number, frozen=frozen)
     if event.stage == "full":
-        return Rollout(number=event.number, serving=event.version, before=before.serving, frozen=frozen)
+        earlier = before.before if event.version == before.serving else before.serving
+        return Rollout(number=event.number, serving=event.version, before=earlier, frozen=frozen)
     if event.stage == "rolled_back":
         if event.version == before.candidate:
             return replace(

@@ -20,6 +20,7 @@ from inframind.errors import ConfigError
 from inframind.graphs.identity import current_execution
 from inframind.plugin.calls.runs import Runs
 from inframind.plugin.calls.site import OWN_METADATA, TRACE_METADATA, CallSite, node_name
+from inframind.plugin.chat.secrets import names_secret
 
 _NOT_THE_CALLERS = ("langgraph_", "ls_", "lc_", "checkpoint_", "__", "inframind")
 _PLAIN = (str, int, float, bool)
@@ -135,9 +136,9 @@ def _hex(value: object) -> str | None:
 
 
 def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What the application itself put there, as far as a trace can keep it."""
+    """What the application itself put there, as far as a trace can keep it, and but for secrets."""
     return {
         key: value
         for key, value in metadata.items()
-        if isinstance(value, _PLAIN) and not key.startswith(_NOT_THE_CALLERS)
+        if isinstance(value, _PLAIN) and not key.startswith(_NOT_THE_CALLERS) and not names_secret(key)
     }

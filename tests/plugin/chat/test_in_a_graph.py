@@ -188,6 +188,31 @@ async def test_every_door_finds_the_run_that_is_open_around_it(model: Any, door:
     assert (trace.question, len(trace.steps), trace.status) == ("both", 1, "ok")
 
 
+SECRETS = (
+    "api_key",
+    "openaiApiKey",
+    "OPENAI_API_KEY",
+    "x-api-key",
+    "apikey",
+    "db_password",
+    "DBPASSWORD",
+    "access_token",
+    "token",
+    "clientSecret",
+    "Authorization",
+    "X-Auth-Token",
+)
+NO_SECRETS = ("user", "keyword", "max_tokens", "monkey", "secretary", "author", "tokenizer", "language")
+
+
+async def test_what_is_named_like_a_secret_is_kept_out_of_the_trace(model: Any) -> None:
+    values = {name: f"value of {name}" for name in (*SECRETS, *NO_SECRETS)}
+    state = await graph_of(("a", asking(model), {})).ainvoke(ASK, {"metadata": values})
+    answer = state["messages"][-1]
+    trace = await model.mind.atrace(answer.response_metadata["inframind"]["trace_id"])
+    assert [name for name in values if name in trace.metadata] == list(NO_SECRETS)
+
+
 class Tracker(BaseCallbackHandler):
     """Knows one run, and whom it was asked for."""
 

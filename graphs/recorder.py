@@ -23,9 +23,10 @@ BOOK = "inframind"
 ``run`` is its `run_identity`; ``calls`` names the decision of each call (see `Call.key`); ``waited_s`` are the
 seconds that it lay still, waiting for a person or a process: they count neither in ``latency_s`` nor against the
 budget. ``replaced`` lists the steps that were made again after an interrupt or a retry, with the tokens that they
-cost: they are not among the trace's steps, where each decision is credited once. ``candidate`` is what a policy that
-was only being watched would have chosen, see `inframind.router.shadow`.
+cost: they are not among the trace's steps, where each decision is credited once. ``dealt`` says how the run came to
+its policy while one was being tried, ``candidate`` what one that was only being watched would have chosen.
 """
+DEALT = "dealt"
 
 
 EARLY_S = 0.001
@@ -67,6 +68,7 @@ class RunRecorder:
         replaced: steps that were made again, as plain data.
         last_error: the latest error of a step, for when there is no answer at all.
         decider: who decides for the run from its first decision to its last; None before that.
+        dealt: how the run came to its policy where one is being tried, see `inframind.router.rollout.Assignment`.
         would_choose: what a policy that is only being watched would have chosen, by decision id; None where none is.
     """
 
@@ -88,6 +90,7 @@ class RunRecorder:
     replaced: list[Mapping[str, Any]] = field(default_factory=list)
     last_error: InfraMindError | None = None
     decider: Decider | None = None
+    dealt: Mapping[str, Any] = field(default_factory=dict)
     would_choose: WouldChoose | None = None
     is_late: bool = False
     _next_step: int = 0
@@ -124,6 +127,7 @@ class RunRecorder:
             waited_s=max(waited_s, 0.0),
             ledger=CallLedger.of(book.get("calls", {}), trajectory.decisions),
             replaced=list(book.get("replaced", ())),
+            dealt=book.get(DEALT, {}),
             would_choose=WouldChoose.of_plain(book.get(KEY)),
             is_late=any(skip.reason == "deadline" for skip in trajectory.skips)
             or any(_was_cut(step, trajectory.budget_s) for step in trajectory.steps),
@@ -152,11 +156,14 @@ class RunRecorder:
         """The run goes on; in another invocation of its graph after it lay still, such as at a breakpoint."""
         invocation, now_s = current_invocation() or self._invocation, self.clock.now_s()
         if self._invocation not in (None, invocation):
-            waited_s = now_s - self._seen_s
-            self.deadline = replace(self.deadline, at_s=self.deadline.at_s + waited_s)
-            self.waited_s += waited_s
+            self.lay_still(now_s - self._seen_s)
         self._invocation, self._seen_s = invocation, now_s
         return self
+
+    def lay_still(self, waited_s: float) -> None:
+        """The run waited for a person or a process: that counts neither as latency nor against the budget."""
+        self.deadline = replace(self.deadline, at_s=self.deadline.at_s + waited_s)
+        self.waited_s += waited_s
 
     def since_arrival_s(self, at_s: float | None = None) -> float:
         """Seconds after arrival, of an instant on the clock's axis or of now."""
@@ -166,6 +173,18 @@ class RunRecorder:
     def remaining_s(self) -> float:
         """Seconds left of the budget."""
         return self.deadline.remaining_s(self.clock)
+
+    def answered_status(self) -> Status:
+        """Status of a run that ends now with an answer: ``late`` or ``ok``."""
+        return "late" if self.is_late or self.remaining_s() < 0 else "ok"
+
+    def latest_answer(self) -> FinalAnswer | None:
+        """What the latest call that was answered has said; None before the first."""
+        answered = [step for step in self.steps if not step.error]
+        if not answered:
+            return None
+        last = max(answered, key=lambda step: step.finished_s)
+        return FinalAnswer(text=last.text, answer=last.answer, message_id="", step_id=last.step_id)
 
     def new_step_id(self, call: Call | None = None) -> int:
         """Id of a step that begins now: of the step that it replaces, where the call has been made before."""
@@ -224,7 +243,7 @@ class RunRecorder:
 
     def _book(self) -> dict[str, Any]:
         watched = self.would_choose.to_plain() if self.would_choose else {}
-        if not (self.identity or self.replaced or self.waited_s or watched):
+        if not (self.identity or self.replaced or self.waited_s or self.dealt or watched):
             return {}
         return {
             BOOK: {
@@ -232,6 +251,7 @@ class RunRecorder:
                 "calls": self.ledger.keys(),
                 "waited_s": self.waited_s,
                 "replaced": self.replaced,
+                **({DEALT: self.dealt} if self.dealt else {}),
                 **watched,
             }
         }

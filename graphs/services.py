@@ -18,7 +18,7 @@ from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.state import Run
 from inframind.router.decide import Decider
 from inframind.router.latency import estimate_tokens
-from inframind.router.rollout import ServingVersions, arm_of
+from inframind.router.rollout import ServingVersions
 from inframind.router.views import Query
 from inframind.traces.records import Status, Trajectory
 from inframind.traces.store import TraceStore
@@ -64,12 +64,14 @@ class Services:
 
     def __post_init__(self) -> None:
         self._journal = Journal(self.store)
-        self.versions = ServingVersions(self.decider, arm_of)
+        self.versions = ServingVersions(self.decider)
 
     def decider_of(self, recorder: RunRecorder, thread_id: str = "") -> Decider:
         """Who decides for a run: settled at its first decision, by its thread where it has one, and kept to its end."""
         if recorder.decider is None:
-            recorder.decider = self.versions.decider_for(thread_id or recorder.trace_id, recorder.decisions)
+            given = self.versions.assign(thread_id or recorder.trace_id, recorder.decisions)
+            recorder.decider = given.decider
+            recorder.dealt = recorder.dealt or given.facts
         return recorder.decider
 
     def open_run(

@@ -30,6 +30,7 @@ from inframind.plugin.calls.surroundings import Surroundings
 from inframind.plugin.config import Settings, load_settings
 from inframind.plugin.explain import explain_trajectory
 from inframind.plugin.feedback import FeedbackAbout, record_feedback
+from inframind.plugin.online.attached import AttachedOnline
 from inframind.router.policy import Policy
 from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary
 from inframind.traces.records import Outcome, Trajectory
@@ -94,6 +95,9 @@ class InfraMind(Asking, Applications):
         self._services.share_of = around.share_of
         self._services.listeners = (*self._services.listeners, around.note_part)
         self._calls = CallRouter(self._services, runs)
+        self._online = AttachedOnline(self._services, settings) if settings.online.enabled else None
+        if self._online is not None:
+            self._online.start()
 
     @classmethod
     def from_config(cls, path: str | Path = "inframind.toml", **overrides: Any) -> InfraMind:
@@ -115,6 +119,11 @@ class InfraMind(Asking, Applications):
     def fleet(self) -> Fleet:
         """The endpoints and their load."""
         return self._services.fleet
+
+    @property
+    def online(self) -> AttachedOnline | None:
+        """Which versions serve here, and what other processes serve; None where ``[online]`` is not enabled."""
+        return self._online
 
     async def afeedback(
         self, about: AIMessage | uuid.UUID | str | None = None, **what: Unpack[FeedbackAbout]
@@ -181,6 +190,8 @@ class InfraMind(Asking, Applications):
             if self._portal.is_running and not self._portal.is_current:
                 from_last_to_first.push_async_callback(asyncio.to_thread, self._end_portal, self._release)
             from_last_to_first.push_async_callback(self._release)
+            if self._online is not None:
+                from_last_to_first.push_async_callback(self._online.aclose)
 
     def close(self) -> None:
         """`aclose`, and stop the background loop.

@@ -132,10 +132,10 @@ class Decider:
         """Whether the 90 % quantile of a step must fit the time that is left; otherwise the median must."""
         return self._config.deadline_quantile == 0.9
 
-    def with_policy(self, policy: Policy) -> Decider:
-        """Another policy beside this one: both look at one world, and draw from one source of chance."""
+    def with_policy(self, policy: Policy, *, rng: np.random.Generator | None = None) -> Decider:
+        """Another policy beside this one: both look at one world, and draw from one chance unless ``rng`` is given."""
         twin = copy(self)
-        twin.policy = policy
+        twin.policy, twin._rng = policy, rng or self._rng
         return twin
 
     def plan(

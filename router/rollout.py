@@ -6,20 +6,18 @@ that no run uses any more is forgotten. What serves from now on is replaced by o
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any
 from weakref import WeakValueDictionary
 
 from inframind.router.decide import Decider
+from inframind.router.gate.arms import arm_of
 from inframind.router.policy import Policy
 from inframind.traces.records import Decision
 from inframind.traces.shelf import Rollout
 
-Arm = Literal["serving", "candidate"]
-ArmOf = Callable[[str, Rollout], Arm]
 VERSION_DIGITS = 12
 """Digits of a version that decisions carry as their ``policy_version``."""
 RECENT = 4
@@ -44,6 +42,21 @@ class Served:
         return self.decider.policy
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Assignment:
+    """What a run is given.
+
+    Attributes:
+        decider: decides for it, to its end.
+        facts: how it was dealt out, as plain data for its trace; empty where nothing is being tried. ``event`` is the
+            number of the roll-out's event, ``candidate`` the version on trial, ``arm`` who serves the run, ``share``
+            the probability with which that had been the candidate.
+    """
+
+    decider: Decider
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Lineup:
     """What serves: never changed, only replaced.
@@ -58,11 +71,14 @@ class Lineup:
     candidate: Served | None = None
     rollout: Rollout = field(default_factory=Rollout)
 
-    def of_key(self, key: str, arm_of: ArmOf) -> Served:
+    def assign(self, key: str) -> Assignment:
         """Who serves the runs of a thread, or a run without one."""
-        if self.candidate is not None and arm_of(key, self.rollout) == "candidate":
-            return self.candidate
-        return self.serving
+        if self.candidate is None:
+            return Assignment(self.serving.decider)
+        arm, rollout = arm_of(key, self.rollout), self.rollout
+        served = self.candidate if arm == "candidate" else self.serving
+        facts = {"event": rollout.number, "candidate": rollout.candidate, "arm": arm, "share": rollout.share}
+        return Assignment(served.decider, facts)
 
 
 class ServingVersions:
@@ -70,16 +86,14 @@ class ServingVersions:
 
     Args:
         configured: decides by the configured policy, which serves until somebody publishes a version.
-        arm_of: arm of a key under a roll-out; pure.
 
     Attributes:
         recall: loads the version that a resumed run began with, where it is no longer in memory.
     """
 
-    def __init__(self, configured: Decider, arm_of: ArmOf) -> None:
+    def __init__(self, configured: Decider) -> None:
         self.configured = Served("", configured)
         self.recall: Callable[[str], Awaitable[None]] | None = None
-        self._arm_of = arm_of
         self._lineup = Lineup(serving=self.configured)
         self._recent: OrderedDict[str, Served] = OrderedDict()
         # Deciders live as long as a run holds them.
@@ -110,7 +124,7 @@ class ServingVersions:
         """The version, where it is in memory and ready."""
         return self._recent.get(version) if version else self.configured
 
-    def decider_for(self, key: str, decisions: Sequence[Decision]) -> Decider:
+    def assign(self, key: str, decisions: Sequence[Decision]) -> Assignment:
         """Who decides for a run.
 
         Args:
@@ -120,8 +134,8 @@ class ServingVersions:
         """
         lineup = self._lineup
         if decisions:
-            return self._begun_with(decisions[0]) or lineup.serving.decider
-        return lineup.of_key(key, self._arm_of).decider
+            return Assignment(self._begun_with(decisions[0]) or lineup.serving.decider)
+        return lineup.assign(key)
 
     def is_at_hand(self, decisions: Sequence[Decision]) -> bool:
         """Whether a run that made these decisions can go on with its version at once."""
@@ -142,11 +156,3 @@ class ServingVersions:
 def _mark(policy: Policy) -> tuple[str, str]:
     """How a policy signs its decisions."""
     return policy.name, policy.version
-
-
-def arm_of(key: str, rollout: Rollout) -> Arm:
-    """Arm of a key: the same for the same candidate, and kept as its share grows."""
-    digest = hashlib.blake2b(
-        f"{rollout.candidate}/{key}".encode(errors="surrogatepass"), digest_size=8
-    ).digest()
-    return "candidate" if int.from_bytes(digest) < rollout.share * 2**64 else "serving"

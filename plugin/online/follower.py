@@ -1,0 +1,252 @@
+"""Follows the roll-out: loads what is to serve beside the requests, swaps, says what serves, outlives outages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inframind.errors import (
+    CheckpointError,
+    ConfigError,
+    RolloutMoved,
+    StoreClosed,
+    StoreError,
+    UnknownPolicy,
+)
+from inframind.fleet.clock import Clock
+from inframind.fleet.snapshot import EndpointLoad
+from inframind.graphs.services import Services
+from inframind.router.policy_shelf import ready_to_serve
+from inframind.router.rollout import VERSION_DIGITS, Lineup, Served
+from inframind.traces.shelf import Replica, Rollout, RolloutEvent, Shelf
+
+_log = logging.getLogger(__name__)
+_REFUSED = (CheckpointError, ConfigError, UnknownPolicy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowConfig:
+    """How a process follows the roll-out."""
+
+    report_s: float = 5.0
+    """Seconds between two reports of what this process serves; also the longest wait for a missed notification."""
+    first_backoff_s: float = 0.5
+    """Wait after a first failure of the store; doubles with each."""
+    max_backoff_s: float = 15.0
+    """Longest wait between two tries."""
+
+    def __post_init__(self) -> None:
+        for name in ("report_s", "first_backoff_s", "max_backoff_s"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ConfigError(f"online.{name}", getattr(self, name), "use a positive number of seconds")
+
+
+class Follower:
+    """Keeps one process with the roll-out. All of it runs on the loop of `follow`, which should not be the requests'.
+
+    Args:
+        shelf: where versions and the roll-out are.
+        services: whose versions are swapped.
+        name: of this process, unique.
+        clock: time.
+        config: how often, how patiently.
+        about: plain facts about the process, for its reports.
+
+    Attributes:
+        refused: why versions are not served here, by version.
+        others: what the processes that reported lately said, this one among them.
+        failures: failures of the store since it last answered.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        services: Services,
+        *,
+        name: str,
+        clock: Clock,
+        config: FollowConfig | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._shelf, self._services, self._clock = shelf, services, clock
+        self._config, self._about = config or FollowConfig(), dict(about or {})
+        self.name = name
+        self.refused: dict[str, str] = {}
+        self.others: Sequence[Replica] = ()
+        self.failures = 0
+        self._reported_s = float("-inf")
+
+    async def follow(self) -> None:
+        """Follow until cancelled, or until the store is closed.
+
+        A store that fails is tried again, ever more seldom, while serving goes on.
+        """
+        while True:
+            try:
+                await self.catch_up()
+                await self._report_when_due()
+                number = self._services.versions.lineup.rollout.number
+                await self._shelf.wait(after=number, timeout_s=self._config.report_s)
+            except StoreError as error:
+                await self._wait_out(error)
+            except StoreClosed:
+                return
+            else:
+                self._note_answer()
+
+    async def catch_up(self) -> Lineup:
+        """Serve what the shelf says is to be served, and what serves here afterwards.
+
+        What cannot be loaded is refused: the version that served before goes on.
+
+        Raises:
+            StoreError: the shelf cannot be read.
+        """
+        versions = self._services.versions
+        rollout = await self._shelf.rollout()
+        now = versions.lineup
+        if rollout.number == now.rollout.number:
+            return now
+        serving = await self._loaded(rollout.serving) or now.serving
+        candidate = await self._loaded(rollout.candidate) if rollout.candidate else None
+        lineup = Lineup(serving=serving, candidate=candidate, rollout=rollout)
+        versions.serve(lineup)
+        _log.info("%s", _in_words(now, lineup))
+        self._reported_s = float("-inf")
+        return lineup
+
+    async def recall(self, prefix: str) -> None:
+        """Have the version at hand that a resumed run began with; where it cannot be had, what serves will do.
+
+        Raises:
+            StoreError: the shelf cannot be read.
+        """
+        try:
+            found = await self._shelf.policy(prefix)
+        except (UnknownPolicy, ConfigError):
+            return
+        await self._loaded(found.version)
+
+    async def report(self) -> None:
+        """Say what is served here, and hear what others serve.
+
+        Raises:
+            StoreError: the shelf cannot be written.
+        """
+        lineup, now_s = self._services.versions.lineup, self._clock.wall_s()
+        await self._shelf.report(
+            Replica(
+                name=self.name,
+                at_s=now_s,
+                serving=lineup.serving.version,
+                candidate=lineup.candidate.version if lineup.candidate else "",
+                facts=self._facts(lineup.rollout),
+            )
+        )
+        self.others = await self._shelf.replicas(since_s=now_s - 3 * self._config.report_s)
+        self._reported_s = self._clock.now_s()
+
+    async def _report_when_due(self) -> None:
+        if self._clock.now_s() - self._reported_s >= self._config.report_s:
+            await self.report()
+
+    # Loading -------------------------------------------------------------------------------------------
+
+    async def _loaded(self, version: str) -> Served | None:
+        """The version, ready; None where it was refused."""
+        versions = self._services.versions
+        known = versions.loaded(version)
+        if known is not None or version in self.refused:
+            return known
+        try:
+            row = await self._shelf.policy(version)
+            content = await self._shelf.policy_content(version)
+            snapshot = self._services.fleet.snapshot()
+            beside = versions.configured.decider
+            served = await asyncio.to_thread(ready_to_serve, row, content, beside, snapshot, self._clock)
+        except _REFUSED as error:
+            await self._refuse(version, str(error))
+            return None
+        versions.keep(served)
+        return served
+
+    async def _refuse(self, version: str, reason: str) -> None:
+        self.refused[version] = reason
+        _log.error("version %s is not served here: %s", version[:VERSION_DIGITS], reason)
+        await self._remark(version, f"{self.name} cannot serve it: {reason}")
+
+    async def _remark(self, version: str, reason: str) -> None:
+        """Say it among the roll-out's events, unless another process did; overtaken, look again."""
+        while True:
+            rollout = await self._shelf.rollout()
+            events = await self._shelf.events()
+            if any(event.version == version and event.by.startswith("replica:") for event in events):
+                return
+            remark = RolloutEvent(
+                at_s=self._clock.wall_s(),
+                version=version,
+                stage=None,
+                frozen=rollout.frozen,
+                by=f"replica:{self.name}",
+                reason=reason,
+            )
+            try:
+                await self._shelf.append(remark, after=rollout.number)
+            except RolloutMoved:
+                continue
+            except UnknownPolicy:  # pruned: nothing can be said of it any more
+                return
+            return
+
+    # Outages -------------------------------------------------------------------------------------------
+
+    async def _wait_out(self, error: StoreError) -> None:
+        wait_s = min(self._config.first_backoff_s * 2.0**self.failures, self._config.max_backoff_s)
+        if not self.failures:
+            _log.warning("the roll-out is not followed until the store answers again: %s", error)
+        self.failures += 1
+        await asyncio.sleep(wait_s)
+
+    def _note_answer(self) -> None:
+        if self.failures:
+            _log.info("the store answers again after %d failures; the roll-out is followed", self.failures)
+        self.failures = 0
+
+    # Words ---------------------------------------------------------------------------------------------
+
+    def _facts(self, rollout: Rollout) -> dict[str, Any]:
+        loads = self._services.fleet.snapshot().loads.values()
+        return {
+            **self._about,
+            "event": rollout.number,
+            "in_flight": sum(load.in_flight for load in loads),
+            "endpoints": {load.endpoint: _load_facts(load) for load in loads},
+            "refused": dict(self.refused),
+        }
+
+
+def _load_facts(load: EndpointLoad) -> dict[str, Any]:
+    return {
+        "breaker": load.breaker,
+        "in_flight": load.in_flight,
+        "running": load.running,
+        "waiting": load.waiting,
+        "age_s": load.age_s,
+    }
+
+
+def _in_words(before: Lineup, after: Lineup) -> str:
+    said = f"serving {_name(after.serving)}"
+    if after.serving is not before.serving:
+        said += f" instead of {_name(before.serving)}"
+    if after.candidate is not None:
+        said += f"; {after.rollout.stage} of {_name(after.candidate)} with {after.rollout.share:.0%} of runs"
+    return said
+
+
+def _name(served: Served) -> str:
+    digits = served.version[:VERSION_DIGITS]
+    return f"version {digits}" if digits else f"the configured policy ({served.policy.name})"

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
-from inframind.arena.online.season import Start
+from inframind.arena.online.refit import Refit
+from inframind.arena.online.season import Entry, Start
+from inframind.arena.online.warm_start import warm_learner
+from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace
+from inframind.router.learning.config import LearnerConfig
 from inframind.router.online.protocol import LabelledRun
 from inframind.router.policy import Policy
 from inframind.router.policy_file import StoredPolicy
@@ -61,3 +67,49 @@ class Retrained:
     def world_changed(self) -> None:
         """Change over."""
         self._policy = self._retrained.bind(self._actions)
+
+
+class InPlace:
+    """Actor-critic on the latest runs alone, as in training: no replay, and no regard to which policy chose.
+
+    Runs without a label teach it nothing; what being late costs stays as trained.
+    """
+
+    name = "a2c"
+
+    def __init__(self, start: Start) -> None:
+        self._seed, self._config = start.seed, LearnerConfig(runs_kept=1)
+        self._learner = warm_learner(start.stored, start.actions, self._config, seed=start.seed)
+        self._stored = start.stored
+
+    def behaviour(self) -> Policy:
+        """Explores by the temperature that training ended with."""
+        return self._learner.behaviour(1.0)
+
+    def learn(self, runs: Sequence[LabelledRun]) -> Mapping[str, float]:
+        """One round of learning from the labelled runs."""
+        labels = {one.run.trace_id: one.label.solved >= 0.5 for one in runs if one.label is not None}
+        if not labels:
+            return {}
+        return self._learner.learn([one.run for one in runs], labels, 1.0)
+
+    def welcome(self, actions: ActionSpace) -> None:
+        """Go on over these, with rows of their own for newcomers and fresh optimisers."""
+        weights = self._learner.serving().weights
+        self._stored = replace(self._stored, weights=weights)
+        self._learner = warm_learner(self._stored, actions, self._config, seed=self._seed)
+
+
+RIVALS: Mapping[str, Entry] = MappingProxyType({"frozen": Frozen, "a2c": InPlace, "refit": Refit})
+"""Entries that need nothing but the start, by name."""
+
+
+def rival(name: str) -> Entry:
+    """One of `RIVALS`.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in RIVALS:
+        raise ConfigError("contender", name, f"use one of: {', '.join(RIVALS)}")
+    return RIVALS[name]

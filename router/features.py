@@ -32,6 +32,7 @@ from inframind.router.columns import (
     slot_columns,
     time_columns,
 )
+from inframind.router.offsets import Offsets
 from inframind.router.policy_parts import Z90
 from inframind.router.query_model import QueryModel, Question
 from inframind.router.views import Array, PlanView, RoleView, StepView
@@ -81,12 +82,21 @@ class FeatureBuilder:
         actions: what may be chosen.
         queries: reads questions.
         sight: what may be seen.
+        offsets: log odds by which actions have turned out better or worse than single calls said; none unless given.
     """
 
-    def __init__(self, actions: ActionSpace, queries: QueryModel, sight: Sight | None = None) -> None:
+    def __init__(
+        self,
+        actions: ActionSpace,
+        queries: QueryModel,
+        sight: Sight | None = None,
+        offsets: Offsets | None = None,
+    ) -> None:
         self.actions, self.queries, self.sight = actions, queries, sight or Sight()
         self.layout = ActionLayout.of(actions)
         self._abilities, self._discriminations = queries.terms(actions)
+        if offsets is not None:
+            self._abilities = self._abilities + offsets.logits(actions.executor_labels)
         self.plan_table = lru_cache(maxsize=64)(self._plan_table)
 
     def step(self, view: StepView) -> Features:

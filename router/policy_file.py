@@ -16,6 +16,7 @@ from inframind.router.encoder import Encoder, HashingEncoder
 from inframind.router.features import FEATURES_VERSION, Sight
 from inframind.router.latency_state import LatencyState
 from inframind.router.learning.checkpoint import Checkpoint, CheckpointMeta, load_checkpoint, save_checkpoint
+from inframind.router.offsets import Offsets
 from inframind.router.pacer import LearnedPacer
 from inframind.router.policy_learned import KINDS, HeadWeights, LearnedPolicy, PolicyWeights, Valuation
 from inframind.router.query_model import SHAPE_COLUMNS, QueryModel, QueryWeights
@@ -66,9 +67,17 @@ class StoredPolicy:
         Raises:
             ConfigError: an encoder of another dimension than it was trained with.
         """
+        return self.bind_reader(actions, self.reader(encoder), explores=explores, name=name)
+
+    def reader(self, encoder: Encoder | None = None) -> QueryModel:
+        """What reads questions for the policy.
+
+        Raises:
+            ConfigError: an encoder of another dimension than it was trained with.
+        """
         encoder = encoder or HashingEncoder()
         self._require_encoder(encoder)
-        return self.bind_reader(actions, QueryModel(self.queries, encoder), explores=explores, name=name)
+        return QueryModel(self.queries, encoder)
 
     def bind_reader(
         self, actions: ActionSpace, queries: QueryModel, *, explores: bool = False, name: str = "learned"
@@ -114,6 +123,7 @@ def save_policy(path: Path, stored: StoredPolicy) -> Path:
             "edges_s": list(weights.edges_s),
             "excluded_strategies": sorted(weights.excluded_strategies),
             "plan_runs": dict(weights.plan_runs),
+            "offsets": weights.offsets.to_json(),
             "latency": weights.latency.to_json() if weights.latency else None,
             "length_slope": stored.queries.length_slope if stored.queries else None,
             "typical": stored.queries.typical if stored.queries else None,
@@ -140,6 +150,7 @@ def load_policy(path: Path) -> StoredPolicy:
                 latency=LatencyState.from_json(latency) if latency else None,
                 excluded_strategies=frozenset(given["excluded_strategies"]),
                 plan_runs=given["plan_runs"],
+                offsets=Offsets.from_json(given.get("offsets", {})),  # files before it had none
             ),
             queries=_queries(checkpoint),
             valuation=Valuation(**given["valuation"]),

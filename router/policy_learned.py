@@ -16,6 +16,7 @@ from inframind.router.actions import ActionSpace, PlannerAction
 from inframind.router.features import FeatureBuilder, Sight
 from inframind.router.heads import LARGEST_LOGIT, Head, HeadWeights, Valuation, Worth
 from inframind.router.latency_state import LatencyState
+from inframind.router.offsets import Offsets
 from inframind.router.pacer import Pacer
 from inframind.router.policy import Proposal
 from inframind.router.policy_parts import one_hot, propose_pace
@@ -52,6 +53,7 @@ class PolicyWeights:
         latency: what was learned of the fleet's speed, to start from.
         excluded_strategies: never chosen while anything else is allowed.
         plan_runs: how often each plan was run in training, by its label.
+        offsets: what traffic has taught since of each model and strategy.
     """
 
     heads: Mapping[str, HeadWeights]
@@ -60,6 +62,7 @@ class PolicyWeights:
     latency: LatencyState | None = None
     excluded_strategies: frozenset[str] = frozenset()
     plan_runs: Mapping[str, int] = field(default_factory=dict)
+    offsets: Offsets = field(default_factory=Offsets)
 
 
 class LearnedPolicy:
@@ -91,7 +94,7 @@ class LearnedPolicy:
         name: str = "learned",
     ) -> None:
         self.weights, self.version, self.name = weights, version, name
-        self.features = FeatureBuilder(actions, queries, sight)
+        self.features = FeatureBuilder(actions, queries, sight, weights.offsets)
         self._explores, self._pacer = explores, pacer
         self._valuation = valuation = valuation or Valuation()
         self._plans = PlanHead(weights.heads["plan"], self.features, valuation)
@@ -117,11 +120,18 @@ class LearnedPolicy:
 
     def step(self, view: StepView) -> Proposal:
         """The model and strategy that are worth most."""
-        worth = self._steps.worth(view, self._multiplier(view.budget_s))
+        return self._proposal(self.step_worth(view), self.wanted(view))
+
+    def step_worth(self, view: StepView) -> Worth:
+        """What each model with each strategy is worth here, allowed or not."""
+        return self._steps.worth(view, self._multiplier(view.budget_s))
+
+    def wanted(self, view: StepView) -> Mask:
+        """What may be chosen: what is allowed, less the excluded strategies while anything else is left (A)."""
         if self._wants_all:
-            return self._proposal(worth, view.allowed)
+            return view.allowed
         wanted = view.allowed & self._wanted
-        return self._proposal(worth, wanted if wanted.any() else view.allowed)
+        return wanted if wanted.any() else view.allowed
 
     def pace(self, view: PaceView) -> Proposal:
         """The pacer's choice, or the default number of rounds."""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from inframind.errors import CheckpointError
 
@@ -59,6 +59,49 @@ def write_tensor_file(path: Path, arrays: Mapping[str, AnyArray], header: str) -
     Raises:
         CheckpointError: an array is of a type that the format does not have.
     """
+    content, digest = _packed(arrays, header, str(path))
+    _write_atomically(path, content)
+    return digest
+
+
+def tensor_bytes(arrays: Mapping[str, AnyArray], header: str) -> bytes:
+    """What `write_tensor_file` would write.
+
+    Raises:
+        CheckpointError: an array is of a type that the format does not have.
+    """
+    return _packed(arrays, header, "bytes")[0]
+
+
+def read_tensor_bytes(content: bytes, name: str) -> TensorFile:
+    """Read and verify what `tensor_bytes` gave.
+
+    Args:
+        content: the bytes.
+        name: what they are, for errors.
+
+    Raises:
+        CheckpointError: cut short, not of this format, arrays missing or too many, or changed.
+    """
+    try:
+        arrays = load(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(name, f"they are cut short or no safetensors ({error})", _COPY_AGAIN) from error
+    return _verified(Path(name), arrays, _entry(Path(name), metadata))
+
+
+def read_tensor_file(path: Path) -> TensorFile:
+    """Read and verify.
+
+    Raises:
+        CheckpointError: no such file, cut short, not of this format, arrays missing or too many, or changed.
+    """
+    return _verified(path, *_read(path))
+
+
+def _packed(arrays: Mapping[str, AnyArray], header: str, name: str) -> tuple[bytes, str]:
     plain = {name: _plain(array) for name, array in arrays.items()}
     digest = _digest(plain, header)
     entry = {
@@ -68,20 +111,12 @@ def write_tensor_file(path: Path, arrays: Mapping[str, AnyArray], header: str) -
         "header": header,
     }
     try:
-        content = save(plain, {_ENTRY: json.dumps(entry, sort_keys=True)})
+        return save(plain, {_ENTRY: json.dumps(entry, sort_keys=True)}), digest
     except SafetensorError as error:
-        raise CheckpointError(str(path), str(error), "give arrays of numbers or booleans") from error
-    _write_atomically(path, content)
-    return digest
+        raise CheckpointError(name, str(error), "give arrays of numbers or booleans") from error
 
 
-def read_tensor_file(path: Path) -> TensorFile:
-    """Read and verify.
-
-    Raises:
-        CheckpointError: no such file, cut short, not of this format, arrays missing or too many, or changed.
-    """
-    arrays, entry = _read(path)
+def _verified(path: Path, arrays: dict[str, AnyArray], entry: dict[str, Any]) -> TensorFile:
     header = str(entry["header"])
     if set(arrays) != set(entry["arrays"]):
         raise CheckpointError(str(path), _difference(set(entry["arrays"]), set(arrays)), _COPY_AGAIN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,27 +87,44 @@ def ready_to_serve(
     Raises:
         CheckpointError: it cannot be read, or cannot decide over these candidates.
     """
+    pieces = getting_ready(version, content, beside, snapshot, clock)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            served: Served = end.value
+            return served
+
+
+def getting_ready(
+    version: PolicyVersion, content: bytes, beside: Decider, snapshot: FleetSnapshot, clock: Clock
+) -> Generator[None, None, Served]:
+    """`ready_to_serve` in pieces of a few milliseconds, for a thread beside those that wait for the interpreter."""
     stored = policy_of(version, content)
+    yield
     try:
-        served = Served(version.version, beside.with_policy(stored.bind(beside.actions)))
-        _try_out(served.decider, snapshot, clock)
+        decider = beside.with_policy(stored.bind(beside.actions))
+        yield
+        yield from _try_out(decider, snapshot, clock)
     except (ConfigError, *_DOES_NOT_FIT) as error:
         raise CheckpointError(
             f"version {version.version[:VERSION_DIGITS]}",
             f"it cannot decide over this fleet's candidates: {error}",
             "train it anew for this fleet",
         ) from error
-    return served
+    return Served(version.version, decider)
 
 
-def _try_out(decider: Decider, snapshot: FleetSnapshot, clock: Clock) -> None:
+def _try_out(decider: Decider, snapshot: FleetSnapshot, clock: Clock) -> Iterator[None]:
     """One decision of each kind, by chance of its own: what is slow the first time is slow now."""
     aside = decider.with_policy(decider.policy, rng=np.random.default_rng(0))
     query = Query(text="How many primes are below 100?", domain="math", prompt_tokens=8)
     deadline = Deadline.after(60.0, clock)
     plan, _ = aside.plan(query, snapshot, deadline, decision_id="trial")
+    yield
     slot = Slot(topology=plan.topology.name, role=plan.team[0], team_size=len(plan.team))
     aside.step(query, slot, snapshot, deadline, decision_id="trial")
+    yield
     aside.pace(
         query,
         plan.topology,

@@ -19,11 +19,13 @@ from inframind.errors import (
 from inframind.fleet.clock import Clock
 from inframind.fleet.snapshot import EndpointLoad
 from inframind.graphs.services import Services
-from inframind.router.policy_shelf import ready_to_serve
+from inframind.router.policy_shelf import getting_ready
 from inframind.router.rollout import VERSION_DIGITS, Lineup, Served
-from inframind.traces.shelf import Replica, Rollout, RolloutEvent, Shelf
+from inframind.traces.shelf import PolicyVersion, Replica, Rollout, RolloutEvent, Shelf
 
 _log = logging.getLogger(__name__)
+BREATH_S = 0.01
+"""Pause between two pieces of work on a version, so that a request meets a few milliseconds of work at most."""
 _REFUSED = (CheckpointError, ConfigError, UnknownPolicy)
 
 
@@ -164,14 +166,24 @@ class Follower:
         try:
             row = await self._shelf.policy(version)
             content = await self._shelf.policy_content(version)
-            snapshot = self._services.fleet.snapshot()
-            beside = versions.configured.decider
-            served = await asyncio.to_thread(ready_to_serve, row, content, beside, snapshot, self._clock)
+            served = await self._made_ready(row, content)
         except _REFUSED as error:
             await self._refuse(version, str(error))
             return None
         versions.keep(served)
         return served
+
+    async def _made_ready(self, version: PolicyVersion, content: bytes) -> Served:
+        """Piece by piece, so that no request waits long for the interpreter."""
+        beside, snapshot = self._services.versions.configured.decider, self._services.fleet.snapshot()
+        pieces = getting_ready(version, content, beside, snapshot, self._clock)
+        while True:
+            try:
+                next(pieces)
+            except StopIteration as end:
+                served: Served = end.value
+                return served
+            await asyncio.sleep(BREATH_S)
 
     async def _refuse(self, version: str, reason: str) -> None:
         self.refused[version] = reason

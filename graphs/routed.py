@@ -37,7 +37,7 @@ from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.services import RunDefaults, Services
 from inframind.graphs.state import RouteContext, RoutedOutput, RoutedState, Run
 from inframind.traces.codec import encode
-from inframind.traces.records import Status, Trajectory
+from inframind.traces.records import Trajectory
 
 Topology = CompiledStateGraph[Any, Any, Any, Any]
 PLAN, RESPOND = "plan", "respond"
@@ -201,7 +201,7 @@ class _Nodes:
             message_id=draft["message_id"],
             step_id=draft["step_id"],
         )
-        status: Status = "late" if recorder.is_late or recorder.remaining_s() < 0 else "ok"
+        status = recorder.answered_status()
         account = account_of(recorder, final, status)
         await services.close_run(run["trace_id"], status, final=final)
         services.also_known_as(run["trace_id"], other_names(final, config))

@@ -13,7 +13,6 @@ from inframind.fleet.context import StepContext
 from inframind.fleet.messages import ChatRequest, Completion, Message, OnDelta
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.fleet.traceparent import step_headers
-from inframind.graphs.recorder import FinalAnswer
 from inframind.graphs.services import Services
 from inframind.graphs.step_record import answered_step, failed_step, learn_from_answer, learn_from_timeout
 from inframind.plugin.calls.asked import AUTO, PLAIN, AskedCall, text_of
@@ -282,15 +281,13 @@ class _Call:
         recorder.put_step(step)
         decision = self._made.decision if self._made else None
         scope.note_step(step, decision, is_careful=self._services.decider.is_careful)
-        final = FinalAnswer(text=step.text, answer=step.answer, message_id="", step_id=step.step_id)
         self._services.also_known_as(scope.trace_id, self._router.new_names(self._site, scope.trace_id))
-        await self._router.runs.store(scope, self._status(), final=final)
+        await self._router.runs.store(scope, self._status(), final=recorder.latest_answer())
 
     def _status(self) -> Status:
         if self.scope.is_tracked:
             return "open"
-        recorder = self._recorder
-        return "late" if recorder.is_late or recorder.remaining_s() < 0 else "ok"
+        return self._recorder.answered_status()
 
     def fail(self, error: BaseException) -> Status:
         """Record the step as failed; what the run's trace then is."""

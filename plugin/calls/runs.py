@@ -154,7 +154,7 @@ class Runs:
         """
         now_s = self._services.clock.now_s()
         if scope.invocation not in (None, invocation):
-            scope.lay_still(now_s - scope.seen_s)
+            scope.recorder.lay_still(now_s - scope.seen_s)
         scope.invocation, scope.seen_s = invocation, now_s
         self.expect(scope.trace_id, invocation)
 
@@ -223,7 +223,7 @@ class Runs:
 
     async def note(self, scope: RunScope) -> None:
         """Store the trace of a run that goes on."""
-        await self.store(scope, "open", final=_final_answer(scope))
+        await self.store(scope, "open", final=scope.recorder.latest_answer())
 
     async def finish(self, scope: RunScope, error: BaseException | None = None) -> None:
         """End a run that was kept track of, and store its trace.
@@ -236,7 +236,7 @@ class Runs:
         if error is None:  # of a run that broke off, nobody knows what would have come
             visits = [*visits_of(recorder.steps, recorder.decisions), *scope.parts]
             scope.shares.note_run(scope.graph, visits)
-        await self.store(scope, _status_at_end(recorder, error), final=_final_answer(scope), error=error)
+        await self.store(scope, _status_at_end(recorder, error), final=recorder.latest_answer(), error=error)
 
     async def break_off(self, scope: RunScope, error: BaseException) -> None:
         """A call of a run that was kept track of failed: so has the run, unless somebody tries again and resumes it."""
@@ -282,21 +282,12 @@ class Runs:
         return RunScope(recorder=recorder, graph=graph, shares=self._shares, has_ended=has_ended)
 
 
-def _final_answer(scope: RunScope) -> FinalAnswer | None:
-    """What the latest call that was answered has said."""
-    answered = [step for step in scope.recorder.steps if not step.error]
-    if not answered:
-        return None
-    last = max(answered, key=lambda step: step.finished_s)
-    return FinalAnswer(text=last.text, answer=last.answer, message_id="", step_id=last.step_id)
-
-
 def _status_at_end(recorder: RunRecorder, error: BaseException | None) -> Status:
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
         return "cancelled"
     if error is not None:
         return "failed"
-    return "late" if recorder.is_late or recorder.remaining_s() < 0 else "ok"
+    return recorder.answered_status()
 
 
 def query_of(asked: AskedCall) -> Query:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from inframind.fleet.clock import Clock, Deadline
@@ -96,12 +96,6 @@ class RunScope:
         """A node with a trace of its own has ended."""
         self.parts.append(visit)
         self.shares.note_node(self.graph, visit.node, visit.needed_s)
-
-    def lay_still(self, waited_s: float) -> None:
-        """The run waited for a person or a process: that counts neither as latency nor against the budget."""
-        recorder = self.recorder
-        recorder.deadline = replace(recorder.deadline, at_s=recorder.deadline.at_s + waited_s)
-        recorder.waited_s += waited_s
 
 
 current_scope: ContextVar[RunScope | None] = ContextVar("inframind_run_scope", default=None)

@@ -115,7 +115,7 @@ class LiveRun:
         """Go on: the time at rest counts neither as latency nor against the budget."""
         recorder = self.scope.recorder
         if isinstance(recorder.clock, _StoppedClock):
-            self.scope.lay_still(clock.now_s() - recorder.clock.now_s())
+            recorder.lay_still(clock.now_s() - recorder.clock.now_s())
             recorder.clock, self.scope.is_tracked = clock, True
         self.is_waiting = False
 

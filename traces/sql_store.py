@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from inframind.errors import StoreClosed, UnknownTrace
 from inframind.traces import sql, sql_read
 from inframind.traces.aliases import canonical, check_alias
+from inframind.traces.group_commit import WriteLimits
 from inframind.traces.migration import Dialect
 from inframind.traces.prefix import check_prefix, only_match
 from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary, format_cursor
@@ -42,11 +43,11 @@ class SqlStore:
         StoreError: the database cannot be opened, or has a newer schema.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, limits: WriteLimits) -> None:
+        self._backend, self._limits = backend, limits
         self._statements = sql.Statements(backend.dialect)
         self._closed = False
-        session = SqlSession(backend)
+        session = self._new_session()
         session.open_schema()
         self._sessions = {os.getpid(): session}  # a parent's session is kept, not closed: it is the parent's
 
@@ -62,13 +63,18 @@ class SqlStore:
         return self._backend
 
     @property
+    def waiting(self) -> int:
+        """Number of this process' writes that are not committed yet."""
+        return self._session().waiting
+
+    @property
     def dialect(self) -> Dialect:
         """Which words of SQL it speaks."""
         return self._backend.dialect
 
     async def write(self, write: Write) -> None:
         """Execute statements in a transaction that other writes share, see `SqlSession.write`."""
-        await self._session().write(write)
+        await self._session().write(lambda: write)
 
     async def transact(
         self, operation: str, function: Callable[[Connection], T], *, is_repeatable: bool = False
@@ -85,10 +91,7 @@ class SqlStore:
 
         Outcomes that were recorded before are kept, and win over those inside ``trajectory``.
         """
-        inside = [sql.outcome_row(outcome, trace_id=trajectory.trace_id) for outcome in trajectory.outcomes]
-        row = sql.trace_row(replace(trajectory, outcomes=()) if inside else trajectory)
-        keep = self._statements.keep_outcome
-        await self.write([(self._statements.put_trace, row), *((keep, outcome) for outcome in inside)])
+        await self._session().write(lambda: self._statements.put(trajectory))
 
     async def get(self, trace_id: str) -> Trajectory:
         """The trajectory with its outcomes so far. Raises UnknownTrace."""
@@ -127,19 +130,13 @@ class SqlStore:
 
         What comes early is kept without bound, see `count_pending` and `prune_pending`.
         """
-        row = sql.outcome_row(outcome, reference=canonical(reference))
-        await self.write([(self._statements.put_outcome, row)])
+        name = canonical(reference)
+        await self._session().write(lambda: self._statements.add_outcome(name, outcome))
 
     async def add_alias(self, alias: str, trace_id: str) -> None:
         """Give a trace another name, and join what was said early under that name."""
         name = check_alias(alias)
-        joining = {"waiting_as": name, "joins": trace_id}
-        statements: Write = [
-            (self._statements.put_alias, {"alias": name, "trace_id": trace_id}),
-            (self._statements.join_waiting, joining),
-            (self._statements.drop_waiting, {"waiting_as": name}),
-        ]
-        await self.write(statements if name != trace_id else [])
+        await self.write(self._statements.add_alias(name, trace_id) if name != trace_id else [])
 
     async def trace_of(self, reference: str) -> str | None:
         """Id of the trace that an alias, or its own id, names; None when there is none yet."""
@@ -160,8 +157,7 @@ class SqlStore:
 
     async def delete(self, trace_id: str) -> None:
         """Forget a trace, its outcomes and its aliases; nothing happens when there is none."""
-        key = {"wanted": trace_id}
-        await self.write([(s, key) for s in (sql.DELETE_TRACE, sql.DELETE_OUTCOMES, sql.DELETE_ALIASES)])
+        await self.write([(statement, {"wanted": trace_id}) for statement in sql.DELETE_TRACE])
 
     async def aclose(self) -> None:
         """Commit what is waiting, then close the connections. Closing twice is fine."""
@@ -178,4 +174,7 @@ class SqlStore:
         if self._closed:
             raise StoreClosed
         mine = self._sessions.get(os.getpid())
-        return mine or self._sessions.setdefault(os.getpid(), SqlSession(self._backend))
+        return mine or self._sessions.setdefault(os.getpid(), self._new_session())
+
+    def _new_session(self) -> SqlSession:
+        return SqlSession(self._backend, self._statements, self._limits)

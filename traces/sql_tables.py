@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import Column, Dialect, Double, Integer, MetaData, String, Table, TypeDecorator, cast
+from sqlalchemy import Column, Dialect, Double, Integer, MetaData, Table, TypeDecorator, cast, type_coerce
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TEXT, TypeEngine, UserDefinedType
 
@@ -72,12 +72,8 @@ class _Jsonb(UserDefinedType[str]):
         """Its name in PostgreSQL."""
         return "JSONB"
 
-    def column_expression(self, column: ColumnElement[str]) -> ColumnElement[str]:
-        """Read as text."""
-        return cast(column, String)
 
-
-class _Document(TypeDecorator[str]):
+class Document(TypeDecorator[str]):
     """A JSON document as text: TEXT in SQLite, JSONB in PostgreSQL."""
 
     impl = TEXT
@@ -86,6 +82,10 @@ class _Document(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """What the database keeps it in."""
         return dialect.type_descriptor(TEXT() if dialect.name == "sqlite" else _Jsonb())
+
+    def column_expression(self, column: ColumnElement[str]) -> ColumnElement[str]:
+        """Read as text."""
+        return type_coerce(cast(column, TEXT), self)
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Escape what the database would refuse."""
@@ -116,7 +116,7 @@ traces = Table(
     Column("question_id", Text),
     Column("question", Text),
     Column("record_version", Integer),
-    Column("payload", _Document()),
+    Column("payload", Document()),
 )
 
 outcomes = Table(
@@ -133,3 +133,14 @@ outcomes = Table(
 )
 
 aliases = Table("aliases", metadata, Column("alias", Text, primary_key=True), Column("trace_id", Text))
+
+lessons = Table(
+    "lessons",
+    metadata,
+    Column("trace_id", Text, primary_key=True),
+    Column("arrived_at_s", Double),  # never NULL in what is committed, see `Statements.hear`
+    Column("heard_at_s", Double),
+    Column("learned_at_s", Double),
+    Column("learned_by", Text),
+)
+"""Traces of runs that have ended, as a learner sees them: when the first score came, and when it was learned."""

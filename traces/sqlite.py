@@ -15,9 +15,12 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from inframind.errors import ConfigError, StoreError
+from inframind.traces.group_commit import DEFAULT_LIMITS, WriteLimits
 from inframind.traces.migration import Dialect
+from inframind.traces.sql import Write
 from inframind.traces.sql_backend import READERS, Backend
 from inframind.traces.sql_migrations import migrate
 from inframind.traces.sql_store import SqlStore
@@ -42,6 +45,7 @@ class SqliteStore(SqlStore):
         path: the database file; its folder must exist.
         synchronous: ``NORMAL`` or ``FULL``, see the module's docstring.
         busy_timeout_s: how long to wait for another process that is writing.
+        limits: how much may wait to be written, see `WriteLimits`.
 
     Raises:
         ConfigError: the folder does not exist, or an option is out of range.
@@ -54,10 +58,11 @@ class SqliteStore(SqlStore):
         *,
         synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
         busy_timeout_s: float = 5.0,
+        limits: WriteLimits = DEFAULT_LIMITS,
     ) -> None:
         self.path = Path(path)
         _check_options(self.path, synchronous, busy_timeout_s)
-        super().__init__(SqliteFile(self.path, synchronous, busy_timeout_s))
+        super().__init__(SqliteFile(self.path, synchronous, busy_timeout_s), limits)
 
 
 class SqliteFile(Backend):
@@ -98,13 +103,20 @@ class SqliteFile(Backend):
         try:
             _use_write_ahead_log(self._path)
         except sqlite3.Error as error:
-            raise StoreError("open", f"{self.place}: {error}; {self.fix_of(error)}") from error
+            raise StoreError("open", f"{self.place}: {error}; {_fix_of(error)}") from error
         with self.writing(engine).begin() as connection:
             migrate(connection, self.dialect, self.place)
 
-    def fix_of(self, error: Exception) -> str:
+    def before_writing(self, connection: Connection, statements: Write) -> None:
+        """Nothing: the transaction has the file's only write lock."""
+
+    def fix_of(self, error: DBAPIError) -> str:
         """By what SQLite's message says."""
-        return next((fix for symptom, fix in _FIXES.items() if symptom in str(error)), "see the message")
+        return _fix_of(error.orig)
+
+
+def _fix_of(error: object) -> str:
+    return next((fix for symptom, fix in _FIXES.items() if symptom in str(error)), "see the message")
 
 
 def _check_options(path: Path, synchronous: str, busy_timeout_s: float) -> None:

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from inframind.errors import ConfigError
+from inframind.traces.group_commit import DEFAULT_LIMITS, WriteLimits
 from inframind.traces.memory import MemoryStore
+from inframind.traces.postgres import PostgresStore
 from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary
 from inframind.traces.records import Outcome, Trajectory
 from inframind.traces.sqlite import SqliteStore
 
 Summaries = list[TraceSummary]  # inside the class, `list` is the method
 
+POSTGRES_PREFIXES = ("postgresql://", "postgresql+psycopg://", "postgres://")
 _SQLITE_PREFIX = "sqlite:///"
 
 
@@ -123,23 +126,32 @@ class TraceStore(Protocol):
         ...
 
 
-def open_store(url: str) -> TraceStore:
-    """Open the store that a URL names; creates the file and brings its schema up to date.
+def open_store(url: str, limits: WriteLimits = DEFAULT_LIMITS) -> TraceStore:
+    """Open the store that a URL names; creates the tables and brings the schema up to date.
 
     Args:
-        url: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, or a plain path that ends in
-            ``.db``. Opening a file blocks for some milliseconds.
+        url: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, a plain path that ends in
+            ``.db``, or ``postgresql://user:password@host/database``. Opening a file blocks for some milliseconds, and
+            connecting to a server for as long as that takes.
+        limits: how much may wait to be written.
 
     Raises:
         ConfigError: another kind of URL, or a file in a folder that does not exist.
-        StoreError: the file cannot be opened.
+        ImportError: PostgreSQL's driver is missing.
+        StoreError: the database cannot be opened.
     """
     if url == "memory:":
         return MemoryStore()
     if url.startswith(_SQLITE_PREFIX) and url != _SQLITE_PREFIX:
-        return SqliteStore(Path(url.removeprefix(_SQLITE_PREFIX)))
+        return SqliteStore(Path(url.removeprefix(_SQLITE_PREFIX)), limits=limits)
     if url.endswith(".db") and ":" not in url:
-        return SqliteStore(Path(url))
-    # The rest of the URL may hold a password: show its scheme alone.
-    scheme = url.partition("://")[0] + "://..." if "://" in url else url
-    raise ConfigError("store", scheme, f"not supported by this version; use {_SQLITE_PREFIX}path or memory:")
+        return SqliteStore(Path(url), limits=limits)
+    if url.startswith(POSTGRES_PREFIXES):
+        return PostgresStore(url, limits=limits)
+    # What follows the scheme may hold a password.
+    scheme, colon, _ = url.partition(":")
+    raise ConfigError(
+        "store",
+        f"{scheme}:..." if colon else url,
+        f"not supported by this version; use {_SQLITE_PREFIX}path, postgresql://user:password@host/database or memory:",
+    )

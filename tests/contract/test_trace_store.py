@@ -18,8 +18,10 @@ from inframind.traces.store import TraceStore, open_store
 OpenStore = Callable[[], TraceStore]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("fresh_postgres"))
     return {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path / 'traces.db'}"}[request.param]
 
 
@@ -475,11 +477,11 @@ def test_contradictory_query_names_the_field(changes: dict[str, Any], field: str
 
 @pytest.mark.parametrize(
     "wrong",
-    ["postgresql://me:secret@host/db", "sqlite://", "sqlite:///", "traces.txt", "mysql+x://u:secret@h/t.db"],
+    ["postgres:me:secret@host/db", "sqlite://", "sqlite:///", "traces.txt", "mysql+x://u:secret@h/t.db"],
 )
 def test_unsupported_url_says_what_to_use_and_keeps_secrets(wrong: str) -> None:
     with pytest.raises(
-        ConfigError, match="not supported by this version; use sqlite:///path or memory:"
+        ConfigError, match=r"not supported by this version; use sqlite:///path, postgresql://.* or memory:"
     ) as caught:
         open_store(wrong)
     assert "secret" not in str(caught.value)

@@ -325,7 +325,7 @@ class Evidence:
             success=self.success.plus(outcome - of_success.guess(batch.expected), batch),
             on_time=self.on_time.plus(batch.on_time - of_on_time.guess(batch.expected), batch),
             failed=self.failed.plus(batch.failed - self._failed_share(), batch),
-            heard=self.heard.plus(heard - self._likely_heard(), batch, batch.on_time > 0),
+            heard=self.heard.plus(heard.astype(np.float64) - self._likely_heard(), batch, batch.on_time > 0),
             guesses=(
                 of_success.plus(batch.expected, outcome),
                 of_right.plus(batch.expected[heard], batch.solved[heard]),

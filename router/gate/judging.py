@@ -13,6 +13,7 @@ event, and if somebody else was faster (`RolloutMoved`), reads again and asks an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -108,7 +109,7 @@ def judge(
         raise ConfigError("evidence.version", evidence.version, f"{rollout.candidate!r} is being tried")
     bounds = Bounds.of(evidence, config)
     figures = _figures(evidence, bounds)
-    is_held_back = rollout.share > config.rungs[-1]
+    is_held_back = rollout.stage == "ramp" and math.isclose(rollout.share, 1 - config.holdback)
     fault = _fault(rollout, evidence, config, bounds, foreseen)
     fault = fault or _too_long(rollout, config, now_s)
     if not is_held_back:

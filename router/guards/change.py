@@ -78,9 +78,9 @@ def change_of(
         p, q = _shares(old, view, exploration), _shares(new, view, exploration)
         changed += best_of(p.tolist(), view.allowed) != best_of(q.tolist(), view.allowed)
         variations.append(0.5 * float(np.abs(p - q).sum()))
-        for action, was, will in zip(view.actions, p.tolist(), q.tolist(), strict=True):
-            before[action.label] += was
-            after[action.label] += will
+        for label, was, will in zip(_labels(view), p.tolist(), q.tolist(), strict=True):
+            before[label] += was
+            after[label] += will
     n = len(variations)
     if not n:
         return Change(decisions=0, changed=0.0, variation=0.0, moved=0.0)
@@ -97,3 +97,9 @@ def _shares(policy: Policy, view: PlanView | StepView, exploration: float) -> Ar
     return np.array(
         behaviour(weights, view.allowed, exploration=exploration, greedy=False, policy=policy.name)
     )
+
+
+def _labels(view: PlanView | StepView) -> list[str]:
+    if isinstance(view, PlanView):
+        return [plan.label for plan in view.actions]
+    return [step.label for step in view.actions]

@@ -145,11 +145,14 @@ class SourceBook:
 
     def _bias(self, said: Moments, part: str) -> tuple[Interval, float]:
         """How far a source is from the trusted on a slice, and how far it may be."""
-        options = {"delta": self.config.delta, "tuned_for": self.config.tuned_for, "range_width": 2.0}
+        delta, tuned_for = self.config.delta, self.config.tuned_for
         known = self.surplus.get((_TRUSTED, part), Moments())
         if known.n >= FEWEST:
-            return difference_interval((said, known), **options), self.config.margin
-        return mean_interval(said, **options), self.config.margin_alone
+            bias = difference_interval((said, known), delta=delta, tuned_for=tuned_for, range_width=2.0)
+            return bias, self.config.margin
+        return mean_interval(
+            said, delta=delta, tuned_for=tuned_for, range_width=2.0
+        ), self.config.margin_alone
 
 
 def slice_of(run: Trajectory) -> str:

@@ -1,4 +1,4 @@
-"""Abilities fitted anew to the latest labels: what a team would schedule as a nightly job, run after every chunk."""
+"""Quality fitted anew to the latest labels: what a team would schedule as a nightly job, run after every chunk."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import numpy as np
 
 from inframind.arena.online.season import Start
 from inframind.router.actions import ActionSpace
+from inframind.router.offsets import Offsets
+from inframind.router.online.evidence import EvidenceReader
 from inframind.router.online.protocol import LabelledRun
 from inframind.router.policy import Policy
-from inframind.router.query_model import QueryModel
 from inframind.router.views import Array
 
 WINDOW = 512
 """Labelled runs that are remembered."""
-SPREAD = 1.0
-"""Standard deviation, in logits, by which an ability is expected to depart from the trained one."""
+SPREAD = 0.7
+"""Standard deviation, in logits, by which a model with a strategy is expected to depart from what was trained."""
 _STEPS = 20
 _LONGEST_STEP = 1.0
 """In logits: where the likelihood is flat, Newton's own step would leap."""
@@ -26,20 +27,18 @@ _LONGEST_STEP = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One labelled run: what answered, how hard the question was read to be, and how it went."""
+    """One labelled run: log odds that the trained policy gave it, how it went, and how much the label counts."""
 
-    label: str
-    difficulty: float
+    logit: float
     solved: float
     weight: float
 
 
 class Refit:
-    """The trained policy over abilities per model and strategy that are fitted to a sliding window of labelled runs.
+    """The trained policy, and per model and strategy an offset that is fitted to a sliding window of labelled runs.
 
-    An ability is the mode of its posterior: normal around the trained one, logistic likelihood of the window's runs
-    that this model and strategy finished. Critics, actors and everything else stay as trained; it explores by the
-    temperature that training ended with.
+    Each offset is the mode of its posterior: normal around 0, with the logistic likelihood of the window's runs that
+    this model and strategy finished. It explores by the temperature that training ended with.
 
     Args:
         start: as for every contender.
@@ -49,57 +48,48 @@ class Refit:
     name = "refit"
 
     def __init__(self, start: Start, window: int = WINDOW) -> None:
-        self._stored, self._actions = start.stored, start.actions
-        self._queries = QueryModel(start.stored.queries)
-        self._window: deque[_Seen] = deque(maxlen=window)
-        self._abilities: dict[str, float] = {}
+        self._stored, self._queries = start.stored, start.stored.reader()
+        self._window: deque[tuple[str, _Seen]] = deque(maxlen=window)
+        self._offsets: dict[str, float] = {}
+        self.welcome(start.actions)
 
     def behaviour(self) -> Policy:
-        """The trained policy over the abilities of now."""
-        queries = self._stored.queries
-        if queries is None or not self._abilities:
-            return self._stored.bind(self._actions, explores=True)
-        changed = replace(queries, abilities={**queries.abilities, **self._abilities})
-        return replace(self._stored, queries=changed).bind(self._actions, explores=True)
+        """The trained policy with the offsets of now."""
+        weights = replace(self._stored.weights, offsets=Offsets(logit=self._offsets))
+        stored = replace(self._stored, weights=weights)
+        return stored.bind_reader(self._actions, self._queries, explores=True)
 
     def learn(self, runs: Sequence[LabelledRun]) -> Mapping[str, float]:
-        """Fit every ability to the window."""
+        """Fit every offset to the window."""
         self._window.extend(seen for run in runs if (seen := self._seen(run)) is not None)
         by_label: defaultdict[str, list[_Seen]] = defaultdict(list)
-        for seen in self._window:
-            by_label[seen.label].append(seen)
-        trained, steep = self._queries.terms(self._actions)
-        places = {label: place for place, label in enumerate(self._actions.executor_labels)}
-        self._abilities = {
-            label: _fitted(group, float(trained[places[label]]), float(steep[places[label]]))
-            for label, group in by_label.items()
-        }
-        moved = [self._abilities[label] - trained[places[label]] for label in by_label]
-        return {"window": float(len(self._window)), "moved": float(np.abs(moved).max(initial=0.0))}
+        for label, seen in self._window:
+            by_label[label].append(seen)
+        self._offsets = {label: _fitted(group) for label, group in by_label.items()}
+        return {"window": float(len(self._window)), "least": min(self._offsets.values(), default=0.0)}
 
     def welcome(self, actions: ActionSpace) -> None:
         """Value newcomers by their description until there are labels."""
         self._actions = actions
+        self._reader = EvidenceReader(self._stored.bind_reader(actions, self._queries), actions, 1.0)
 
-    def _seen(self, labelled: LabelledRun) -> _Seen | None:
-        run, label = labelled.run, labelled.label
-        last = next((step for step in run.steps if step.step_id == run.final_step_id), None)
-        if label is None or last is None:
+    def _seen(self, labelled: LabelledRun) -> tuple[str, _Seen] | None:
+        evidence = self._reader.read(labelled.run)
+        if labelled.label is None or evidence is None:
             return None
-        action = f"{last.served_model or last.model}/{last.strategy}"
-        difficulty = self._queries.read(run.question).difficulty
-        return _Seen(action, difficulty, label.solved, label.weight)
+        action = max(evidence.shares, key=evidence.shares.__getitem__)
+        return action.label, _Seen(evidence.logit, labelled.label.solved, labelled.label.weight)
 
 
-def _fitted(group: Sequence[_Seen], trained: float, steep: float) -> float:
+def _fitted(group: Sequence[_Seen]) -> float:
     """Newton's method, held back, on a log posterior that is concave."""
-    difficulty_N: Array = np.array([seen.difficulty for seen in group])
+    logit_N: Array = np.array([seen.logit for seen in group])
     solved_N: Array = np.array([seen.solved for seen in group])
     weight_N: Array = np.array([seen.weight for seen in group])
-    ability, precision = trained, 1 / SPREAD**2
+    offset, precision = 0.0, 1 / SPREAD**2
     for _ in range(_STEPS):
-        share_N = 1 / (1 + np.exp(-np.clip(ability - steep * difficulty_N, -30, 30)))
-        slope = (weight_N * (solved_N - share_N)).sum() - precision * (ability - trained)
+        share_N = 1 / (1 + np.exp(-np.clip(logit_N + offset, -30, 30)))
+        slope = (weight_N * (solved_N - share_N)).sum() - precision * offset
         step = slope / ((weight_N * share_N * (1 - share_N)).sum() + precision)
-        ability += max(-_LONGEST_STEP, min(_LONGEST_STEP, step))
-    return float(ability)
+        offset += max(-_LONGEST_STEP, min(_LONGEST_STEP, step))
+    return float(offset)

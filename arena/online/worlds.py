@@ -22,7 +22,7 @@ from inframind.simulator.profiles import ModelProfile
 
 RATE_PER_MIN = 30.0
 """Arrivals a minute: the fleet has room, so that a better choice is not eaten up by queues."""
-BEFORE = 320
+BEFORE = 192
 """Requests before the change."""
 NEWCOMER, NEWCOMER_LEAD = "nova-20b", 0.4
 """The model that comes, and what it is more skilled than the best one, in logits."""
@@ -257,12 +257,12 @@ def _silent(name: str, title: str, *, after: int, within: int, labels: Labels) -
 
 
 def _silent_degradation() -> World:
-    return _silent("a", "the best model silently degrades", after=2560, within=1000, labels=Labels())
+    return _silent("a", "the best model silently degrades", after=1920, within=1000, labels=Labels())
 
 
 def _few_labels() -> World:
     title = "the best model silently degrades, one run in ten has a label"
-    return _silent("e", title, after=3840, within=2500, labels=Labels(share=0.1))
+    return _silent("e", title, after=3200, within=2500, labels=Labels(share=0.1))
 
 
 def _dead_endpoint(name: str, title: str, fault: Fault) -> World:
@@ -273,7 +273,7 @@ def _dead_endpoint(name: str, title: str, fault: Fault) -> World:
         scenario=scenario,
         change=Change(outage=Outage(endpoint=best_model(scenario.parameters), fault=fault)),
         retrained_as="b",
-        after=640,
+        after=320,
         promise=Promise(recovers_within=50, window=50),
     )
 
@@ -296,7 +296,7 @@ def _newcomer() -> World:
             models={NEWCOMER: replace(traits, size_b=20.0, skill=traits.skill + NEWCOMER_LEAD)},
         ),
         retrained_as="c",
-        after=1920,
+        after=1280,
         promise=Promise(recovers_within=500),
     )
 
@@ -308,7 +308,7 @@ def _harder_questions() -> World:
         scenario=_reference_scenario(),
         change=Change(mix=HARDER),
         retrained_as="d",
-        after=2560,
+        after=1920,
         promise=Promise(loses_at_most=0.01),
     )
 

@@ -12,7 +12,8 @@ from inframind.arena.online.warm_start import warm_learner
 from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace
 from inframind.router.learning.config import LearnerConfig
-from inframind.router.online.protocol import LabelledRun
+from inframind.router.online.learner import OnlineLearner
+from inframind.router.online.protocol import LabelledRun, OnlineRouting
 from inframind.router.policy import Policy
 from inframind.router.policy_file import StoredPolicy
 
@@ -100,7 +101,16 @@ class InPlace:
         self._learner = warm_learner(self._stored, actions, self._config, seed=self._seed)
 
 
-RIVALS: Mapping[str, Entry] = MappingProxyType({"frozen": Frozen, "a2c": InPlace, "refit": Refit})
+OURS = "online"
+
+
+def _ours(start: Start) -> OnlineRouting:
+    return OnlineLearner(start.stored, start.actions, name=OURS)
+
+
+RIVALS: Mapping[str, Entry] = MappingProxyType(
+    {OURS: _ours, "frozen": Frozen, "a2c": InPlace, "refit": Refit}
+)
 """Entries that need nothing but the start, by name."""
 
 

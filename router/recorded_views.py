@@ -15,6 +15,7 @@ import numpy as np
 from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 from inframind.router.actions import ActionSpace, PlannerAction
 from inframind.router.latency import estimate_tokens
+from inframind.router.viewer import static_columns
 from inframind.router.views import Array, PlanView, Query, RoleView, Slot, StepView
 from inframind.traces.records import Decision, Trajectory
 
@@ -67,8 +68,8 @@ class RecordedViews:
         self._replica_slots = {
             model: facts.slots // len(facts.endpoints) for model, facts in actions.models.items()
         }
-        n = len(actions.executor_actions)
-        self._nothing = np.zeros(n)
+        # As without a warm prefix cache, whose saving the trace does not hold.
+        self._quality, self._cost = static_columns(actions)
 
     def steps(self, trajectory: Trajectory) -> Iterator[RecordedStep]:
         """Every step's decision of a run, in the order they were made."""
@@ -88,7 +89,7 @@ class RecordedViews:
             return None
         if not all(label in self._plans for label in decision.actions):
             return None
-        if len(decision.seen["step_q50_s"]) != len(self._nothing):
+        if len(decision.seen["step_q50_s"]) != len(self._quality):
             return None
         query = _query(trajectory)
         view = self._plan_view(decision, trajectory, query)
@@ -121,8 +122,8 @@ class RecordedViews:
             allowed=_allowed(decision),
             q50_s=np.array(decision.latency_q50_s),
             q90_s=np.array(decision.latency_q90_s),
-            quality=self._nothing,
-            cost=self._nothing,
+            quality=self._quality,
+            cost=self._cost,
             models=self._actions.models,
             snapshot=self._snapshot(seen["loads"]),
         )

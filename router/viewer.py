@@ -52,7 +52,7 @@ class Viewer:
     ) -> None:
         self._actions, self._latency, self._clock = actions, latency, clock
         self._switching, self._is_careful = switching, is_careful
-        self._quality, self._cost = _static_columns(actions)
+        self._quality, self._cost = static_columns(actions)
         self._masks = StepMasks(actions)
         self.planned = lru_cache(maxsize=_PLANNED_KEPT)(self._narrowed)
 
@@ -178,7 +178,7 @@ def _read_only(values: list[float]) -> Array:
     return array
 
 
-def _static_columns(actions: ActionSpace) -> tuple[Array, Array]:
+def static_columns(actions: ActionSpace) -> tuple[Array, Array]:
     """Prior quality and expected cost of each executor action (A), (A)."""
     pairs = [(actions.models[a.model], actions.strategies[a.strategy]) for a in actions.executor_actions]
     quality = [min(facts.quality * strategy.quality_factor, 0.99) for facts, strategy in pairs]

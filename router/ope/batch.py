@@ -31,6 +31,7 @@ class LoggedDecisions:
         q_NA: expected reward of each candidate by a model, for the estimators that use one. For honest intervals the
             model must not have seen the run's own reward: see `inframind.router.ope.reward_model`.
         weight_N: how much it counts, such as one over the probability of having been labelled; 1 unless given.
+        more_ratio_N: importance weight of what else was decided with it, such as who sits where; 1 unless given.
 
     Raises:
         ConfigError: shapes do not fit, a choice has probability 0, probabilities do not sum to 1, a weight is negative,
@@ -44,6 +45,7 @@ class LoggedDecisions:
     run_N: Ints
     q_NA: Array | None = None
     weight_N: Array | None = None
+    more_ratio_N: Array | None = None
 
     def __post_init__(self) -> None:
         n, a = self.logging_NA.shape if self.logging_NA.ndim == 2 else (-1, -1)
@@ -62,8 +64,10 @@ class LoggedDecisions:
                 0.0,
                 "what was chosen had a probability: leave out decisions without a propensity",
             )
-        if self.weight_N is not None and (self.weight_N < 0).any():
-            raise ConfigError("weight_N", float(self.weight_N.min()), "use weights of at least 0")
+        for name in ("weight_N", "more_ratio_N"):
+            values = getattr(self, name)
+            if values is not None and (values < 0).any():
+                raise ConfigError(name, float(values.min()), "use weights of at least 0")
 
     def __len__(self) -> int:
         return len(self.reward_N)
@@ -71,7 +75,8 @@ class LoggedDecisions:
     @property
     def ratio_N(self) -> Array:
         """Importance weight of each choice: target over logging probability."""
-        return self._of_chosen(self.target_NA) / self._of_chosen(self.logging_NA)
+        ratio_N = self._of_chosen(self.target_NA) / self._of_chosen(self.logging_NA)
+        return ratio_N if self.more_ratio_N is None else ratio_N * self.more_ratio_N
 
     @property
     def ratio_NA(self) -> Array:
@@ -110,16 +115,7 @@ class LoggedDecisions:
 
     def on_policy(self) -> LoggedDecisions:
         """The same with the logging policy as the target, of which the truth is known: it is what happened."""
-        return replace(self, target_NA=self.logging_NA)
-
-    def at(self, places: Ints) -> LoggedDecisions:
-        """Some of them."""
-        return LoggedDecisions(
-            **{
-                one.name: None if (values := getattr(self, one.name)) is None else values[places]
-                for one in fields(self)
-            }
-        )
+        return replace(self, target_NA=self.logging_NA, more_ratio_N=None)
 
     @property
     def _known_q(self) -> Array:

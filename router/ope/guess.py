@@ -73,7 +73,7 @@ def both(solved_logit: Array, in_time_logit: Array) -> Array:
     """Log odds of a right answer in time, cut where nothing is left to tell."""
     chance = logistic(solved_logit) * logistic(in_time_logit)
     odds = np.log(np.maximum(chance, _LEAST_CHANCE)) - np.log1p(-np.minimum(chance, 1 - _LEAST_CHANCE))
-    return np.clip(odds, -LARGEST_LOGIT, LARGEST_LOGIT)
+    return np.asarray(np.clip(odds, -LARGEST_LOGIT, LARGEST_LOGIT))
 
 
 _LEAST_CHANCE = 1e-9

@@ -136,7 +136,7 @@ def _planned(runs: LoggedRuns, method: Method) -> Array:
 def _step_gains(runs: LoggedRuns, method: Method) -> Array:
     if not len(runs.steps):
         return np.zeros(len(runs))
-    return np.bincount(runs.steps.run_N, gains(runs.steps, method), minlength=len(runs))
+    return _summed(runs, gains(runs.steps, method))
 
 
 def _sequence(runs: LoggedRuns, method: Method, product_R: Array) -> Array:
@@ -184,7 +184,7 @@ def _plan_support(runs: LoggedRuns) -> tuple[float, Array]:
 def _step_support(runs: LoggedRuns, plan_ratio_R: Array | None) -> tuple[float, Array]:
     """Steps of one run share one reward, so that an effective number of steps is scaled down to one of runs."""
     steps = runs.steps
-    lost_R = np.bincount(steps.run_N, steps.unsupported_N, minlength=len(runs))
+    lost_R = _summed(runs, steps.unsupported_N)
     if not len(steps):
         return float(len(runs)), lost_R
     ratio_N = steps.ratio_N if plan_ratio_R is None else steps.ratio_N * plan_ratio_R[steps.run_N]
@@ -207,6 +207,11 @@ def _product(runs: LoggedRuns) -> Array:
     product_R = _per_run(runs, runs.plans.ratio_N, otherwise=1.0)
     np.multiply.at(product_R, runs.steps.run_N, runs.steps.ratio_N)
     return product_R
+
+
+def _summed(runs: LoggedRuns, value_N: Array) -> Array:
+    """Over each run's steps (R)."""
+    return np.bincount(runs.steps.run_N, value_N, minlength=len(runs)).astype(np.float64)
 
 
 def _per_run(runs: LoggedRuns, value_N: Array, *, otherwise: float) -> Array:

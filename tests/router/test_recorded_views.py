@@ -82,6 +82,14 @@ def test_features_of_a_stored_run_are_those_that_the_policy_saw(
         assert recorded_role.roles[place] == run.team[recorded_role.seat]
 
 
+def test_rules_that_look_at_prior_quality_and_cost_see_what_they_saw(bench: Any, make_watcher: Any) -> None:
+    watcher = make_watcher()
+    run = decode(encode(bench.play(bench.decider(watcher), "q", topology="Debate", team_size=2)))
+    for recorded, seen in zip(RecordedViews(bench.actions).steps(run), watcher.steps, strict=True):
+        assert recorded.view.quality.tolist() == seen.quality.tolist()
+        assert recorded.view.cost.tolist() == seen.cost.tolist()
+
+
 def test_choices_and_their_probabilities_come_along(bench: Any) -> None:
     run = bench.play(bench.decider(UniformPolicy(), seed=4), "q", topology="Debate", team_size=3)
     views = RecordedViews(bench.actions)

@@ -18,10 +18,6 @@ METADATA_KEY = "otel"
 
 _TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _SPAN_ID = re.compile(r"(?!0{16})[0-9a-f]{16}")
-_HEADER = re.compile(
-    r"(?P<version>(?!ff)[0-9a-f]{2})-(?P<trace_id>[0-9a-f]{32})-(?P<span_id>[0-9a-f]{16})"
-    r"-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +33,6 @@ class SpanParent:
     trace_id: str
     span_id: str
     sampled: bool = True
-
-    def to_header(self) -> str:
-        """Value of a ``traceparent`` header."""
-        return _header(self.trace_id, self.span_id, self.sampled)
-
-    @classmethod
-    def from_header(cls, header: str) -> SpanParent | None:
-        """Read a ``traceparent`` header, of a later version too; None where it names no valid span."""
-        match = _HEADER.fullmatch(header.strip())
-        if match is None or (match["version"] == "00" and match["more"]):
-            return None
-        return _valid(match["trace_id"], match["span_id"], bool(int(match["flags"], 16) & 1))
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data, for metadata and state."""
@@ -122,11 +106,7 @@ def step_headers(trace_id: str, step_id: int, metadata: Mapping[str, Any]) -> di
     """
     parent = SpanParent.from_metadata(metadata) if METADATA_KEY in metadata else None
     trace, sampled = (parent.trace_id, parent.sampled) if parent else (otel_trace_id(trace_id), True)
-    return {"traceparent": _header(trace, chat_span_id(trace_id, step_id), sampled)}
-
-
-def _header(trace_id: str, span_id: str, sampled: bool) -> str:
-    return f"00-{trace_id}-{span_id}-{'01' if sampled else '00'}"
+    return {"traceparent": f"00-{trace}-{chat_span_id(trace_id, step_id)}-{'01' if sampled else '00'}"}
 
 
 def _span_id(name: str) -> str:

@@ -22,6 +22,7 @@ from inframind.router.latency import LatencyModel
 from inframind.router.latency_learned import LearnedLatencyModel
 from inframind.router.latency_state import LatencyState
 from inframind.router.policy import Policy
+from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore
 
 
@@ -83,6 +84,7 @@ def assemble(
     rng: np.random.Generator,
     wire: Wire | None = None,
     latency: LatencyModel | None = None,
+    listeners: Sequence[Callable[[Trajectory], None]] = (),
 ) -> Services:
     """Everything that the graphs need.
 
@@ -94,6 +96,7 @@ def assemble(
         rng: chance of trace ids, decisions and the fleet, from three streams of their own.
         wire: how endpoints are reached; real sockets unless given.
         latency: predicts steps; a fresh model unless given.
+        listeners: are shown every trace once it is stored.
 
     Raises:
         ConfigError: parts that contradict each other.
@@ -120,6 +123,7 @@ def assemble(
         clock=clock,
         new_trace_id=trace_ids(ids_rng),
         defaults=parts.defaults,
+        listeners=tuple(listeners),
     )
 
 

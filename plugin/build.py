@@ -42,16 +42,15 @@ def build_services(
     Raises:
         ConfigError: settings that contradict each other.
     """
-    services = assemble(
+    return assemble(
         parts_of(settings, registry, roles),
         policy or _policy_of(settings.policy),
         store or open_store(settings.traces.url),
         clock=clock,
         rng=rng,
         wire=wire,
+        listeners=listeners,
     )
-    services.listeners = tuple(listeners)
-    return services
 
 
 def otel_exporter(settings: Settings) -> OtelExporter | None:

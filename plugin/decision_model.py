@@ -130,12 +130,11 @@ class InfraMindDecision(BaseDecisionModel):  # type: ignore[misc, unused-ignore]
     def _decide(self, text: str, models: frozenset[str], decision_id: str) -> tuple[StepChoice, Decision]:
         services = self.mind.calls.services
         query = query_of(AskedCall(messages=(), question=text))
-        strategies = services.decider.actions.strategies
         slot = Slot(
             topology=SINGLE_CALL,
             prompt_tokens=query.prompt_tokens,
             models=models,
-            strategies=frozenset({PLAIN}) if PLAIN in strategies else None,
+            strategies=frozenset({PLAIN}),
         )
         deadline = Deadline.after(self.budget_s or services.defaults.budget_s, services.clock)
         return services.versions.lineup.serving.decider.step(

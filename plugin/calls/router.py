@@ -23,7 +23,7 @@ from inframind.plugin.calls.site import CallSite
 from inframind.plugin.calls.warmth import Threads, Warmth
 from inframind.router.actions import StrategySpec
 from inframind.router.decide import StepChoice
-from inframind.router.latency import estimate_tokens
+from inframind.router.latency import LatencyModel, estimate_tokens
 from inframind.router.priority import slack_priority
 from inframind.router.views import Query, Slot
 from inframind.traces.aliases import thread_alias
@@ -131,7 +131,7 @@ class _Call:
         claim = router.claim(asked, site)
         self._earlier = claim.earlier if claim else None
         self._claim = claim
-        if self._earlier is not None and scope.is_tracked is False:
+        if self._earlier is not None and not scope.is_tracked:
             self.scope = self._earlier.scope
         self._recorder = self.scope.recorder
         self._step_id = self._earlier.step_id if self._earlier else self._recorder.new_step_id()
@@ -165,7 +165,7 @@ class _Call:
         return RoutedCall(completion=completion, account=self._account(made, completion))
 
     @property
-    def _latency(self) -> Any:
+    def _latency(self) -> LatencyModel:
         return self._services.decider.latency
 
     @property
@@ -181,7 +181,7 @@ class _Call:
             )
 
     def _slot(self) -> Slot:
-        asked, actions = self._asked, self._services.decider.actions
+        asked = self._asked
         texts = [text_of(message) for message in asked.messages]
         wants_instruction = asked.strategy != PLAIN and asked.leaves_room
         strategies = None if asked.strategy == AUTO else frozenset({asked.strategy})
@@ -190,7 +190,7 @@ class _Call:
             role=self._site.role,
             prompt_tokens=estimate_tokens([*texts, *map(str, asked.tools)]),
             models=None if asked.model == AUTO else frozenset({asked.model}),
-            strategies=strategies if wants_instruction else frozenset({_undegraded(actions.strategies)}),
+            strategies=strategies if wants_instruction else frozenset({PLAIN}),
             warm_model=self._warmth.model if self._warmth else "",
             warm_tokens=self._warmth.tokens if self._warmth else 0,
         )
@@ -236,7 +236,7 @@ class _Call:
             extra={**(strategy.extra if asked.strategy != PLAIN else {}), **asked.extra},
             headers={
                 **step_headers(self.scope.trace_id, self._step_id, self._recorder.metadata),
-                **self._slo_headers(choice, share, strategy),
+                **self._slo_headers(share, strategy),
                 **asked.headers,
             },
             context=self._context(choice),
@@ -244,15 +244,11 @@ class _Call:
             expected_output_tokens=strategy.expected_output_tokens,
         )
 
-    def _slo_headers(self, choice: StepChoice, share: Deadline, strategy: StrategySpec) -> dict[str, str]:
-        """What an SLO-aware gateway (llm-d) orders by: this call's part of the time, split as it is predicted."""
-        left_s = max(share.remaining_s(self._services.clock), 0.001)
+    def _slo_headers(self, share: Deadline, strategy: StrategySpec) -> dict[str, str]:
+        """What an SLO-aware gateway (llm-d) orders by: half of this call's time is for its first token."""
+        half_ms = 1000 * max(share.remaining_s(self._services.clock), 0.001) / 2
         tokens = max(1, strategy.expected_output_tokens)
-        first_s = left_s / 2
-        return {
-            "x-slo-ttft-ms": f"{1000 * first_s:.0f}",
-            "x-slo-tpot-ms": f"{1000 * (left_s - first_s) / tokens:.1f}",
-        }
+        return {"x-slo-ttft-ms": f"{half_ms:.0f}", "x-slo-tpot-ms": f"{half_ms / tokens:.1f}"}
 
     def _context(self, choice: StepChoice) -> StepContext:
         return StepContext(
@@ -329,14 +325,6 @@ class _Call:
             "policy_version": decision.policy_version,
             "endpoint": completion.endpoint,
         }
-
-
-def _undegraded(strategies: Mapping[str, StrategySpec]) -> str:
-    """The strategy that adds nothing: ``Plain``, or whichever has no instruction."""
-    if PLAIN in strategies:
-        return PLAIN
-    silent = [name for name, strategy in strategies.items() if not strategy.instruction]
-    return silent[0] if silent else next(iter(strategies))
 
 
 def _instructed(asked: AskedCall, strategy: StrategySpec) -> list[Message]:

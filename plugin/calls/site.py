@@ -26,7 +26,6 @@ class CallSite:
         thread_id: the conversation.
         task_id: LangGraph's id of the node's task; the same before an interrupt and after it.
         execution: identity of this execution of the task; a resumed or retried task has another.
-        attempt: 1 for a task's first attempt, more for LangGraph's own retries.
         trace_id: trace that the caller names for the run, or the root run's id where that is known (32 hex digits).
         call_id: LangChain's id of the model run (32 hex digits).
         scope: the run, where somebody keeps track of it.
@@ -38,7 +37,6 @@ class CallSite:
     thread_id: str = ""
     task_id: str = ""
     execution: object = None
-    attempt: int = 1
     trace_id: str = ""
     call_id: str = ""
     scope: RunScope | None = None

@@ -160,9 +160,8 @@ class SharedMind:
         process_id, mind = self._built
         if process_id == os.getpid():
             return mind
-        self._inherited.append(
-            mind
-        )  # neither used nor collected, which would close what the other process has open
+        # Neither used nor collected, which would close what the other process has open.
+        self._inherited.append(mind)
         self._built = None
         return None
 

@@ -110,7 +110,6 @@ def site_of(caller: Caller, runs: Runs, role: str = "") -> CallSite:
         thread_id=str(thread_id or metadata.get("thread_id") or ""),
         task_id=execution.task_id if execution else "",
         execution=execution,
-        attempt=execution.node_attempt if execution else 1,
         trace_id=_trace_id(metadata, execution.run_id if execution else None),
         call_id=caller.run_id.hex if caller.run_id else "",
         scope=runs.around(caller.handlers, caller.run_id, caller.parent_run_id),

@@ -163,7 +163,7 @@ class NodeChooser:
             role=str(own.get("role") or ""),
             prompt_tokens=estimate_tokens(size_of(state)),
             models=self._models(own, earlier, snapshot),
-            strategies=frozenset({PLAIN}) if PLAIN in services.decider.actions.strategies else None,
+            strategies=frozenset({PLAIN}),
         )
         _, decision = services.decider_of(recorder).step(
             self._calls.query(asked),

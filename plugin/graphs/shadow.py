@@ -113,7 +113,6 @@ class ShadowDecider:
                 greedy=True, switching=config.switching, deadline_quantile=config.deadline_quantile
             ),
         )
-        self._plain = frozenset({PLAIN}) if PLAIN in decider.actions.strategies else None
 
     def decide(
         self,
@@ -130,7 +129,10 @@ class ShadowDecider:
         """What would have been chosen at that instant, with the prompt as the application wrote it."""
         self._clock.at_s, self._decider.policy = at_s, self._services.versions.lineup.serving.policy
         slot = Slot(
-            topology=SINGLE_CALL, role=role, prompt_tokens=estimate_tokens(texts), strategies=self._plain
+            topology=SINGLE_CALL,
+            role=role,
+            prompt_tokens=estimate_tokens(texts),
+            strategies=frozenset({PLAIN}),
         )
         _, decision = self._decider.step(
             query, slot, snapshot, deadline, decision_id=decision_id, context={MODE: OBSERVE, **context}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from inframind.errors import ConfigError
@@ -28,7 +29,7 @@ class ExplorationBudget:
     share: float = 0.05
     loss: float = 0.002
     saved_runs: int = 1000
-    most_per_hour: float = float("inf")
+    most_per_hour: float = math.inf
     runs: float = 0.0
     credit: float = 0.0
     hourly: float = 1.0
@@ -48,13 +49,13 @@ class ExplorationBudget:
             self,
             runs=min(self.runs + runs * self.share, max(self.saved_runs * self.share, 1.0)),
             credit=min(self.credit + runs * self.loss, self.saved_runs * self.loss),
-            hourly=min(self.hourly + _earned(hours, self.most_per_hour), max(self.most_per_hour, 1.0)),
+            hourly=self._hourly_after(hours),
             at_s=max(now_s, self.at_s),
         )
 
     def allows(self, predicted_loss: float) -> bool:
         """Whether a run may explore at this predicted loss of on-time success; a gain costs nothing."""
-        return self.runs >= 1 and self.hourly >= 1 and self.credit >= max(predicted_loss, 0.0)
+        return self.runs >= 1 and self._hour_allows and self.credit >= max(predicted_loss, 0.0)
 
     def spent(self, predicted_loss: float) -> ExplorationBudget:
         """After one exploration.
@@ -71,6 +72,11 @@ class ExplorationBudget:
             hourly=self.hourly - 1,
         )
 
+    @property
+    def _hour_allows(self) -> bool:
+        return math.isinf(self.most_per_hour) or self.hourly >= 1
 
-def _earned(hours: float, per_hour: float) -> float:
-    return hours * per_hour if hours else 0.0
+    def _hourly_after(self, hours: float) -> float:
+        if math.isinf(self.most_per_hour):
+            return 1.0
+        return min(self.hourly + hours * self.most_per_hour, max(self.most_per_hour, 1.0))

@@ -91,7 +91,7 @@ def _label(
     winner = max(reversed(heard), key=lambda source: heard[source][1])
     solved, believed = heard[winner]
     against = max((t for verdict, t in heard.values() if (verdict >= 0.5) != (solved >= 0.5)), default=0.0)
-    return Label(solved=solved, weight=believed * believed / (believed + against), source=winner)
+    return Label(solved=solved, weight=believed * (believed / (believed + against)), source=winner)
 
 
 def _verdict(said: list[Outcome], keys: SolvedKeys, trust: Trust) -> float | None:

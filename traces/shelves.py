@@ -5,6 +5,8 @@ from __future__ import annotations
 from inframind.errors import ConfigError
 from inframind.traces.memory import MemoryStore
 from inframind.traces.shelf import Shelf
+from inframind.traces.sql_shelf import SqlShelf
+from inframind.traces.sql_store import SqlStore
 from inframind.traces.store import TraceStore
 
 
@@ -16,4 +18,6 @@ def shelf_of(store: TraceStore) -> Shelf:
     """
     if isinstance(store, MemoryStore):
         return store.shelf
+    if isinstance(store, SqlStore):
+        return store.companion(SqlShelf)
     raise ConfigError("store", type(store).__name__, "use a store that open_store gave")

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from inframind.errors import StoreError
 from inframind.traces.migration import Dialect, Migration
+from inframind.traces.sql_shelf_tables import SHELF
 
 _FIRST = Migration(
     sqlite=(
@@ -50,6 +51,12 @@ _FIRST = Migration(
             record_version INTEGER NOT NULL,
             payload JSONB NOT NULL
         )""",
+        # The default compression costs more time than all the rest; lz4 is not in every server.
+        """DO $$ BEGIN
+            EXECUTE 'ALTER TABLE traces ALTER COLUMN payload SET COMPRESSION lz4';
+        EXCEPTION WHEN feature_not_supported OR syntax_error THEN
+            ALTER TABLE traces ALTER COLUMN payload SET STORAGE EXTERNAL;
+        END $$""",
         "CREATE INDEX traces_by_arrival ON traces (arrived_at_s, trace_id)",
         "CREATE INDEX traces_open ON traces (arrived_at_s, trace_id) WHERE status = 'open'",
         """CREATE TABLE outcomes (
@@ -116,7 +123,7 @@ _LESSONS = Migration(
 )
 
 # A new migration is appended, and is an entry of its own. Version = how many were applied.
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _ALIASES, _LESSONS)
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _ALIASES, _LESSONS, SHELF)
 
 
 def is_current(connection: Connection, place: str) -> bool:

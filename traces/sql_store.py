@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar, cast
 
 from sqlalchemy import Connection
 
@@ -28,8 +29,17 @@ from inframind.traces.sql_session import SqlSession
 
 Summaries = list[TraceSummary]  # inside the class, `list` is the method
 T = TypeVar("T")
+C = TypeVar("C", bound="Companion")
 
 _PAGE_TRACES = 256
+
+
+class Companion(Protocol):
+    """What stands beside the traces in the same database."""
+
+    def close(self) -> None:
+        """Let go of what is its own; the store is still open. Blocks."""
+        ...
 
 
 class SqlStore:
@@ -50,6 +60,8 @@ class SqlStore:
         session = self._new_session()
         session.open_schema()
         self._sessions = {os.getpid(): session}  # a parent's session is kept, not closed: it is the parent's
+        self._companions: dict[tuple[int, Callable[[SqlStore], Companion]], Companion] = {}
+        self._lock = threading.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,6 +97,14 @@ class SqlStore:
     async def read(self, operation: str, function: Callable[[Connection], T]) -> T:
         """Run a query on a reader thread, see `SqlSession.read`."""
         return await self._session().read(operation, function)
+
+    def companion(self, kind: Callable[[SqlStore], C]) -> C:
+        """The one of its kind beside this store, in this process; made when first asked for, closed with the store."""
+        key = (os.getpid(), kind)
+        with self._lock:
+            if key not in self._companions:
+                self._companions[key] = kind(self)
+            return cast(C, self._companions[key])
 
     async def put(self, trajectory: Trajectory) -> None:
         """Write a trajectory, or replace the one with its id; durable on return.
@@ -162,9 +182,16 @@ class SqlStore:
     async def aclose(self) -> None:
         """Commit what is waiting, then close the connections. Closing twice is fine."""
         self._closed = True
+        await asyncio.to_thread(self._shut_down)
+
+    def _shut_down(self) -> None:
+        with self._lock:
+            mine = [beside for (pid, _), beside in self._companions.items() if pid == os.getpid()]
+        for beside in mine:
+            beside.close()
         session = self._sessions.get(os.getpid())
         if session is not None:
-            await asyncio.to_thread(session.close)
+            session.close()
 
     async def _read_page(self, query: TraceQuery) -> tuple[Trajectory, ...]:
         return await self.read("iter", lambda connection: sql_read.load_page(connection, query))

@@ -16,7 +16,7 @@ from inframind.graphs.roles import RoleSpec, default_roles, load_roles, merge_ro
 from inframind.graphs.services import Services
 from inframind.plugin.config import PolicySection, Settings
 from inframind.router.policy import Policy, policy_by_name
-from inframind.router.policy_file import load_policy
+from inframind.router.policy_file import StoredPolicy, load_policy
 from inframind.router.policy_shipped import shipped_policy
 from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore, open_store
@@ -44,7 +44,7 @@ def build_services(
     """
     return assemble(
         parts_of(settings, registry, roles),
-        policy or _policy_of(settings.policy),
+        policy or _policy_of(settings),
         store or open_store(settings.traces.url),
         clock=clock,
         rng=rng,
@@ -84,7 +84,8 @@ def parts_of(settings: Settings, registry: TopologyRegistry, roles: Sequence[Rol
     )
 
 
-def _policy_of(section: PolicySection) -> Policy | PolicyToBind:
+def _policy_of(settings: Settings) -> Policy | PolicyToBind:
+    section = settings.policy
     if section.name != "learned":
         if section.path is not None:
             raise ConfigError("policy.path", str(section.path), "only name = 'learned' reads a file")
@@ -93,6 +94,20 @@ def _policy_of(section: PolicySection) -> Policy | PolicyToBind:
         raise ConfigError(
             "policy.quality_floor", section.quality_floor, "policy 'learned' has no quality floor"
         )
+    stored = stored_policy(section)
+    if settings.online.learner == "off":
+        return stored
+    from inframind.plugin.online.exploring import Exploring
+
+    return Exploring(stored)
+
+
+def stored_policy(section: PolicySection) -> StoredPolicy:
+    """The learned policy that the configuration names: its own file, or the one that comes with the package.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
     return shipped_policy() if section.path is None else load_policy(section.path)
 
 

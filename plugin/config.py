@@ -192,6 +192,10 @@ class GateSection(_Section):
     """Share of runs in time that has been promised."""
     most_failed: float = GateConfig.most_failed
     """Share of failed runs that has been promised."""
+    settle_s: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
+    """Age in seconds at which a run counts, with the feedback that it has by then."""
+    alarm_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """Age in seconds at which it is seen whether a run failed or was late."""
 
 
 class OnlineSection(_Section):
@@ -207,6 +211,8 @@ class OnlineSection(_Section):
     """Share of runs in which a candidate in the shadow is asked what it would have chosen."""
     patience_s: float = Field(default=86_400.0, gt=0, allow_inf_nan=False)
     """Age in seconds at which a run without a verdict is given up on; it is then learned from without one."""
+    poll_s: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Seconds until the learner looks again, where there was nothing to do."""
     batch: int = Field(default=256, ge=1)
     """Most runs that are learned from at once."""
     publish_every: int = Field(default=200, ge=1)
@@ -271,6 +277,10 @@ class Settings(BaseSettings):
         if online.learner == "separate" and self.traces.url == "memory:":
             fix = "another process cannot read traces.url = 'memory:': use 'in-process', or a store on disk"
             raise ConfigError("online.learner", online.learner, fix)
+        gate = online.gate
+        if gate.alarm_s > gate.settle_s:
+            fix = f"use at least online.gate.alarm_s = {gate.alarm_s:g}: lateness shows before feedback"
+            raise ConfigError("online.gate.settle_s", gate.settle_s, fix)
         self.gate_config()
         return self
 
@@ -312,7 +322,7 @@ class Settings(BaseSettings):
 
     def gate_config(self) -> GateConfig:
         """For the gate."""
-        return GateConfig(**self.online.gate.model_dump())
+        return GateConfig(**self.online.gate.model_dump(exclude={"settle_s", "alarm_s"}))
 
     def span_config(self) -> SpanConfig:
         """For the exporter."""

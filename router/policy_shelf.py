@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,17 @@ import numpy as np
 from inframind.errors import CheckpointError, ConfigError
 from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.snapshot import FleetSnapshot
+from inframind.router.actions import ActionSpace
 from inframind.router.decide import Decider
 from inframind.router.features import FEATURES_VERSION
+from inframind.router.policy import Policy
 from inframind.router.policy_file import StoredPolicy, load_policy, save_policy
 from inframind.router.rollout import VERSION_DIGITS, Served
 from inframind.router.views import Query, Slot
 from inframind.traces.shelf import PolicyVersion
 
+Bind = Callable[[StoredPolicy, ActionSpace], Policy]
+"""Makes a policy that serves of one that was learned: as it is, or exploring."""
 _FILE = "policy.safetensors"
 _DOES_NOT_FIT = (ArithmeticError, LookupError, TypeError, ValueError)
 """What arrays of the wrong shape, or names that are missing, raise where they are used."""
@@ -97,13 +101,18 @@ def ready_to_serve(
 
 
 def getting_ready(
-    version: PolicyVersion, content: bytes, beside: Decider, snapshot: FleetSnapshot, clock: Clock
+    version: PolicyVersion,
+    content: bytes,
+    beside: Decider,
+    snapshot: FleetSnapshot,
+    clock: Clock,
+    bind: Bind = StoredPolicy.bind,
 ) -> Generator[None, None, Served]:
     """`ready_to_serve` in pieces of a few milliseconds, for a thread beside those that wait for the interpreter."""
     stored = policy_of(version, content)
     yield
     try:
-        decider = beside.with_policy(stored.bind(beside.actions))
+        decider = beside.with_policy(bind(stored, beside.actions))
         yield
         yield from _try_out(decider, snapshot, clock)
     except (ConfigError, *_DOES_NOT_FIT) as error:

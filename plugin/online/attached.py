@@ -17,8 +17,10 @@ from inframind.errors import InfraMindError
 from inframind.graphs.portal import Portal
 from inframind.graphs.services import Services
 from inframind.plugin.config import Settings
+from inframind.plugin.online.exploring import exploring
 from inframind.plugin.online.follower import FollowConfig, Follower
 from inframind.plugin.online.watching import ShadowWatch
+from inframind.router.policy_file import StoredPolicy
 from inframind.router.rollout import Lineup
 from inframind.traces.shelf import Replica
 from inframind.traces.shelves import shelf_of
@@ -56,6 +58,7 @@ class AttachedOnline:
             name=self.name,
             clock=services.clock,
             config=FollowConfig(report_s=online.report_s),
+            bind=exploring if online.learner != "off" else StoredPolicy.bind,
             about={"host": socket.gethostname(), "pid": os.getpid(), "inframind": __version__},
         )
         self._watch = ShadowWatch(services.versions, services.decider.actions, share=online.shadow_share)
@@ -118,4 +121,6 @@ def replica_name() -> str:
 def _learner_of(services: Services, settings: Settings, holder: str) -> LearnerService:
     from inframind.plugin.online.assembly import learner_service
 
-    return learner_service(settings, services.store, services.decider, holder=holder, clock=services.clock)
+    return learner_service(
+        settings, services.store, services.decider.actions, holder=holder, clock=services.clock
+    )

@@ -19,7 +19,8 @@ from inframind.errors import (
 from inframind.fleet.clock import Clock
 from inframind.fleet.snapshot import EndpointLoad
 from inframind.graphs.services import Services
-from inframind.router.policy_shelf import getting_ready
+from inframind.router.policy_file import StoredPolicy
+from inframind.router.policy_shelf import Bind, getting_ready
 from inframind.router.rollout import VERSION_DIGITS, Lineup, Served
 from inframind.traces.shelf import PolicyVersion, Replica, Rollout, RolloutEvent, Shelf
 
@@ -56,6 +57,7 @@ class Follower:
         clock: time.
         config: how often, how patiently.
         about: plain facts about the process, for its reports.
+        bind: makes a policy that serves of one that was learned.
 
     Attributes:
         refused: why versions are not served here, by version.
@@ -72,9 +74,10 @@ class Follower:
         clock: Clock,
         config: FollowConfig | None = None,
         about: Mapping[str, Any] | None = None,
+        bind: Bind = StoredPolicy.bind,
     ) -> None:
         self._shelf, self._services, self._clock = shelf, services, clock
-        self._config, self._about = config or FollowConfig(), dict(about or {})
+        self._config, self._about, self._bind = config or FollowConfig(), dict(about or {}), bind
         self.name = name
         self.refused: dict[str, str] = {}
         self.others: Sequence[Replica] = ()
@@ -176,7 +179,7 @@ class Follower:
     async def _made_ready(self, version: PolicyVersion, content: bytes) -> Served:
         """Piece by piece, so that no request waits long for the interpreter."""
         beside, snapshot = self._services.versions.configured.decider, self._services.fleet.snapshot()
-        pieces = getting_ready(version, content, beside, snapshot, self._clock)
+        pieces = getting_ready(version, content, beside, snapshot, self._clock, self._bind)
         while True:
             try:
                 next(pieces)

@@ -1,0 +1,70 @@
+"""From settings to a learner service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from inframind.errors import ConfigError
+from inframind.fleet.clock import Clock
+from inframind.plugin.build import stored_policy
+from inframind.plugin.config import Settings
+from inframind.plugin.online.judging import Judge, JudgeConfig
+from inframind.plugin.online.learning import LearnConfig, LearnerService, Round
+from inframind.plugin.online.lessons import Hearing
+from inframind.plugin.online.school import School
+from inframind.router.actions import ActionSpace
+from inframind.traces.records import SolvedKeys
+from inframind.traces.shelves import shelf_of
+from inframind.traces.store import TraceStore
+
+BREATH_S = 0.005
+"""Pause between slices of learning where requests are served by the same process."""
+
+
+def learner_service(
+    settings: Settings,
+    store: TraceStore,
+    actions: ActionSpace,
+    *,
+    holder: str,
+    clock: Clock,
+    tell: Callable[[Round], None] = lambda round: None,
+) -> LearnerService:
+    """Who learns from the store's traces as the section ``[online]`` says.
+
+    Args:
+        settings: the configuration.
+        store: where traces are.
+        actions: what may be chosen.
+        holder: name of the process.
+        clock: time.
+        tell: is shown every round.
+
+    Raises:
+        ConfigError: nothing is to be learned, or settings contradict each other.
+    """
+    online = settings.online
+    if online.learner == "off":
+        raise ConfigError("online.learner", online.learner, "use 'separate' or 'in-process'")
+    shelf, hearing = shelf_of(store), Hearing(keys=SolvedKeys(settings.feedback.solved_keys))
+    judging = JudgeConfig(
+        gate=settings.gate_config(), settle_s=online.gate.settle_s, alarm_s=online.gate.alarm_s
+    )
+    return LearnerService(
+        store,
+        shelf,
+        School(configured=stored_policy(settings.policy), actions=actions),
+        hearing=hearing,
+        judge=Judge(store, shelf, judging, hearing),
+        config=LearnConfig(
+            batch=online.batch,
+            patience_s=online.patience_s,
+            publish_every=online.publish_every,
+            keep_versions=online.keep_versions,
+            poll_s=online.poll_s,
+            breath_s=BREATH_S if online.learner == "in-process" else 0.0,
+        ),
+        clock=clock,
+        holder=holder,
+        tell=tell,
+    )

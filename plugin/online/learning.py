@@ -1,0 +1,405 @@
+"""The learner as a service: takes lessons, learns, publishes candidates, and has the gate judge them.
+
+What it knows lives on the shelf, committed together with the lessons that it came from. So it can be killed at any
+moment and started again, here or elsewhere; and of two that run by mistake one leads and the other waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+
+from inframind.errors import ConfigError, LearnerMoved, RolloutMoved, StoreClosed, StoreError, UnknownTrace
+from inframind.fleet.clock import Clock
+from inframind.plugin.online.judging import Judge
+from inframind.plugin.online.learner_state import LearnerState
+from inframind.plugin.online.lessons import Hearing
+from inframind.plugin.online.school import Published, School, Student
+from inframind.router.gate.judging import propose
+from inframind.router.gate.verdicts import Verdict
+from inframind.router.guards.drift import Drift, DriftWatch
+from inframind.router.guards.streams import streams_of
+from inframind.router.online.evidence import EvidenceReader
+from inframind.router.online.protocol import LabelledRun
+from inframind.router.policy_file import StoredPolicy
+from inframind.router.policy_shelf import content_of, policy_of, version_of
+from inframind.router.rollout import VERSION_DIGITS
+from inframind.traces.records import Trajectory
+from inframind.traces.shelf import Rollout, RolloutEvent, Shelf
+from inframind.traces.store import TraceStore
+
+_log = logging.getLogger(__name__)
+LEARNER = "learner"
+"""Role that is led, and name of the one lineage of policies."""
+READ_AT_ONCE = 16
+REMEMBERED = 64
+"""Latest runs by which it is seen how much a publication would change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnConfig:
+    """How the service works.
+
+    Raises:
+        ConfigError: a number that is not positive.
+    """
+
+    batch: int = 256
+    """Most runs between two commits."""
+    patience_s: float = 86_400.0
+    """Age in seconds at which a run without a verdict is learned from without one."""
+    publish_every: int = 200
+    """Labelled runs after which what was learned becomes a candidate, while there is none."""
+    keep_versions: int = 50
+    """Newest versions that are kept."""
+    poll_s: float = 1.0
+    """Seconds until it looks again, where there was nothing to do."""
+    lease_s: float = 30.0
+    """Seconds after which another may lead, where leading is a lease."""
+    slice: int = 4
+    """Runs that are learned from without a pause."""
+    breath_s: float = 0.0
+    """That pause in seconds, where requests are served by the same process."""
+    max_backoff_s: float = 15.0
+    """Longest wait after failures of the store."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "patience_s", "publish_every", "poll_s", "lease_s", "slice", "max_backoff_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"online.{name}", getattr(self, name), "use a positive number")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What one round came to.
+
+    Attributes:
+        learned: runs learned from.
+        labelled: of them, with a label.
+        state: where the learner stands.
+        published: version that became a candidate, or "".
+        verdict: what the gate said, or None where nothing is judged.
+        events: that were appended.
+        drifts: streams that are no longer what they were.
+    """
+
+    learned: int = 0
+    labelled: int = 0
+    state: LearnerState
+    published: str = ""
+    verdict: Verdict | None = None
+    events: tuple[RolloutEvent, ...] = ()
+    drifts: tuple[Drift, ...] = ()
+
+
+@dataclass(slots=True)
+class _Desk:
+    """What lies open in memory; thrown away whenever it may not be what the shelf has."""
+
+    number: int
+    state: LearnerState
+    student: Student
+    reader: EvidenceReader
+    drift: DriftWatch = field(default_factory=DriftWatch)
+    latest: deque[Trajectory] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+
+class LearnerService:
+    """Learns from a store's traces for as long as it leads.
+
+    Args:
+        store: where traces are.
+        shelf: of that store.
+        school: makes learners.
+        hearing: whose feedback is listened to.
+        judge: looks at candidates.
+        config: how it works.
+        clock: time.
+        holder: name of this process.
+        tell: is shown every round; must be quick and must not raise.
+    """
+
+    def __init__(
+        self,
+        store: TraceStore,
+        shelf: Shelf,
+        school: School,
+        *,
+        hearing: Hearing,
+        judge: Judge,
+        config: LearnConfig,
+        clock: Clock,
+        holder: str,
+        tell: Callable[[Round], None] = lambda round: None,
+    ) -> None:
+        self._store, self._shelf, self._school = store, shelf, school
+        self._hearing, self._judge, self._config = hearing, judge, config
+        self._clock, self._holder, self._tell = clock, holder, tell
+        self._desk: _Desk | None = None
+
+    async def follow(self) -> None:
+        """Learn whenever it leads, until cancelled or the store is closed; failures of the store are waited out."""
+        failures = 0
+        while True:
+            try:
+                await self._lead()
+                failures = 0
+                await asyncio.sleep(self._config.poll_s)
+            except StoreClosed:
+                return
+            except StoreError as error:
+                self._desk = None  # what was committed last is not known for sure: read it again
+                _log.log(
+                    logging.WARNING if not failures else logging.DEBUG,
+                    "learning waits for the store: %s",
+                    error,
+                )
+                wait_s = min(self._config.poll_s * 2.0**failures, self._config.max_backoff_s)
+                failures += 1
+                await asyncio.sleep(wait_s)
+
+    async def once(self) -> bool:
+        """Learn what there is to be learned now, and judge; False where another process leads.
+
+        Raises:
+            StoreError: the store cannot be read or written.
+            CheckpointError: the learner's state on the shelf cannot be read by this release.
+        """
+        async with self._leading() as leads:
+            if not leads:
+                return False
+            while (await self._told_round()).learned:
+                await self._renew()
+        return True
+
+    async def round(self) -> Round:
+        """Learn one batch, publish when it is time, and have the gate judge.
+
+        Raises:
+            LearnerMoved: another process learned meanwhile; nothing of this round was kept.
+            StoreError: the store cannot be read or written.
+        """
+        rollout = await self._shelf.rollout()
+        desk = await self._opened(rollout)
+        lessons, drifts = await self._learn(desk)
+        events = [await self._remark(drift) for drift in drifts]
+        published, event = await self._publish(desk, await self._shelf.rollout())
+        events.append(event)
+        verdict, event = await self._judged(desk, await self._shelf.rollout())
+        events.append(event)
+        return Round(
+            learned=len(lessons),
+            labelled=sum(lesson.label is not None for lesson in lessons),
+            state=desk.state,
+            published=published,
+            verdict=verdict,
+            events=tuple(event for event in events if event is not None),
+            drifts=tuple(drifts),
+        )
+
+    # Leading -------------------------------------------------------------------------------------------
+
+    def _leading(self) -> AbstractAsyncContextManager[bool]:
+        return self._shelf.lead(LEARNER, self._holder, now_s=self._clock.wall_s(), ttl_s=self._config.lease_s)
+
+    async def _lead(self) -> None:
+        """Teach until somebody else leads; at once where somebody does."""
+        async with self._leading() as leads:
+            while leads:
+                try:
+                    done = await self._told_round()
+                except LearnerMoved as moved:
+                    _log.warning("%s", moved)
+                    self._desk = None
+                    return
+                if not done.learned and not done.events:
+                    await asyncio.sleep(self._config.poll_s)
+                leads = await self._renew()
+
+    async def _renew(self) -> bool:
+        return await self._shelf.renew(
+            LEARNER, self._holder, now_s=self._clock.wall_s(), ttl_s=self._config.lease_s
+        )
+
+    async def _told_round(self) -> Round:
+        done = await self.round()
+        self._tell(done)
+        return done
+
+    # What is known -------------------------------------------------------------------------------------
+
+    async def _opened(self, rollout: Rollout) -> _Desk:
+        """The learner as the shelf has it; a new one where there is none, or where another lineage serves by now."""
+        progress = await self._shelf.progress(LEARNER)
+        number = progress.number if progress else 0
+        if self._desk is None or self._desk.number != number:
+            state = LearnerState.from_bytes(progress.state) if progress else None
+            self._desk = await self._desk_of(number, state)
+        if rollout.serving not in self._desk.state.lineage:
+            self._desk = await self._new_lineage(self._desk, rollout.serving)
+        return self._desk
+
+    async def _desk_of(self, number: int, state: LearnerState | None) -> _Desk:
+        if state is None:
+            return self._new_desk(number, self._school.configured, None, "")
+        student = self._school.restored(state.learner)
+        return _Desk(number, state, student, self._school.reader(student.candidate()))
+
+    async def _new_lineage(self, desk: _Desk, serving: str) -> _Desk:
+        """What serves was made by somebody else: begin with it."""
+        _log.info("learning begins anew, from version %s", serving[:VERSION_DIGITS] or "of the configuration")
+        return self._new_desk(desk.number, await self._stored(serving), desk.state, serving)
+
+    def _new_desk(self, number: int, stored: StoredPolicy, before: LearnerState | None, base: str) -> _Desk:
+        student = self._school.begin(stored)
+        state = before or LearnerState(learner=b"")
+        state = replace(state, learner=student.state(), base=base, published=(), fresh=0, trials={})
+        return _Desk(number, state, student, self._school.reader(stored))
+
+    async def _stored(self, version: str) -> StoredPolicy:
+        if not version:
+            return self._school.configured
+        row = await self._shelf.policy(version)
+        return policy_of(row, await self._shelf.policy_content(version))
+
+    # Lessons -------------------------------------------------------------------------------------------
+
+    async def _learn(self, desk: _Desk) -> tuple[list[LabelledRun], list[Drift]]:
+        ready = await self._shelf.lessons(
+            now_s=self._clock.wall_s(),
+            patience_s=self._config.patience_s,
+            limit=self._config.batch,
+            keys=self._hearing.keys,
+        )
+        runs = await self._read([lesson.trace_id for lesson in ready])
+        if not runs:
+            return [], []
+        lessons, state = self._hearing.lessons(runs, desk.state, desk.reader)
+        for first in range(0, len(lessons), self._config.slice):
+            desk.student.learn(lessons[first : first + self._config.slice])
+            await asyncio.sleep(self._config.breath_s)
+        await self._commit(desk, replace(state, learner=desk.student.state()), runs)
+        desk.latest.extend(runs)
+        return lessons, self._drifts(desk, lessons)
+
+    async def _read(self, trace_ids: Sequence[str]) -> list[Trajectory]:
+        """Those of the traces that are still there, in the same order."""
+        runs: list[Trajectory] = []
+        for first in range(0, len(trace_ids), READ_AT_ONCE):
+            some = trace_ids[first : first + READ_AT_ONCE]
+            runs += [run for run in await asyncio.gather(*map(self._trace, some)) if run is not None]
+        return runs
+
+    async def _trace(self, trace_id: str) -> Trajectory | None:
+        try:
+            return await self._store.get(trace_id)
+        except UnknownTrace:  # deleted meanwhile
+            return None
+
+    async def _commit(self, desk: _Desk, state: LearnerState, runs: Sequence[Trajectory] = ()) -> None:
+        """Keep the state, and mark runs learned: both or neither."""
+        try:
+            progress = await self._shelf.commit(
+                LEARNER,
+                after=desk.number,
+                state=state.to_bytes(),
+                learned=[run.trace_id for run in runs],
+                holder=self._holder,
+                at_s=self._clock.wall_s(),
+            )
+        except (LearnerMoved, StoreError):
+            self._desk = None  # the learner in memory knows more than was kept
+            raise
+        desk.number, desk.state = progress.number, state
+
+    def _drifts(self, desk: _Desk, lessons: Sequence[LabelledRun]) -> list[Drift]:
+        return [
+            drift
+            for lesson in lessons
+            for drift in desk.drift.add(streams_of(lesson.run, lesson.label), at_s=lesson.run.arrived_at_s)
+        ]
+
+    async def _remark(self, drift: Drift) -> RolloutEvent | None:
+        """For people: nothing follows from it. Overtaken, it is left out; the log has it."""
+        _log.warning("drift: %s", drift)
+        rollout = await self._shelf.rollout()
+        remark = RolloutEvent(
+            at_s=self._clock.wall_s(),
+            version="",
+            stage=None,
+            frozen=rollout.frozen,
+            by=LEARNER,
+            reason=f"drift of {drift}",
+            figures={"usual": drift.usual, "now": drift.now},
+        )
+        try:
+            return await self._shelf.append(remark, after=rollout.number)
+        except RolloutMoved:
+            return None
+
+    # Versions ------------------------------------------------------------------------------------------
+
+    async def _publish(self, desk: _Desk, rollout: Rollout) -> tuple[str, RolloutEvent | None]:
+        """What was learned becomes a candidate, if there is enough of it and no other is being tried."""
+        if desk.state.fresh < self._config.publish_every or rollout.candidate or rollout.frozen:
+            return "", None
+        serving = await self._stored(rollout.serving)
+        published = self._school.to_publish(desk.student, serving, tuple(desk.latest))
+        if published is None:
+            return "", None
+        content = content_of(published.stored)
+        known = {version.version for version in await self._shelf.policies()}
+        row = version_of(
+            content,
+            parent=rollout.serving,
+            created_at_s=self._clock.wall_s(),
+            created_by=LEARNER,
+            facts=_facts(desk.state, published),
+        )
+        state = replace(desk.state, fresh=0)
+        if row.version in known:  # nothing new was learned: it has been tried
+            await self._commit(desk, state)
+            return "", None
+        await self._shelf.add_policy(row, content)
+        proposal = propose(
+            rollout, row.version, now_s=self._clock.wall_s(), by=LEARNER, reason=_why(desk.state, published)
+        )
+        try:
+            event = await self._shelf.append(proposal, after=rollout.number)
+        except RolloutMoved:
+            return "", None
+        await self._commit(desk, replace(state, published=(*state.published, row.version)))
+        await self._shelf.prune_policies(keep=self._config.keep_versions)
+        return row.version, event
+
+    async def _judged(self, desk: _Desk, rollout: Rollout) -> tuple[Verdict | None, RolloutEvent | None]:
+        state, verdict = await self._judge.look(desk.state, rollout, now_s=self._clock.wall_s())
+        if state != desk.state:
+            await self._commit(desk, state)
+        if verdict is None:
+            return None, None
+        return verdict, await self._judge.act(verdict, rollout)
+
+
+def _facts(state: LearnerState, published: Published) -> dict[str, object]:
+    return {
+        "labelled": state.labelled,
+        "fresh": state.fresh,
+        "labels": dict(state.labels),
+        "fraction": published.fraction,
+        "decisions": published.change.decisions,
+        "changed": published.change.changed,
+        "moved": published.change.moved,
+    }
+
+
+def _why(state: LearnerState, published: Published) -> str:
+    part = "" if published.fraction == 1.0 else f"{published.fraction:.0%} of "
+    return (
+        f"{part}what {state.fresh} more labelled runs taught changes {published.change.changed:.0%} of "
+        f"{published.change.decisions} decisions: it is tried in the shadow"
+    )

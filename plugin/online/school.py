@@ -1,0 +1,121 @@
+"""What learns, what it begins with, and what becomes of it: a version no further from what serves than may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from inframind.router.actions import ActionSpace
+from inframind.router.guards.change import Change, StepLimit, change_of
+from inframind.router.offsets import Offsets
+from inframind.router.online.config import OnlineConfig
+from inframind.router.online.evidence import EvidenceReader
+from inframind.router.online.learner import OnlineLearner
+from inframind.router.online.protocol import LabelledRun
+from inframind.router.policy_file import StoredPolicy
+from inframind.router.recorded_views import RecordedViews
+from inframind.router.views import PlanView, StepView
+from inframind.traces.records import Trajectory
+
+FRACTIONS = (1.0, 0.5, 0.25, 0.125)
+"""How much of what was learned is published at once: the most to which the step limit has no objection."""
+
+
+class Student(Protocol):
+    """What the service needs of a learner, see `inframind.router.online.learner.OnlineLearner`."""
+
+    def learn(self, runs: Sequence[LabelledRun]) -> Any:
+        """Learn from runs, in order; how they are cut into calls makes no difference."""
+        ...
+
+    def candidate(self) -> StoredPolicy:
+        """The policy as it is now."""
+        ...
+
+    def state(self) -> bytes:
+        """Everything that is needed to go on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What is to be published.
+
+    Attributes:
+        stored: the policy.
+        change: what it does otherwise than what serves.
+        fraction: share of what was learned that it holds.
+    """
+
+    stored: StoredPolicy
+    change: Change
+    fraction: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class School:
+    """Makes learners, and policies of what they learned.
+
+    Attributes:
+        configured: policy that serves where nothing is published.
+        actions: what may be chosen.
+        config: how it is learned.
+        limit: how much one publication may change.
+    """
+
+    configured: StoredPolicy
+    actions: ActionSpace
+    config: OnlineConfig = field(default_factory=OnlineConfig)
+    limit: StepLimit = field(default_factory=StepLimit)
+
+    def begin(self, stored: StoredPolicy) -> Student:
+        """A learner that begins with a policy."""
+        return OnlineLearner(stored, self.actions, self.config)
+
+    def restored(self, state: bytes) -> Student:
+        """A learner that goes on.
+
+        Raises:
+            CheckpointError: the state is damaged, or of another release.
+        """
+        return OnlineLearner.restored(state, self.actions, self.config)
+
+    def reader(self, stored: StoredPolicy) -> EvidenceReader:
+        """Says what a policy expected of runs."""
+        return EvidenceReader(stored.bind(self.actions), self.actions, self.config.final_share)
+
+    def to_publish(
+        self, student: Student, serving: StoredPolicy, runs: Sequence[Trajectory]
+    ) -> Published | None:
+        """What was learned, or as much of it as may change on these runs; None where even little is too much."""
+        learned, old = student.candidate(), serving.bind(self.actions)
+        views = list(views_of(runs, self.actions))
+        for fraction in FRACTIONS:
+            stored = _part_of(learned, serving.weights.offsets, fraction)
+            change = change_of(stored.bind(self.actions), old, views)
+            if not self.limit.objection(change):
+                return Published(stored, change, fraction)
+        return None
+
+
+def views_of(runs: Sequence[Trajectory], actions: ActionSpace) -> Iterator[PlanView | StepView]:
+    """What was seen at the decisions of runs, as far as it can be rebuilt."""
+    views = RecordedViews(actions)
+    for run in runs:
+        plan = views.plan(run)
+        if plan is not None:
+            yield plan.view
+        yield from (step.view for step in views.steps(run))
+
+
+def _part_of(learned: StoredPolicy, before: Offsets, fraction: float) -> StoredPolicy:
+    """The policy with this share of the way from the offsets that serve."""
+    if fraction == 1.0:
+        return learned
+    offsets = learned.weights.offsets
+    logit = {
+        label: before.logit.get(label, 0.0) + fraction * (value - before.logit.get(label, 0.0))
+        for label, value in offsets.logit.items()
+    }
+    return replace(learned, weights=replace(learned.weights, offsets=replace(offsets, logit=logit)))

@@ -1,0 +1,141 @@
+"""What traces say of a candidate and of what serves, read a little at a time: every run once, and only when it is old
+enough to count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+from inframind.graphs.recorder import BOOK, DEALT
+from inframind.router.gate.evidence import Evidence, GateRun, Record, RunColumns, gate_run
+from inframind.router.online.protocol import Label
+from inframind.router.rollout import VERSION_DIGITS
+from inframind.traces.query import TraceQuery, format_cursor
+from inframind.traces.records import Trajectory
+from inframind.traces.store import TraceStore
+
+PAGE = 512
+"""Most traces that are read at once."""
+_ENDED = ("ok", "late", "failed")
+
+LabelsOf = Callable[[Sequence[Trajectory]], Mapping[str, Label]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """How far traces have been read.
+
+    Attributes:
+        since_s: only arrivals from then on, seconds since the Unix epoch.
+        cursor: after this trace; "" for all since then.
+    """
+
+    since_s: float
+    cursor: str = ""
+
+    async def read(self, store: TraceStore, *, until_s: float) -> tuple[list[Trajectory], Place]:
+        """The next traces that arrived before ``until_s``, oldest first, and the place after them."""
+        if until_s <= self.since_s:
+            return [], self
+        query = TraceQuery(
+            since_s=self.since_s,
+            until_s=until_s,
+            cursor=self.cursor or None,
+            limit=PAGE,
+            oldest_first=True,
+        )
+        runs = [run async for run in store.iter(query)]
+        if not runs:
+            return [], self
+        return runs, replace(self, cursor=format_cursor(runs[-1].arrived_at_s, runs[-1].trace_id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Evidence about a candidate.
+
+    Attributes:
+        place: how far traces have been read.
+        evidence: what they say.
+    """
+
+    place: Place
+    evidence: Evidence
+
+    @classmethod
+    def begin(cls, version: str, since_s: float) -> Self:
+        """Of a candidate that has just been put on trial."""
+        return cls(place=Place(since_s=since_s), evidence=Evidence(version=version))
+
+    async def plus(self, store: TraceStore, *, until_s: float, labels_of: LabelsOf) -> Self:
+        """With the runs that arrived before ``until_s`` and were dealt out while the candidate was on trial."""
+        runs, place = await self.place.read(store, until_s=until_s)
+        labels = labels_of(runs)
+        counted = [_of_trial(run, labels.get(run.trace_id), self.evidence.version) for run in runs]
+        evidence = self.evidence.plus([run for run in counted if run is not None])
+        return replace(self, place=place, evidence=evidence)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"place": asdict(self.place), "evidence": self.evidence.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_json` gave."""
+        return cls(place=Place(**data["place"]), evidence=Evidence.from_json(data["evidence"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """How the version that serves all runs has done since it does.
+
+    Attributes:
+        version: it.
+        place: how far traces have been read.
+        record: what they say.
+    """
+
+    version: str
+    place: Place
+    record: Record = field(default_factory=Record)
+
+    @classmethod
+    def begin(cls, version: str, since_s: float) -> Self:
+        """Of a version that serves all runs from now on."""
+        return cls(version=version, place=Place(since_s=since_s))
+
+    async def plus(self, store: TraceStore, *, until_s: float, labels_of: LabelsOf) -> Self:
+        """With its runs that arrived before ``until_s``."""
+        runs, place = await self.place.read(store, until_s=until_s)
+        labels = labels_of(runs)
+        mine = [
+            gate_run(run, labels.get(run.trace_id), arm="serving", share=0.0)
+            for run in runs
+            if run.status in _ENDED and _signed_by(run, self.version)
+        ]
+        return replace(
+            self, place=place, record=self.record.plus(RunColumns.of(mine)) if mine else self.record
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"version": self.version, "place": asdict(self.place), "record": asdict(self.record)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_json` gave; further keys are left alone."""
+        return cls(version=data["version"], place=Place(**data["place"]), record=Record(**data["record"]))
+
+
+def _of_trial(run: Trajectory, label: Label | None, version: str) -> GateRun | None:
+    """A run of a trial as the gate reads it; None where it was dealt out otherwise, goes on, or was broken off."""
+    dealt = run.metadata.get(BOOK, {}).get(DEALT, {})
+    if run.status not in _ENDED or dealt.get("candidate") != version:
+        return None
+    return gate_run(run, label, arm=dealt["arm"], share=float(dealt["share"]))
+
+
+def _signed_by(run: Trajectory, version: str) -> bool:
+    return bool(run.decisions) and run.decisions[0].policy_version == version[:VERSION_DIGITS]

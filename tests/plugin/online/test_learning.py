@@ -1,0 +1,282 @@
+"""The learner as a service: each run once, whoever is killed; candidates published, judged, and resumed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from inframind.errors import LearnerMoved, StoreError
+from inframind.fleet.clock import SystemClock
+from inframind.plugin.config import settings_from
+from inframind.plugin.mind import InfraMind
+from inframind.plugin.online.assembly import learner_service
+from inframind.plugin.online.learner_state import LearnerState
+from inframind.plugin.online.learning import LEARNER, LearnerService
+from inframind.router.policy_shelf import content_of, policy_of, version_of
+from inframind.router.policy_shipped import shipped_policy
+from inframind.traces.memory import MemoryStore
+from inframind.traces.shelf import RolloutEvent, Shelf
+from inframind.traces.shelves import shelf_of
+
+CLOCK = SystemClock()
+ONLINE = {
+    "enabled": True,
+    "learner": "in-process",
+    "publish_every": 10,
+    "batch": 8,
+    "patience_s": 3600,
+    "poll_s": 0.01,
+    "gate": {"settle_s": 0.001, "alarm_s": 0.001},
+}
+QUIET = {"enabled": True, "report_s": 0.05}
+"""Serves, and leaves learning to the test."""
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[MemoryStore]:
+    async with MemoryStore() as store:
+        yield store
+
+
+@pytest.fixture
+async def mind(make_mind: Any, say: Any, store: MemoryStore) -> InfraMind:
+    settings = {"policy": {"name": "learned", "exploration": 0.5, "seed": 1}, "online": QUIET}
+    made: InfraMind = await make_mind(
+        say(lambda asked: "right"), say(lambda asked: "wrong"), settings=settings, store=store
+    )
+    return made
+
+
+def service(mind: InfraMind, *, holder: str = "a test", **online: Any) -> LearnerService:
+    """Learns from the mind's store; a new one knows nothing but what is there."""
+    values = mind.settings.model_dump()
+    settings = settings_from({**values, "online": {**ONLINE, **online}, "traces": {"url": "memory:"}})
+    return learner_service(
+        settings, mind.store, mind.calls.services.decider.actions, holder=holder, clock=CLOCK
+    )
+
+
+async def answer(mind: InfraMind, questions: int, *, grade: bool = True) -> list[str]:
+    """Runs, each graded by whether it says that it is right; their trace ids."""
+    ids = []
+    for number in range(questions):
+        result = await mind.ainvoke(f"question {number}", topology="IO", team_size=1)
+        if grade:
+            await mind.afeedback(result.trace_id, solved=result.answer == "right")
+        ids.append(result.trace_id)
+    return ids
+
+
+async def known(shelf: Shelf) -> LearnerState:
+    progress = await shelf.progress(LEARNER)
+    assert progress is not None
+    return LearnerState.from_bytes(progress.state)
+
+
+async def test_what_was_learned_becomes_a_candidate_in_the_shadow(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    await answer(mind, 24)
+    assert await service(mind).once()
+    progress, state, rollout = await shelf.progress(LEARNER), await known(shelf), await shelf.rollout()
+    assert progress is not None
+    assert (progress.learned, state.labelled, state.labels) == (24, 24, {"api": 24})
+    assert (rollout.stage, rollout.share, rollout.serving) == ("shadow", 0.0, "")
+    assert state.published == (rollout.candidate,)
+    version = (await shelf.policies())[0]
+    assert (version.version, version.created_by, version.parent) == (rollout.candidate, "learner", "")
+    offsets = policy_of(version, await shelf.policy_content(version.version)).weights.offsets.logit
+    better, worse = ([value for label, value in offsets.items() if label.startswith(m)] for m in ("m0", "m1"))
+    assert min(better) > max(worse)
+    assert "labelled runs taught" in (await shelf.events())[0].reason
+
+
+async def test_a_run_is_learned_once_however_often_one_begins_anew(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    await answer(mind, 5)
+    assert await service(mind).once()
+    first = await known(shelf)
+    assert await service(mind, holder="another").once()
+    assert await known(shelf) == first
+    await answer(mind, 3)
+    assert await service(mind).once()
+    assert (await known(shelf)).labelled == 8
+
+
+async def test_learning_in_pieces_or_by_several_processes_comes_to_the_same(
+    make_mind: Any, say: Any, mind: InfraMind
+) -> None:
+    await answer(mind, 9)
+    async with MemoryStore() as twin:
+        async for run in mind.store.iter():
+            await twin.put(run)
+        other = await make_mind(say(lambda asked: ""), say(lambda asked: ""), store=twin)
+        assert await service(mind, batch=100).once()
+        for _ in range(3):  # each is forgotten after one batch, as if it had been killed
+            await service(_like(mind, other), batch=3).round()
+        ours, theirs = await known(shelf_of(mind.store)), await known(shelf_of(twin))
+        assert (theirs.labelled, theirs.learner) == (ours.labelled, ours.learner)
+        await other.aclose()
+
+
+def _like(mind: InfraMind, other: InfraMind) -> Any:
+    """The store of one mind with the configuration of another."""
+
+    class Both:
+        settings, calls, store = mind.settings, mind.calls, other.store
+
+    return Both
+
+
+async def test_a_run_without_feedback_waits_and_is_then_learned_without_a_label(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    await answer(mind, 3, grade=False)
+    assert not (await service(mind).round()).learned
+    done = await service(mind, patience_s=1e-6).round()
+    assert (done.learned, done.labelled) == (3, 0)
+    assert (await known(shelf)).labelled == 0
+
+
+async def test_of_two_learners_one_leads(mind: InfraMind) -> None:
+    await answer(mind, 3)
+    async with shelf_of(mind.store).lead(LEARNER, "the other", now_s=CLOCK.wall_s(), ttl_s=60) as leads:
+        assert leads
+        assert not await service(mind).once()
+    assert await service(mind).once()
+
+
+async def test_a_learner_that_was_overtaken_keeps_nothing_and_goes_on_from_what_the_other_did(
+    mind: InfraMind,
+) -> None:
+    shelf = shelf_of(mind.store)
+    slow, quick = service(mind, batch=2), service(mind, batch=2)
+    await answer(mind, 2)
+    await slow.round()
+    await answer(mind, 4)
+
+    class Interrupted:
+        """The shelf of the slow one: somebody else commits while it learns."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(shelf, name)
+
+        async def commit(self, *args: Any, **options: Any) -> Any:
+            await quick.round()
+            return await shelf.commit(*args, **options)
+
+    slow._shelf = Interrupted()  # type: ignore[assignment]
+    with pytest.raises(LearnerMoved):
+        await slow.round()
+    slow._shelf = shelf
+    await slow.round()
+    state, progress = await known(shelf), await shelf.progress(LEARNER)
+    assert progress is not None
+    assert (state.labelled, progress.learned) == (6, 6)
+
+
+async def test_after_a_failure_of_the_store_it_reads_again_what_was_kept(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    learner = service(mind)
+    await answer(mind, 3)
+
+    class Breaking:
+        """A commit that is carried out, and of which the answer is lost."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(shelf, name)
+
+        async def commit(self, *args: Any, **options: Any) -> Any:
+            await shelf.commit(*args, **options)
+            raise StoreError("commit", "the connection was lost")
+
+    learner._shelf = Breaking()  # type: ignore[assignment]
+    with pytest.raises(StoreError):
+        await learner.round()
+    learner._shelf = shelf
+    await answer(mind, 2)
+    await learner.round()
+    state, progress = await known(shelf), await shelf.progress(LEARNER)
+    assert progress is not None
+    assert (state.labelled, progress.learned) == (5, 5)
+
+
+async def test_nothing_is_published_while_the_roll_out_is_frozen(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    freeze = RolloutEvent(at_s=0.0, version="", stage=None, frozen=True, by="user:ann", reason="a holiday")
+    await shelf.append(freeze, after=0)
+    await answer(mind, 12)
+    assert await service(mind).once()
+    assert (await shelf.policies(), (await known(shelf)).fresh) == ([], 12)
+
+
+async def test_what_somebody_else_published_is_what_learning_goes_on_from(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    await answer(mind, 4)
+    await service(mind).once()
+    content = content_of(replace(shipped_policy(), facts={"by": "hand"}))
+    made = version_of(content, created_at_s=0.0, created_by="user:ann", facts={})
+    await shelf.add_policy(made, content)
+    full = RolloutEvent(
+        at_s=0.0, version=made.version, stage="full", share=1.0, by="user:ann", reason="a better one"
+    )
+    await shelf.append(full, after=0)
+    await answer(mind, 3)
+    await service(mind).once()
+    state = await known(shelf)
+    assert (state.base, state.labelled, state.fresh) == (made.version, 7, 3)
+
+
+async def test_a_candidate_that_some_process_cannot_serve_is_rolled_back(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    content = b"no policy"
+    made = version_of(content, created_at_s=0.0, created_by="user:ann", facts={})
+    await shelf.add_policy(made, content)
+    shadow = RolloutEvent(
+        at_s=CLOCK.wall_s(), version=made.version, stage="shadow", by="user:ann", reason="try it"
+    )
+    await shelf.append(shadow, after=0)
+    await _until(
+        lambda: bool(mind.online and any(made.version in r.facts["refused"] for r in mind.online.replicas))
+    )
+    await service(mind).round()
+    event = (await shelf.events())[-1]
+    assert (event.stage, event.version) == ("rolled_back", made.version)
+    assert "cannot serve it" in event.reason
+    assert (await shelf.rollout()).candidate == ""
+
+
+async def test_the_gate_lets_a_candidate_serve_step_by_step(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    gate = {
+        **ONLINE["gate"], "least_runs": 4, "least_labels": 1, "most_runs": 60, "epsilon": 0.9,  # type: ignore[dict-item]
+        "canary_share": 0.3, "ramp_shares": [0.5],
+    }  # fmt: skip
+    await answer(mind, 10)
+    learner = service(mind, gate=gate)
+    await learner.round()
+    await learner.round()
+    seen: list[tuple[str | None, float]] = []
+    for _ in range(40):
+        rollout = await shelf.rollout()
+        if not seen or seen[-1] != (rollout.stage, rollout.share):
+            seen.append((rollout.stage, rollout.share))
+        if rollout.serving:
+            break
+        number = rollout.number
+        await _until(lambda number=number: mind.online.lineup.rollout.number == number)  # type: ignore[misc, union-attr]
+        await answer(mind, 6)
+        await learner.round()
+    assert seen == [("shadow", 0.0), ("canary", 0.3), ("ramp", 0.5), ("ramp", 0.95), (None, 0.0)]
+    assert (await shelf.rollout()).serving == (await known(shelf)).published[0]
+    events = await shelf.events()
+    assert [event.by for event in events] == ["learner", "gate", "gate", "gate", "gate"]
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    import asyncio
+
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # what it waits for happens in another thread
+            await asyncio.sleep(0.005)

@@ -24,8 +24,13 @@ def observe(
     [bold]inframind observe -- -m my_package.app[/bold], and then [bold]inframind traces observed[/bold]
     """
     from inframind.plugin.graphs.by_environment import run_script
+    from inframind.plugin.terminal import err
 
-    run_script([program, *ctx.args], config)
+    run_script(
+        [program, *ctx.args],
+        config,
+        lambda seen: err().print(f"inframind observe: {seen.summary()}. More: inframind traces observed"),
+    )
 
 
 @traces_app.command("observed")

@@ -31,6 +31,6 @@ def show_observed(place: StorePlace, config: Path, *, since_s: float | None, con
         console.print("No run was watched yet: `inframind observe app.py`, or mind.observe(graph).")
         return
     console.print(seen.table())
-    console.print(f"{seen.runs:,} run{'' if seen.runs == 1 else 's'}")
+    console.print(seen.summary())
     if seen.unknown_models:
         console.print(f"Not in {config}, so nothing is predicted for them: {', '.join(seen.unknown_models)}")

@@ -17,8 +17,8 @@ import os
 import runpy
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from inframind.errors import ConfigError, InfraMindError
 
 if TYPE_CHECKING:
+    from inframind.plugin.graphs.observed import Observed
     from inframind.plugin.mind import InfraMind
 
 ENV_VAR = "INFRAMIND_OBSERVE"
@@ -73,7 +74,27 @@ def watch(path: str | Path) -> InfraMind:
     return mind
 
 
-def run_script(arguments: Sequence[str], path: str | Path) -> None:
+@contextmanager
+def _watched(path: str | Path, tell: Callable[[Observed], None] | None) -> Iterator[None]:
+    """Watch the block, then tell of it. What goes wrong in telling is logged: it is no end for a program."""
+    from inframind.fleet.clock import SystemClock
+    from inframind.traces.query import TraceQuery
+
+    began_s = SystemClock().wall_s()
+    with watch(path) as mind:
+        try:
+            yield
+        finally:
+            if tell is not None:
+                try:
+                    tell(mind.observed(TraceQuery(since_s=began_s)))
+                except InfraMindError as error:
+                    _log.error("what was observed cannot be told: %s", error)
+
+
+def run_script(
+    arguments: Sequence[str], path: str | Path, tell: Callable[[Observed], None] | None = None
+) -> None:
     """Run a Python program in this process, watched: ``["app.py", ...]`` or ``["-m", "package.module", ...]``.
 
     Processes that it starts are watched where they import `inframind`.
@@ -81,6 +102,8 @@ def run_script(arguments: Sequence[str], path: str | Path) -> None:
     Args:
         arguments: as ``python`` takes them.
         path: configuration file.
+        tell: is shown what watching has shown when the program ends, in whichever way; not where the environment has
+            the process watched already, which then ends later.
 
     Raises:
         ConfigError: the configuration is wrong, or there is no such program.
@@ -90,7 +113,7 @@ def run_script(arguments: Sequence[str], path: str | Path) -> None:
     if not program or not (is_module or Path(program[0]).is_file()):
         raise ConfigError("program", " ".join(program), "name a Python file, or -m and a module")
     # Where the variable is set, importing us has begun to watch already.
-    with nullcontext() if os.environ.get(ENV_VAR) else watch(path):
+    with nullcontext() if os.environ.get(ENV_VAR) else _watched(path, tell):
         os.environ.setdefault(ENV_VAR, str(Path(path).absolute()))
         sys.argv = own
         if is_module:

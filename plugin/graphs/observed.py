@@ -12,7 +12,7 @@ from rich.text import Text
 from inframind.fleet.endpoints import ModelFacts
 from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.graphs.shadow import ShadowDecision, shadows_of
-from inframind.plugin.terminal import seconds
+from inframind.plugin.terminal import percent, seconds
 from inframind.traces.records import Step, Trajectory
 
 
@@ -27,8 +27,9 @@ class ObservedNode:
         other_share: share of the calls for which we would have chosen another model than the application did.
         instead: (theirs, ours) pairs of models with their number of calls, the most frequent first.
         latency_s: mean measured seconds of the calls that did not fail.
-        predicted_change_s: mean predicted seconds with our model less those with theirs, over the calls whose model is
-            in our fleet; predicted both, so that a prediction's error is on both sides.
+        predicted_change_s: mean seconds that our model would have taken longer: what each call took, times the ratio
+            of what is predicted with our model and with theirs, less one. Over the calls that were answered by a model
+            of our fleet. What both predictions are wrong by cancels.
         cost_usd: dollars that the calls cost at the configured prices.
         predicted_change_usd: dollars of the same tokens with our models less those.
     """
@@ -52,15 +53,31 @@ class Observed:
         runs: runs with at least one call that was heard.
         nodes: in the order in which they were first heard.
         unknown_models: models that the application uses and the configuration does not have.
+        total: all calls as if of one node; None where none was heard.
     """
 
     runs: int
     nodes: tuple[ObservedNode, ...]
     unknown_models: tuple[str, ...]
+    total: ObservedNode | None = None
 
     def table(self) -> FittedTable:
         """For a terminal."""
         return FittedTable(_COLUMNS, [_row(node) for node in self.nodes])
+
+    def summary(self) -> str:
+        """All of it in one line."""
+        total = self.total
+        if total is None:
+            return "No call of a model was heard"
+        said = f"{_counted(self.runs, 'run')}, {_counted(total.calls, 'call')}"
+        said += f": {percent(total.other_share)} would have gone to another model"
+        if total.latency_s is None or total.predicted_change_s is None:
+            return said
+        change_s = total.predicted_change_s
+        more = "more" if change_s > 0 else "less"
+        said += f", predicted {seconds(abs(change_s))} {more} per call than the {seconds(total.latency_s)} it took"
+        return f"{said}, cost {_cost_change(total)}" if total.cost_usd else said
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +99,12 @@ async def observed(trajectories: AsyncIterable[Trajectory], models: Mapping[str,
         runs += bool(heard)
         for one in heard:
             by_node.setdefault(one.step.node, []).append(one)
-    theirs = {one.step.model for calls in by_node.values() for one in calls}
+    every = [one for calls in by_node.values() for one in calls]
     return Observed(
         runs=runs,
         nodes=tuple(_node(node, calls, models) for node, calls in by_node.items()),
-        unknown_models=tuple(sorted(theirs - models.keys())),
+        unknown_models=tuple(sorted({one.step.model for one in every} - models.keys())),
+        total=_node("", every, models) if every else None,
     )
 
 
@@ -110,7 +128,7 @@ def _node(node: str, calls: list[_Heard], models: Mapping[str, ModelFacts]) -> O
         other_share=instead.total() / len(calls),
         instead=tuple((theirs, ours, count) for (theirs, ours), count in instead.most_common()),
         latency_s=_mean([one.step.latency_s for one in answered]),
-        predicted_change_s=_mean([change for one in calls if (change := _change_s(one)) is not None]),
+        predicted_change_s=_mean([change for one in answered if (change := _change_s(one)) is not None]),
         cost_usd=sum(theirs for theirs, _ in prices) if prices else None,
         predicted_change_usd=sum(ours - theirs for theirs, ours in prices) if prices else None,
     )
@@ -118,7 +136,7 @@ def _node(node: str, calls: list[_Heard], models: Mapping[str, ModelFacts]) -> O
 
 def _change_s(one: _Heard) -> float | None:
     theirs_s, ours_s = one.shadow.q50_s(one.step.model), one.shadow.q50_s(one.shadow.model)
-    return None if theirs_s is None or ours_s is None else ours_s - theirs_s
+    return None if not theirs_s or ours_s is None else one.step.latency_s * (ours_s / theirs_s - 1)
 
 
 def _prices_usd(one: _Heard, models: Mapping[str, ModelFacts]) -> tuple[float, float] | None:
@@ -166,6 +184,10 @@ def _row(node: ObservedNode) -> Row:
         _cost_change(node),
     )
     return Row(tuple(Text(cell) for cell in cells))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _cost_change(node: ObservedNode) -> str:

@@ -25,6 +25,10 @@ print(sys.argv[1:], graph.invoke({"messages": [("user", "What is 2 + 2?")]})["me
 
 
 def inframind(folder: Path, *arguments: str) -> str:
+    return ran(folder, *arguments).stdout
+
+
+def ran(folder: Path, *arguments: str, is_well: bool = True) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "inframind.plugin.cli", *arguments],
         cwd=folder,
@@ -33,8 +37,8 @@ def inframind(folder: Path, *arguments: str) -> str:
         text=True,
         timeout=90,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.returncode == 0 or not is_well, done.stderr
+    return done
 
 
 @pytest.fixture
@@ -47,6 +51,19 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_program_is_watched_and_then_shown(folder: Path) -> None:
     assert "No run was watched yet" in inframind(folder, "traces", "observed")
-    assert inframind(folder, "observe", "app.py", "--port", "80") == "['--port', '80'] four\n"
+    watched = ran(folder, "observe", "app.py", "--port", "80")
+    said = "1 run, 1 call: 100 % would have gone to another model"
+    assert watched.stdout == "['--port', '80'] four\n"
+    assert watched.stderr == f"inframind observe: {said}. More: inframind traces observed\n"
     shown = inframind(folder, "traces", "observed")
-    assert "answer" in shown and "1 run\n" in shown
+    assert "answer" in shown and f"{said}\n" in shown
+
+
+def test_a_program_that_calls_no_model_is_told_so_however_it_ends(folder: Path) -> None:
+    (folder / "app.py").write_text("import sys; sys.exit('stopped')")
+    done = ran(folder, "observe", "app.py", is_well=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "inframind observe: No call of a model was heard. More: inframind traces observed",
+        "stopped",
+    ]

@@ -88,15 +88,35 @@ async def summed(*traces: Trajectory) -> Observed:
 
 async def test_a_node_says_how_often_and_what_we_would_have_chosen_instead() -> None:
     result = await summed(
-        trace((step(0, "plan", "large", took_s=3.0), "small"), (step(1, "draft", "large"), "large")),
+        trace((step(0, "plan", "large", took_s=4.0), "small"), (step(1, "draft", "large"), "large")),
         trace((step(0, "plan", "large", took_s=1.0), "small"), (step(1, "plan", "small"), "small")),
     )
     plan, draft = result.nodes
     assert (result.runs, result.unknown_models, plan.node, draft.node) == (2, (), "plan", "draft")
     assert (plan.calls, plan.failed, plan.other_share) == (3, 0, pytest.approx(2 / 3))
     assert plan.instead == (("large", "small", 2),)
-    assert (plan.latency_s, plan.predicted_change_s) == (pytest.approx(5 / 3), pytest.approx(-1.0))
+    assert (plan.latency_s, plan.predicted_change_s) == (pytest.approx(2.0), pytest.approx(-1.25))
     assert (draft.other_share, draft.instead, draft.predicted_change_s) == (0.0, (), 0.0)
+
+
+async def test_the_change_is_a_part_of_what_was_measured() -> None:
+    slow = step(0, "n", "large", took_s=40.0)
+    (node,) = (await summed(trace((slow, "small"), (step(1, "n", "large", error="E"), "small")))).nodes
+    assert (node.latency_s, node.predicted_change_s) == (40.0, pytest.approx(40.0 * (0.5 / 2.0 - 1)))
+
+
+async def test_a_line_sums_it_up() -> None:
+    result = await summed(
+        trace((step(0, "plan", "large", took_s=8.0), "small"), (step(1, "draft", "small"), "large")),
+        trace((step(0, "plan", "large"), "small"), (step(1, "draft", "large"), "large")),
+    )
+    assert result.summary() == (
+        "2 runs, 4 calls: 75 % would have gone to another model, "
+        "predicted 0.938 s less per call than the 2.75 s it took, cost -29%"
+    )
+    assert (await summed()).summary() == "No call of a model was heard"
+    unknown = await summed(trace((step(0, "n", "gpt-x"), "small")))
+    assert unknown.summary() == "1 run, 1 call: 100 % would have gone to another model"
 
 
 async def test_cost_is_that_of_the_same_tokens() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Final
 
 from sqlalchemy import Executable, Table, Update, bindparam, delete, exists, func, select, update
@@ -50,7 +51,7 @@ class Statements:
     """The statements of the store's writes, in the words of one kind of database.
 
     A lesson is written by two sides, which may be different processes at the same instant: the trace that ends
-    brings it (`put_lesson`) and looks for scores that came early (`hear_early`); a score says that it was heard
+    brings it (`put_lessons`) and looks for scores that came early (`hear_early`); a score says that it was heard
     (`hear`). So that neither misses the other, `hear` inserts the lesson where there is none: where a trace is just
     being put, it waits for that. What it inserted in vain, for want of a trace, goes again (`drop_unborn`) in the
     same transaction; one that puts the trace waits for that, and only then looks for early scores.
@@ -63,7 +64,7 @@ class Statements:
         self.put_alias = replacing(insert(dialect, aliases), aliases)
         self.join_waiting = _join_waiting(insert(dialect, outcomes))
         self.drop_waiting = delete(outcomes).where(*_waiting())
-        self.put_lesson = _put_lesson(insert(dialect, lessons))
+        self.put_lessons = _put_lessons(insert(dialect, lessons))
         self.hear_early = _hear_early()
         self.hear = _hear(insert(dialect, lessons))
         self.drop_unborn = delete(lessons).where(
@@ -76,7 +77,7 @@ class Statements:
             (self.join_waiting, "joins"),
             (self.drop_waiting, "waiting_as"),
             (self.put_outcome, "reference"),
-            (self.put_lesson, "trace_id"),
+            (self.put_lessons, "ended"),
             (self.hear_early, "ended"),
             (self.hear, "heard_as"),
             (self.drop_unborn, "heard_as"),
@@ -99,6 +100,15 @@ class Statements:
 
         return sorted((pair for write in writes for pair in write), key=place)
 
+    def executions(self, statements: Write) -> Iterator[tuple[Statement, Row | list[Row]]]:
+        """What to execute, one after the other: neighbours with the same statement go together."""
+        for statement, pairs in groupby(statements, key=lambda pair: pair[0]):
+            rows = [row for _, row in pairs]
+            if statement in (self.put_lessons, self.hear_early):
+                yield statement, {"ended": [row["ended"] for row in rows]}
+            else:
+                yield statement, rows
+
     def put(self, trajectory: Trajectory) -> Write:
         """Keep a trajectory and what it says of outcomes; once its run has ended, it is a lesson."""
         own_id = trajectory.trace_id
@@ -107,8 +117,7 @@ class Statements:
         write: list[tuple[Statement, Row]] = [(self.put_trace, row)]
         write += [(self.keep_outcome, outcome) for outcome in inside]
         if trajectory.status != "open":
-            write.append((self.put_lesson, {"trace_id": own_id, "arrived_at_s": row["arrived_at_s"]}))
-            write.append((self.hear_early, {"ended": own_id}))
+            write += [(self.put_lessons, {"ended": own_id}), (self.hear_early, {"ended": own_id})]
         return write
 
     def add_outcome(self, name: str, outcome: Outcome) -> Write:
@@ -158,11 +167,15 @@ def _join_waiting(statement: Insert) -> Insert:
     )
 
 
-def _put_lesson(statement: Insert) -> Insert:
-    arrived_at_s = statement.excluded.arrived_at_s
-    return statement.values(
-        trace_id=bindparam("trace_id"), arrived_at_s=bindparam("arrived_at_s")
-    ).on_conflict_do_update(
+_ENDED: Final = bindparam("ended", type_=Text, expanding=True)
+"""Ids of many traces at once: lessons are written by two statements for a batch, not by two for each trace."""
+
+
+def _put_lessons(statement: Insert) -> Insert:
+    ended = select(traces.c.trace_id, traces.c.arrived_at_s).where(traces.c.trace_id.in_(_ENDED))
+    inserting = statement.from_select(["trace_id", "arrived_at_s"], ended.order_by(traces.c.trace_id))
+    arrived_at_s = inserting.excluded.arrived_at_s
+    return inserting.on_conflict_do_update(
         index_elements=[lessons.c.trace_id],
         set_={"arrived_at_s": arrived_at_s},
         where=lessons.c.arrived_at_s.is_distinct_from(arrived_at_s),
@@ -174,17 +187,10 @@ def _scored(trace_id: ColumnElement[str]) -> tuple[ColumnElement[bool], ...]:
 
 
 def _hear_early() -> Update:
-    scored = _scored(bindparam("ended", type_=Text))
+    scored = _scored(lessons.c.trace_id)
     first_s = select(func.min(outcomes.c.recorded_at_s)).where(*scored).scalar_subquery()
-    return (
-        update(lessons)
-        .values(heard_at_s=first_s)
-        .where(
-            lessons.c.trace_id == bindparam("ended", type_=Text),
-            lessons.c.heard_at_s.is_(None),
-            exists().where(*scored),
-        )
-    )
+    is_unheard = lessons.c.trace_id.in_(_ENDED), lessons.c.heard_at_s.is_(None)
+    return update(lessons).values(heard_at_s=first_s).where(*is_unheard, exists().where(*scored))
 
 
 def _hear(statement: Insert) -> Insert:

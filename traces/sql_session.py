@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import groupby
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -116,8 +115,8 @@ class SqlSession:
 
         def execute(connection: Connection) -> None:
             self._backend.before_writing(connection, statements)
-            for statement, pairs in groupby(statements, key=lambda pair: pair[0]):
-                connection.execute(statement, [row for _, row in pairs])
+            for statement, rows in self._statements.executions(statements):
+                connection.execute(statement, rows)
 
         self._transact("write", execute, is_repeatable=True)
 

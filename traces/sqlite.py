@@ -26,6 +26,8 @@ from inframind.traces.sql_migrations import migrate
 from inframind.traces.sql_store import SqlStore
 
 _WAL_TRIES, _WAL_PAUSE_S = 250, 0.02
+_CHECKPOINT_PAGES = 8000
+"""Of 4 KiB: the log grows to some 32 MB before it is copied into the file, since every copy waits for the disk."""
 
 _FIXES = {
     "readonly": "make the file and its folder writable for this user",
@@ -86,6 +88,7 @@ class SqliteFile(Backend):
         def set_up(connection: Any, _: object) -> None:
             connection.isolation_level = None
             connection.execute(f"PRAGMA synchronous={self._synchronous}")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:

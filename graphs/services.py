@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,10 @@ from inframind.router.rollout import ServingVersions
 from inframind.router.views import Query
 from inframind.traces.records import Status, Trajectory
 from inframind.traces.store import TraceStore
+
+KEPT = 10_000
+"""Most runs in memory, in progress or held up by a breakpoint of the application's own; further ones take the place of
+the one that was seen longest ago."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,9 @@ class Services:
     """Is shown every run of which something is noted, such as a decision; must be quick and must not raise."""
     share_of: ShareOf | None = None
     """Says what a routed graph may take of the budget of a run around it; None where there are no such runs."""
-    _runs: dict[str, RunRecorder] = field(default_factory=dict)
+    runs_kept: int = KEPT
+    """Most runs in memory."""
+    _runs: OrderedDict[str, RunRecorder] = field(default_factory=OrderedDict)
     _writes: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -87,8 +94,7 @@ class Services:
             metadata=with_parent(metadata),
             identity=identity,
         )
-        self._runs[run["trace_id"]] = recorder
-        return recorder.see()
+        return self._hold(recorder).see()
 
     async def recorder(self, run: Run) -> RunRecorder:
         """The run's recorder: from memory, or as the store knows the run, or new with the time that is left.
@@ -97,7 +103,7 @@ class Services:
         """
         known = self._runs.get(run["trace_id"]) or await self._resume(run["trace_id"])
         if known is not None:
-            return known.see()
+            return self._hold(known).see()
         gone_s = self.clock.wall_s() - run["arrived_at_s"]
         deadline = Deadline(self.clock.now_s() + run["budget_s"] - gone_s, run["budget_s"])
         recorder = self.open_run(run, deadline, {})
@@ -112,7 +118,7 @@ class Services:
         if recorder is None or recorder.identity != identity or not recorder.topology:
             return None
         recorder.restart()
-        return recorder.see()
+        return self._hold(recorder).see()
 
     async def _resume(self, trace_id: str, identity: str | None = None) -> RunRecorder | None:
         try:
@@ -124,7 +130,20 @@ class Services:
         await self.versions.remember(recorder.decisions)
         await self.fleet.watch()
         # Calls that resume side by side all come here; they share the recorder of the first.
-        return self._runs.setdefault(trace_id, recorder)
+        return self._runs.get(trace_id) or self._hold(recorder)
+
+    def _hold(self, recorder: RunRecorder) -> RunRecorder:
+        """Have a run in memory, as the one that was seen last; the one seen longest ago may have to make room.
+
+        Nothing says that an application will not go on from a breakpoint, or has left a stream that it had begun.
+        """
+        self._runs[recorder.trace_id] = recorder
+        self._runs.move_to_end(recorder.trace_id)
+        if len(self._runs) > self.runs_kept:
+            _, oldest = self._runs.popitem(last=False)
+            reason = asyncio.CancelledError("nobody went on with it, and other runs took its place in memory")
+            self.write_soon(self._keep_last(_left(oldest, reason)))
+        return recorder
 
     def note(self, recorder: RunRecorder) -> None:
         """Something happened in a run: where it may go on in another process, it is written, with nobody waiting."""
@@ -139,11 +158,9 @@ class Services:
 
         Its clock stands still until then. A run that nobody can resume ends here.
         """
-        recorder = self._runs.get(trace_id)
-        if recorder is not None and recorder.identity:
-            await self.close_run(trace_id, "open")
-        else:
-            await self.close_run(trace_id, "cancelled", error=reason)
+        recorder = self._runs.pop(trace_id, None)
+        if recorder is not None:
+            await self._end(_left(recorder, reason))
 
     async def close_run(
         self,
@@ -161,9 +178,12 @@ class Services:
         if recorder is not None:
             if isinstance(error, InfraMindError):
                 error.about_trace(trace_id)
-            write = self.write_soon(self._keep_last(recorder.freeze(status, final=final, error=error)))
-            await asyncio.wait([write])
-            write.result()
+            await self._end(recorder.freeze(status, final=final, error=error))
+
+    async def _end(self, trajectory: Trajectory) -> None:
+        write = self.write_soon(self._keep_last(trajectory))
+        await asyncio.wait([write])
+        write.result()
 
     async def _keep_last(self, trajectory: Trajectory) -> None:
         await self._journal.settle(trajectory.trace_id)
@@ -197,6 +217,11 @@ class Services:
         await asyncio.gather(*(task for task in tuple(self._writes) if task.get_loop() is loop))
         if writers := [task for task in self._journal.pending() if task.get_loop() is loop]:
             await asyncio.wait(writers)
+
+
+def _left(recorder: RunRecorder, reason: BaseException) -> Trajectory:
+    """The trace of a run that is left where it is: open for who can resume it, cancelled where nobody can."""
+    return recorder.freeze("open") if recorder.identity else recorder.freeze("cancelled", error=reason)
 
 
 def with_parent(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

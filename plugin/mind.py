@@ -30,14 +30,16 @@ from inframind.plugin.calls.surroundings import Surroundings
 from inframind.plugin.config import Settings, load_settings
 from inframind.plugin.explain import explain_trajectory
 from inframind.plugin.feedback import FeedbackAbout, record_feedback
+from inframind.plugin.judging import Judging
 from inframind.plugin.online.attached import AttachedOnline
+from inframind.plugin.outcomes.bench import Bench
 from inframind.router.policy import Policy
 from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary
 from inframind.traces.records import Outcome, Trajectory
 from inframind.traces.store import TraceStore
 
 
-class InfraMind(Asking, Applications):
+class InfraMind(Asking, Applications, Judging):
     """A learned router over a fleet: ask questions, get answers with a complete trace behind each.
 
     Use as a context manager, or call `close` (`aclose` on your own loop) when done. Synchronous methods work
@@ -93,7 +95,9 @@ class InfraMind(Asking, Applications):
         runs = Runs(self._services, NodeCosts(is_careful=self._services.decider.is_careful))
         around = Surroundings(runs, self._clock)
         self._services.share_of = around.share_of
-        self._services.listeners = (*self._services.listeners, around.note_part)
+        tell = self._exporter.feedback if self._exporter else None
+        self._bench = Bench(self._services.store, self._clock, tell=tell)
+        self._services.listeners = (*self._services.listeners, around.note_part, self._bench)
         self._calls = CallRouter(self._services, runs)
         self._online = AttachedOnline(self._services, settings) if settings.online.enabled else None
         if self._online is not None:
@@ -187,6 +191,7 @@ class InfraMind(Asking, Applications):
                 from_last_to_first.push_async_callback(self.store.aclose)
             if self._exporter is not None:
                 from_last_to_first.push_async_callback(asyncio.to_thread, self._exporter.close)
+            from_last_to_first.push_async_callback(asyncio.to_thread, self._bench.close)
             if self._portal.is_running and not self._portal.is_current:
                 from_last_to_first.push_async_callback(asyncio.to_thread, self._end_portal, self._release)
             from_last_to_first.push_async_callback(self._release)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from inframind.errors import StoreError
+from inframind.errors import StoreClosed, StoreError
 from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore
 
@@ -63,7 +63,7 @@ class Journal:
             self._storing.add(trace_id)
             try:
                 await self._store.put(freeze())
-            except StoreError as error:
+            except (StoreError, StoreClosed) as error:
                 # The end of the run writes all of it again, and raises what is still wrong then.
                 _log.warning("the trace %s of a run in progress was not written: %s", trace_id, error)
             finally:

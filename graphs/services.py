@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from inframind.router.rollout import ServingVersions
 from inframind.router.views import Query
 from inframind.traces.records import Status, Trajectory
 from inframind.traces.store import TraceStore
+
+_log = logging.getLogger(__name__)
 
 KEPT = 10_000
 """Most runs in memory, in progress or held up by a breakpoint of the application's own; further ones take the place of
@@ -181,8 +184,12 @@ class Services:
             await self._end(recorder.freeze(status, final=final, error=error))
 
     async def _end(self, trajectory: Trajectory) -> None:
-        write = self.write_soon(self._keep_last(trajectory))
-        await asyncio.wait([write])
+        write = self._begun_write(self._keep_last(trajectory))
+        try:
+            await asyncio.wait([write])
+        except asyncio.CancelledError:
+            write.add_done_callback(_say_if_failed)
+            raise
         write.result()
 
     async def _keep_last(self, trajectory: Trajectory) -> None:
@@ -204,8 +211,11 @@ class Services:
         """Like `close_run` for a node that is being cancelled and cannot wait."""
         self.write_soon(self.close_run(trace_id, status, error=error))
 
-    def write_soon(self, write: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Begin a write that nobody needs to wait for but `drain`."""
+    def write_soon(self, write: Coroutine[Any, Any, None]) -> None:
+        """Begin a write that nobody waits for but `drain`; that it failed is logged, too."""
+        self._begun_write(write).add_done_callback(_say_if_failed)
+
+    def _begun_write(self, write: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(write)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
@@ -217,6 +227,12 @@ class Services:
         await asyncio.gather(*(task for task in tuple(self._writes) if task.get_loop() is loop))
         if writers := [task for task in self._journal.pending() if task.get_loop() is loop]:
             await asyncio.wait(writers)
+
+
+def _say_if_failed(write: asyncio.Task[None]) -> None:
+    """Have a failure seen by somebody: asyncio alone would tell of it when the task is collected, if ever."""
+    if not write.cancelled() and (error := write.exception()) is not None:
+        _log.error("what was written with nobody waiting failed: %s", error, exc_info=error)
 
 
 def _left(recorder: RunRecorder, reason: BaseException) -> Trajectory:

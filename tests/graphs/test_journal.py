@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
+from typing import Any
+
+import pytest
 
 from inframind.graphs.journal import Journal
 from inframind.traces.memory import MemoryStore
@@ -36,3 +40,36 @@ async def test_what_happens_as_a_writer_ends_is_written_too() -> None:
     while writers := journal.pending():
         await asyncio.wait(writers)
     assert (await store.get("4" * 32)).question == "after"
+
+
+async def test_a_store_that_was_closed_meanwhile_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
+    unseen: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: unseen.append(context))
+    store = MemoryStore()
+    journal = Journal(store)
+    journal.write_soon("4" * 32, lambda: run_of("late"))
+    await store.aclose()
+    await asyncio.wait(journal.pending())
+    gc.collect()
+    assert not unseen and not journal.pending()
+    (said,) = caplog.messages
+    assert said.startswith(
+        f"the trace {'4' * 32} of a run in progress was not written: the trace store is closed"
+    )
+
+
+async def test_a_write_that_fails_with_nobody_waiting_is_logged(
+    make_mind: Any, say: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    unseen: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: unseen.append(context))
+    store = MemoryStore()
+    mind = await make_mind(say(lambda asked: "x"), store=store)
+    await store.aclose()
+    mind.calls.services.also_known_as("4" * 32, ["another name"])
+    for _ in range(3):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert not unseen
+    (said,) = caplog.messages
+    assert "failed: the trace store is closed" in said

@@ -46,6 +46,7 @@ class LearnedLatencyModel:
         state: LatencyState | None = None,
     ) -> None:
         self._config = config or LatencyConfig()
+        self.models, self.strategies = models, strategies
         self._models = {name: place for place, name in enumerate(models)}
         self._strategies = {name: place for place, name in enumerate(strategies)}
         self._learners = Learners(models, strategies, self._config)
@@ -83,15 +84,20 @@ class LearnedLatencyModel:
         output_tokens: int | None = None,
     ) -> None:
         """Learn one call: its parts where it shows them, else its total alone."""
-        call = Call(
-            model=self._models[model],
-            strategy=self._strategies[strategy],
-            load=snapshot.least_loaded(model),
-            prompt_tokens=prompt_tokens,
-            latency_s=latency_s,
-            ttft_s=ttft_s,
-            output_tokens=output_tokens,
+        self.learn_call(
+            Call(
+                model=self._models[model],
+                strategy=self._strategies[strategy],
+                load=snapshot.least_loaded(model),
+                prompt_tokens=prompt_tokens,
+                latency_s=latency_s,
+                ttft_s=ttft_s,
+                output_tokens=output_tokens,
+            )
         )
+
+    def learn_call(self, call: Call) -> None:
+        """Learn one call of a model that shares this one's places of models and strategies."""
         with self._lock:
             self._calls += 1
             self._pending.append(call)

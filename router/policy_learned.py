@@ -8,6 +8,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -105,6 +107,22 @@ class LearnedPolicy:
             [action.strategy not in weights.excluded_strategies for action in actions.executor_actions]
         )
         self._wants_all = bool(self._wanted.all())
+        self._made_of = partial(
+            LearnedPolicy,
+            weights,
+            actions,
+            queries,
+            valuation=valuation,
+            sight=sight,
+            explores=explores,
+            pacer=pacer,
+            version=version,
+            name=name,
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to other processes as what it is made of."""
+        return self._made_of, ()
 
     def plan(self, view: PlanView) -> Proposal:
         """The topology and team that are worth most."""

@@ -13,13 +13,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 
 from inframind.router.actions import ActionSpace, ExecutorAction
 from inframind.router.encoder import Encoder, HashingEncoder
+from inframind.router.latency import estimate_tokens
 from inframind.router.views import Array
 
 SHAPE_COLUMNS = ("log_chars", "log_words", "numbers", "longest_number", "log_digits")
@@ -59,6 +61,24 @@ class Question:
     def columns(self) -> tuple[float, ...]:
         """As a policy is shown it."""
         return (self.difficulty, self.log_length)
+
+
+class ReadText(str):
+    """A question that was read when its text was known, and of which only that is left, such as a text's digest."""
+
+    question: Question
+    __slots__ = ("question",)
+
+    @classmethod
+    def of(cls, text: str, read: Mapping[str, float]) -> ReadText:
+        """From what `reading_of` gave.
+
+        Raises:
+            KeyError: it is something else.
+        """
+        told = cls(text)
+        told.question = Question(read["difficulty"], read["log_length"], read["typical_logit"])
+        return told
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,6 +125,10 @@ class QueryModel:
         self._known = known or {}
         self.read = lru_cache(maxsize=REMEMBERED_QUESTIONS)(self._read)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to other processes as what it is made of, without what it remembers."""
+        return partial(QueryModel, known=self._known), (self.weights, self.encoder)
+
     def terms(self, actions: ActionSpace) -> tuple[Array, Array]:
         """Ability and discrimination of each executor action (A), (A).
 
@@ -119,7 +143,13 @@ class QueryModel:
         ]
         return np.array(abilities), np.array([steep.get(label, typical) for label in actions.executor_labels])
 
+    def reading_of(self, text: str) -> Mapping[str, float]:
+        """Everything that routing reads of a question, as plain data, for traces that do not keep texts."""
+        return {**asdict(self.read(text)), "prompt_tokens": float(estimate_tokens([text]))}
+
     def _read(self, text: str) -> Question:
+        if isinstance(text, ReadText):
+            return text.question
         if text in self._known:
             return self._known[text]
         if self.weights is None:

@@ -15,6 +15,7 @@ import numpy as np
 from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 from inframind.router.actions import ActionSpace, PlannerAction
 from inframind.router.latency import estimate_tokens
+from inframind.router.query_model import ReadText
 from inframind.router.viewer import static_columns
 from inframind.router.views import Array, PlanView, Query, RoleView, Slot, StepView
 from inframind.traces.records import Decision, Trajectory
@@ -184,11 +185,12 @@ class RecordedViews:
 
 
 def _query(trajectory: Trajectory) -> Query:
+    read, text = trajectory.question_read, trajectory.question
     return Query(
-        text=trajectory.question,
+        text=ReadText.of(text, read) if read else text,
         domain=trajectory.domain,
         question_id=trajectory.question_id,
-        prompt_tokens=estimate_tokens([trajectory.question]),
+        prompt_tokens=int(read["prompt_tokens"]) if read else estimate_tokens([text]),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,13 @@ class PublishedPolicy:
         self._planner, self._executor = Planner(planner, reader), Executor(executor)
         self._reader, self._temperature = reader, temperature
         self._layout = lru_cache(maxsize=64)(self._laid_out)
+        self._made_of = partial(
+            PublishedPolicy, planner, executor, reader, temperature=temperature, version=version, name=name
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to other processes as what it is made of."""
+        return self._made_of, ()
 
     def plan(self, view: PlanView) -> Proposal:
         """The topology by the question alone, with the team size that the question gets."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,11 @@ class Reader:
         self.places_A = _places(actions, self.strategies)
         self._middle_M = self.places_A.reshape(len(self.models), -1)[:, len(self.strategies) // 2]
         self.text = lru_cache(maxsize=_TEXTS_KEPT)(encoder.encode)
+        self._made_of = (actions, strategies, encoder)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to other processes as what it is made of."""
+        return Reader, self._made_of
 
     def topology(self, name: str) -> Floats:
         """Embedding (E) of what a topology is."""

@@ -14,9 +14,11 @@ from inframind.fleet.endpoints import EndpointSpec, group_by_model
 from inframind.fleet.snapshot import EndpointLoad, FleetSnapshot
 from inframind.router.features import FeatureBuilder, Features
 from inframind.router.policy import UniformPolicy
+from inframind.router.policy_shipped import shipped_policy
 from inframind.router.query_model import QueryModel
 from inframind.router.recorded_views import RecordedViews
 from inframind.traces.codec import decode, encode
+from inframind.traces.content import HashedContent
 
 AGE = st.none() | st.floats(0, 100)
 COUNT = st.integers(0, 200)
@@ -167,3 +169,20 @@ def test_seats_after_a_role_that_is_gone_are_left_out(bench: Any, role: str) -> 
     changed = replace(run, team=(run.team[0], role, run.team[2]))
     plan = RecordedViews(bench.actions).plan(changed)
     assert plan is not None and len(plan.seats) == 1
+
+
+def test_a_run_without_its_texts_teaches_the_same(shared_bench: Any, make_any_watcher: Any) -> None:
+    queries = QueryModel(shipped_policy().queries)
+    without_texts = HashedContent(key=b"sixteen bytes or more", read_question=queries.reading_of)
+    bench = shared_bench
+    run = bench.play(bench.decider(make_any_watcher(UniformPolicy()), seed=3), "How many primes below 100?")
+    hashed = decode(encode(without_texts(run)))
+    make, views = FeatureBuilder(bench.actions, queries), RecordedViews(bench.actions)
+
+    for known, left in zip(views.steps(run), views.steps(hashed), strict=True):
+        assert equal(make.step(known.view), make.step(left.view))
+    known_plan, left_plan = views.plan(run), views.plan(hashed)
+    assert known_plan is not None and left_plan is not None
+    assert equal(make.plan(known_plan.view), make.plan(left_plan.view))
+    policy = shipped_policy().bind(bench.actions)
+    assert policy.plan(known_plan.view).weights.tolist() == policy.plan(left_plan.view).weights.tolist()

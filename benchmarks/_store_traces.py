@@ -14,11 +14,20 @@ import numpy as np
 
 from inframind.traces.records import Decision, Step, Trajectory
 
-MODELS = ("qwen2.5-1.5b", "qwen2.5-7b", "qwen2.5-14b", "qwen2.5-32b", "llama-3.1-8b", "llama-3.1-70b", "gemma-3-27b")
+MODELS = (
+    "qwen2.5-1.5b",
+    "qwen2.5-7b",
+    "qwen2.5-14b",
+    "qwen2.5-32b",
+    "llama-3.1-8b",
+    "llama-3.1-70b",
+    "gemma-3-27b",
+)
 STRATEGIES = ("Plain", "Concise", "StepByStep", "Verify", "Decompose", "Critique")
 ACTIONS = tuple(f"{model}/{strategy}" for model in MODELS for strategy in STRATEGIES)[:40]
 STEPS = 6
-_WORDS = "the answer follows from the sum of both terms so we check it against the bound and conclude that".split()
+_TEXT = "the answer follows from the sum of both terms so we check it against the bound and conclude that"
+_WORDS = _TEXT.split()
 
 
 def trajectory(rng: np.random.Generator, arrived_at_s: float) -> Trajectory:
@@ -65,7 +74,7 @@ def _decision(rng: np.random.Generator, trace_id: str, number: int) -> Decision:
         chosen=chosen,
         probability=float(probabilities[chosen]),
         choice={"model": model, "strategy": strategy},
-        seen={"remaining_s": float(rng.uniform(1.0, 20.0)), "loads": {name: load for name in MODELS}},
+        seen={"remaining_s": float(rng.uniform(1.0, 20.0)), "loads": dict.fromkeys(MODELS, load)},
         reason="highest expected reward within the deadline",
     )
 

@@ -151,6 +151,30 @@ class MemoryStore:
         with self._lock:
             self._forget(trace_id)
 
+    async def prune(self, *, before_s: float, dry_run: bool = False) -> int:
+        """Forget what arrived before an instant."""
+        self._require_open()
+        with self._lock:
+            old = [own_id for own_id, kept in self._traces.items() if kept.trajectory.arrived_at_s < before_s]
+            for trace_id in () if dry_run else old:
+                self._forget(trace_id)
+        return len(old)
+
+    async def close_abandoned(self, *, before_s: float) -> int:
+        """Close open traces that arrived before an instant."""
+        self._require_open()
+        with self._lock:
+            known = [self._joined(trace_id) for trace_id in self._traces]
+        left = [t for t in known if t.status == "open" and t.arrived_at_s < before_s]
+        for trajectory in left:
+            await self.put(abandoned(trajectory))
+        return len(left)
+
+    async def adopt_lessons(self, *, since_s: float) -> int:
+        """Nothing: no older version shares this memory."""
+        self._require_open()
+        return 0
+
     async def aclose(self) -> None:
         """Forget everything. Closing twice is fine."""
         self._closed = True
@@ -234,6 +258,11 @@ class _Kept:
         if isinstance(self._as_it_is, bytes):
             self._as_it_is = decode(self._as_it_is)
         return self._as_it_is
+
+
+def abandoned(trajectory: Trajectory) -> Trajectory:
+    """An open trace as it is closed when nobody resumes it."""
+    return replace(trajectory, status="cancelled", error_detail="nobody resumed it")
 
 
 def _place(trajectory: Trajectory) -> tuple[float, str]:

@@ -16,7 +16,7 @@ from typing import Protocol, Self, TypeVar, cast
 from sqlalchemy import Connection
 
 from inframind.errors import StoreClosed, UnknownTrace
-from inframind.traces import sql, sql_read
+from inframind.traces import sql, sql_read, sql_upkeep
 from inframind.traces.aliases import canonical, check_alias
 from inframind.traces.group_commit import WriteLimits
 from inframind.traces.migration import Dialect
@@ -102,6 +102,8 @@ class SqlStore:
         """The one of its kind beside this store, in this process; made when first asked for, closed with the store."""
         key = (os.getpid(), kind)
         with self._lock:
+            if self._closed:
+                raise StoreClosed
             if key not in self._companions:
                 self._companions[key] = kind(self)
             return cast(C, self._companions[key])
@@ -179,6 +181,34 @@ class SqlStore:
         """Forget a trace, its outcomes and its aliases; nothing happens when there is none."""
         await self.write([(statement, {"wanted": trace_id}) for statement in sql.DELETE_TRACE])
 
+    async def prune(self, *, before_s: float, dry_run: bool = False) -> int:
+        """Forget what arrived before an instant, batch by batch, so that writers need not wait."""
+        if dry_run:
+            return await self.read("prune", lambda connection: sql_upkeep.count_before(connection, before_s))
+        return await self._in_batches(
+            "prune", lambda connection: sql_upkeep.prune_batch(connection, before_s)
+        )
+
+    async def close_abandoned(self, *, before_s: float) -> int:
+        """Close open traces that arrived before an instant, batch by batch."""
+        return await self._in_batches(
+            "close_abandoned",
+            lambda connection: sql_upkeep.close_batch(connection, self._statements, before_s),
+        )
+
+    async def adopt_lessons(self, *, since_s: float) -> int:
+        """Make lessons of what an older version wrote beside this one."""
+        adopted = await self._in_batches(
+            "adopt_lessons",
+            lambda connection: sql_upkeep.adopt_batch(connection, self._statements, since_s),
+        )
+        heard = await self.transact(
+            "adopt_lessons",
+            lambda connection: sql_upkeep.hear_missed(connection, since_s),
+            is_repeatable=True,
+        )
+        return adopted + heard
+
     async def aclose(self) -> None:
         """Commit what is waiting, then close the connections. Closing twice is fine."""
         self._closed = True
@@ -195,6 +225,15 @@ class SqlStore:
 
     async def _read_page(self, query: TraceQuery) -> tuple[Trajectory, ...]:
         return await self.read("iter", lambda connection: sql_read.load_page(connection, query))
+
+    async def _in_batches(self, operation: str, batch: Callable[[Connection], int]) -> int:
+        """Repeat until a batch is not full; other writes get their turn in between."""
+        total = 0
+        while True:
+            done = await self.transact(operation, batch, is_repeatable=True)
+            total += done
+            if done < sql_upkeep.BATCH_TRACES:
+                return total
 
     def _session(self) -> SqlSession:
         """This process' own: neither threads nor connections survive a fork."""

@@ -121,6 +121,36 @@ class TraceStore(Protocol):
         """Forget a trace, its outcomes and its aliases; nothing happens when there is none."""
         ...
 
+    async def prune(self, *, before_s: float, dry_run: bool = False) -> int:
+        """Forget traces that arrived before ``before_s`` (Unix seconds), open ones and lessons to be learned included.
+
+        Args:
+            before_s: of arrival.
+            dry_run: forget nothing.
+
+        Returns:
+            How many.
+        """
+        ...
+
+    async def close_abandoned(self, *, before_s: float) -> int:
+        """Close as ``cancelled`` the open traces that arrived before ``before_s``, which nobody resumes; how many.
+
+        One that is resumed after all is put again when it ends, as if it had stayed open.
+        """
+        ...
+
+    async def adopt_lessons(self, *, since_s: float) -> int:
+        """Look for traces that arrived since ``since_s`` and for which nobody wrote down that they may be learned from.
+
+        While processes of an older version of InfraMind still write to the store, and once after the last of them
+        has gone, a learner calls this so that it skips nothing of theirs.
+
+        Returns:
+            How many were found, or were heard of since without it being noted.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Finish what was begun and let go of the storage. Closing twice is fine."""
         ...

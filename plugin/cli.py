@@ -17,8 +17,10 @@ from inframind import __version__
 from inframind.errors import CallerError, ConfigError, InfraMindError
 from inframind.plugin.cli_evaluate import evaluate, require_arena
 from inframind.plugin.cli_feedback import feedback
+from inframind.plugin.cli_learn import learn
 from inframind.plugin.cli_observe import PROGRAM, observe
 from inframind.plugin.cli_options import DEFAULT_CONFIG, Config, Scheduling
+from inframind.plugin.cli_policies import policies_app
 from inframind.plugin.cli_traces import explain, traces_app
 from inframind.plugin.cli_train import refuse_given, train
 
@@ -289,10 +291,12 @@ def run(
 
 app.command(rich_help_panel="Learn and judge")(train)
 app.command(rich_help_panel="Learn and judge")(evaluate)
+app.command(rich_help_panel="Learn and judge")(learn)
 app.command(rich_help_panel="Start", context_settings=PROGRAM)(observe)
 app.command(rich_help_panel="Traces")(explain)
 app.command(rich_help_panel="Traces")(feedback)
 app.add_typer(traces_app, name="traces", rich_help_panel="Traces")
+app.add_typer(policies_app, name="policies", rich_help_panel="Learn and judge")
 
 
 def _require_simulator() -> None:

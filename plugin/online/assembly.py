@@ -14,6 +14,7 @@ from inframind.plugin.online.lessons import Hearing
 from inframind.plugin.online.school import School
 from inframind.router.actions import ActionSpace
 from inframind.traces.records import SolvedKeys
+from inframind.traces.shelf import Shelf
 from inframind.traces.shelves import shelf_of
 from inframind.traces.store import TraceStore
 
@@ -29,6 +30,7 @@ def learner_service(
     holder: str,
     clock: Clock,
     tell: Callable[[Round], None] = lambda round: None,
+    shelf: Shelf | None = None,
 ) -> LearnerService:
     """Who learns from the store's traces as the section ``[online]`` says.
 
@@ -39,6 +41,7 @@ def learner_service(
         holder: name of the process.
         clock: time.
         tell: is shown every round.
+        shelf: instead of the store's own.
 
     Raises:
         ConfigError: nothing is to be learned, or settings contradict each other.
@@ -46,7 +49,8 @@ def learner_service(
     online = settings.online
     if online.learner == "off":
         raise ConfigError("online.learner", online.learner, "use 'separate' or 'in-process'")
-    shelf, hearing = shelf_of(store), Hearing(keys=SolvedKeys(settings.feedback.solved_keys))
+    shelf = shelf or shelf_of(store)
+    hearing = Hearing(keys=SolvedKeys(settings.feedback.solved_keys))
     judging = JudgeConfig(
         gate=settings.gate_config(), settle_s=online.gate.settle_s, alarm_s=online.gate.alarm_s
     )

@@ -18,22 +18,24 @@ class BeliefConfig:
 
     shared_spread: float = 0.5
     """Of what moves all actions alike: harder questions, stricter graders."""
-    model_spread: float = 0.25
+    model_spread: float = 0.15
     """Of a model that the policy was trained with, at first."""
-    action_spread: float = 0.15
+    action_spread: float = 0.08
     """Of one strategy of such a model, beside the model's."""
-    model_drift: float = 0.7
+    model_drift: float = 0.5
     """What a model's spread grows to when nothing is heard of it for long."""
-    action_drift: float = 0.35
+    action_drift: float = 0.25
     """The same, of one strategy of a model."""
-    newcomer_spread: float = 1.2
+    newcomer_spread: float = 1.5
     """Of a model that the policy was not trained with, at first."""
-    newcomer_action_spread: float = 0.6
+    newcomer_action_spread: float = 0.8
     """Of one strategy of such a model."""
     shared_forgetting: float = 0.02
     """Share of what is known of all actions alike that one labelled run makes forget."""
-    forgetting: float = 0.002
+    forgetting: float = 0.0002
     """Share of what is known of models and strategies that one labelled run makes forget."""
+    caution: float = 0.7
+    """Spreads by which an offset of a model that the policy was trained with is served smaller than it is believed."""
     largest_step: float = 0.5
     """Most that one run moves the log odds of the actions that it took."""
     largest: float = 4.0
@@ -75,7 +77,7 @@ class ChangeConfig:
         ConfigError: a threshold or a widening that is not positive, or a negative allowance.
     """
 
-    allowance: float = 0.5
+    allowance: float = 0.4
     """Standard deviations of surprise a run that are nothing unusual."""
     threshold: float = 7.0
     """What surprises beyond the allowance add up to when something has changed."""
@@ -100,11 +102,11 @@ class ExplorationConfig:
         ConfigError: a share outside [0, 1], a negative loss or count, or a floor above the share.
     """
 
-    floor: float = 0.01
+    floor: float = 0.004
     """Share of decisions that is spread evenly over what is allowed, so that every propensity is positive."""
-    share: float = 0.08
+    share: float = 0.05
     """Largest share of a decision for what may, by what is known, be better than what looks best."""
-    loss: float = 0.002
+    loss: float = 0.0008
     """Largest expected loss of one decision for that, in solved questions."""
     fresh_share: float = 0.25
     """Largest share of a decision for models of which little is known; their loss is not bounded."""

@@ -9,6 +9,7 @@ Runs without a label teach nothing of what is right: missing is not zero.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -74,7 +75,7 @@ class OnlineLearner:
         """What is believed now of what may be chosen now."""
         actions = self._actions.executor_actions
         return Offsets(
-            logit={action.label: self._belief.logit(action) for action in actions},
+            logit={action.label: self._served(action) for action in actions},
             spread={action.label: self._belief.spread(action) for action in actions},
             fresh=frozenset(model for model in self._actions.models if self._is_fresh(model)),
         )
@@ -184,6 +185,14 @@ class OnlineLearner:
     def _doubt(self, alarm: Alarm) -> None:
         component = SHARED if alarm.is_shared else (alarm.model, "")
         self._belief.widen(component, self.config.change.widening)
+
+    def _served(self, action: ExecutorAction) -> float:
+        """The offset as it is served: what may be chance moves nobody who is known."""
+        logit = self._belief.logit(action)
+        if self._is_stranger(action.model):
+            return logit
+        doubt = self.config.belief.caution * self._belief.spread(action)
+        return math.copysign(max(abs(logit) - doubt, 0.0), logit)
 
     # Newcomers -----------------------------------------------------------------------------------------
 

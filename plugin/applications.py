@@ -113,11 +113,17 @@ class Applications:
             is_hard=hard,
             metadata=metadata,
         )
-        return RunBlock(self._calls.runs, open_run, self._finish)
+        return RunBlock(open_run, self._finish, self._afinish)
+
+    async def _afinish(self, scope: RunScope, error: BaseException | None) -> None:
+        """Close a run's trace, with the calls that graphs in it have handed to the background loop."""
+        if "live_runs" in self.__dict__:
+            await self.live_runs.background.caught_up()
+        await self._calls.runs.finish(scope, error)
 
     def _finish(self, scope: RunScope, error: BaseException | None) -> None:
-        """Close a run's trace, whichever kind of caller ends it."""
-        write = self._calls.runs.finish(scope, error)
+        """`_afinish`, whichever kind of caller ends the run."""
+        write = self._afinish(scope, error)
         try:
             asyncio.get_running_loop()
         except RuntimeError:

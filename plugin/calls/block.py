@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Token
 from types import TracebackType
 
-from inframind.plugin.calls.runs import Runs
 from inframind.plugin.calls.scope import RunScope, current_scope
 
 
@@ -17,18 +16,18 @@ class RunBlock:
     it does not hold up: then the trace is stored soon after.
 
     Args:
-        runs: stores the trace.
         begin: opens the run.
         finish: ends it where nobody can await.
+        afinish: ends it, and has stored its trace when it returns.
     """
 
     def __init__(
         self,
-        runs: Runs,
         begin: Callable[[], RunScope],
         finish: Callable[[RunScope, BaseException | None], None],
+        afinish: Callable[[RunScope, BaseException | None], Awaitable[None]],
     ) -> None:
-        self._runs, self._begin, self._finish = runs, begin, finish
+        self._begin, self._finish, self._afinish = begin, finish, afinish
         self._entered: tuple[RunScope, Token[RunScope | None]] | None = None
 
     def __enter__(self) -> RunScope:
@@ -49,7 +48,7 @@ class RunBlock:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._runs.finish(self._leave(), error)
+        await self._afinish(self._leave(), error)
 
     def _leave(self) -> RunScope:
         """Code that follows is outside the run, whatever becomes of its trace."""

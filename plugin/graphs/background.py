@@ -38,6 +38,11 @@ class Background:
         else:
             self._its_loop().call_soon_threadsafe(self._services.write_soon, self._finished(work))
 
+    async def caught_up(self) -> None:
+        """Return when all functions have been called that were handed over before, from another loop than that one."""
+        if self._loop is not None and not self._loop.is_closed() and not self._portal.is_current:
+            await asyncio.to_thread(self._portal.run, _running_loop())
+
     def _its_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None or self._loop.is_closed():
             is_there = self._portal.is_current

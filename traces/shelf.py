@@ -152,7 +152,8 @@ class Replica:
 class Shelf(Protocol):
     """Policy versions, roll-out, lessons and replicas. May be awaited from several threads, loops and processes.
 
-    Every method raises StoreClosed after the store was closed, and StoreError when the storage fails.
+    Every method raises StoreClosed after the store was closed, and StoreError when the storage fails. Where the
+    connection breaks while `append` or `commit` ends, nobody knows whether it was kept: read again before going on.
     """
 
     async def add_policy(self, version: PolicyVersion, content: bytes) -> PolicyVersion:

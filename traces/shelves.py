@@ -15,6 +15,7 @@ def shelf_of(store: TraceStore) -> Shelf:
 
     Raises:
         ConfigError: a store of another make.
+        StoreClosed: the store is closed.
     """
     if isinstance(store, MemoryStore):
         return store.shelf

@@ -38,7 +38,7 @@ from inframind.traces.sql_shelf_tables import document, from_document, replicas
 from inframind.traces.sql_store import SqlStore
 
 _POLL_S = {"sqlite": 0.2, "postgresql": 2.0}
-_BUSY_TRIES, _BUSY_PAUSE_S = 200, 0.01
+_BUSY_PAUSE_S = 0.01
 
 
 class SqlShelf:
@@ -46,10 +46,13 @@ class SqlShelf:
 
     Args:
         store: where to keep things.
+        poll_s: who waits looks so often even without news; None for what suits the database.
+        busy_tries: how often `commit` tries for lessons that others are writing, hundredths of a second apart.
     """
 
-    def __init__(self, store: SqlStore) -> None:
-        self._store, self._dialect = store, store.dialect
+    def __init__(self, store: SqlStore, *, poll_s: float | None = None, busy_tries: int = 200) -> None:
+        self._store, self._dialect, self._busy_tries = store, store.dialect, busy_tries
+        self._poll_s = _POLL_S[store.dialect] if poll_s is None else poll_s
         self._bell = Bell()
         self._leading: Leading = Leases(store)
         self._listener = None
@@ -148,7 +151,7 @@ class SqlShelf:
         def keep(connection: Connection) -> Progress | None:
             return sql_shelf_lessons.commit_learned(connection, self._dialect, learner, progress, names)
 
-        for _ in range(_BUSY_TRIES):
+        for _ in range(self._busy_tries):
             kept = await self._store.transact("commit", keep)
             if kept is not None:
                 return kept
@@ -186,7 +189,7 @@ class SqlShelf:
             lambda: self._store.read("wait", sql_shelf_rollout.load_number),
             after=after,
             timeout_s=timeout_s,
-            poll_s=_POLL_S[self._dialect],
+            poll_s=self._poll_s,
         )
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, exists, func, null, or_, select, update
+from sqlalchemy import Connection, Select, case, func, null, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from inframind.traces.migration import Dialect
@@ -45,15 +45,16 @@ def load_lessons(
 
 def matured(keys: SolvedKeys, limit: int) -> Select[Any]:
     """Lessons with a verdict: ``lessons_heard`` in order, and the outcomes of each."""
-    found = select(lessons.c.trace_id, lessons.c.arrived_at_s, _heard_at_s(keys).label("heard_at_s"))
-    is_due = lessons.c.heard_at_s.is_not(None), exists().where(*_verdicts(keys))
+    heard_at_s = _heard_at_s(keys)
+    found = select(lessons.c.trace_id, lessons.c.arrived_at_s, heard_at_s.label("heard_at_s"))
+    is_due = lessons.c.heard_at_s.is_not(None), heard_at_s.is_not(None)
     return _in_order(found.where(lessons.c.learned_at_s.is_(None), *is_due), limit)
 
 
 def unheard(keys: SolvedKeys, limit: int, unheard_by_s: float) -> Select[Any]:
     """Lessons that no verdict is expected for any more: ``lessons_unlearned`` up to an instant, in order."""
     found = select(lessons.c.trace_id, lessons.c.arrived_at_s)
-    has_none = or_(lessons.c.heard_at_s.is_(None), ~exists().where(*_verdicts(keys)))
+    has_none = or_(lessons.c.heard_at_s.is_(None), _heard_at_s(keys).is_(None))
     is_due = lessons.c.arrived_at_s <= unheard_by_s, has_none
     return _in_order(found.where(lessons.c.learned_at_s.is_(None), *is_due), limit)
 
@@ -147,12 +148,16 @@ def _in_order(found: Select[Any], limit: int) -> Select[Any]:
 
 
 def _heard_at_s(keys: SolvedKeys) -> ColumnElement[float]:
-    return select(func.min(outcomes.c.recorded_at_s)).where(*_verdicts(keys)).scalar_subquery()
+    """When the first verdict on a lesson was recorded, or NULL.
 
-
-def _verdicts(keys: SolvedKeys) -> tuple[ColumnElement[bool], ...]:
+    Not an EXISTS where this would do: PostgreSQL makes a join of that, and reads all outcomes for a few lessons.
+    """
     return (
-        outcomes.c.trace_id == lessons.c.trace_id,
-        outcomes.c.key.in_([key for key, _ in keys.thresholds]),
-        outcomes.c.score.is_not(None),
+        select(func.min(outcomes.c.recorded_at_s))
+        .where(
+            outcomes.c.trace_id == lessons.c.trace_id,
+            outcomes.c.key.in_([key for key, _ in keys.thresholds]),
+            outcomes.c.score.is_not(None),
+        )
+        .scalar_subquery()
     )

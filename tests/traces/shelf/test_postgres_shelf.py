@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from inframind.errors import LearnerMoved, StoreError
-from inframind.traces import sql_shelf
+from inframind.traces.postgres import PostgresStore
 from inframind.traces.shelves import shelf_of
+from inframind.traces.sql_shelf import SqlShelf
+from inframind.traces.sql_store import SqlStore
 from inframind.traces.store import open_store
 
 FOREVER_S = 60.0
@@ -37,22 +39,23 @@ LISTENING = "query LIKE 'LISTEN inframind_rollout%'"
 LEADING = "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
 
 
-async def test_news_come_by_notification(
-    postgres_url: str, made: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sql_shelf._POLL_S, "postgresql", FOREVER_S)
-    async with open_store(postgres_url) as one, open_store(postgres_url) as two:
-        waiting = asyncio.create_task(shelf_of(one).wait(after=0, timeout_s=FOREVER_S))
+def never_polls(store: SqlStore) -> SqlShelf:
+    """A shelf that hears of news by notification, or not at all."""
+    return SqlShelf(store, poll_s=FOREVER_S)
+
+
+async def test_news_come_by_notification(postgres_url: str, made: Any) -> None:
+    async with PostgresStore(postgres_url) as one, open_store(postgres_url) as two:
+        waiting = asyncio.create_task(one.companion(never_polls).wait(after=0, timeout_s=FOREVER_S))
         await shelf_of(two).append(made.event("", None), after=0)
         assert await waiting == 1
 
 
 async def test_news_come_again_after_the_connection_was_dropped(
-    postgres_url: str, made: Any, ask: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, made: Any, ask: Callable[..., list[Any]]
 ) -> None:
-    monkeypatch.setitem(sql_shelf._POLL_S, "postgresql", FOREVER_S)
-    async with open_store(postgres_url) as one, open_store(postgres_url) as two:
-        waiting = asyncio.create_task(shelf_of(one).wait(after=0, timeout_s=FOREVER_S))
+    async with PostgresStore(postgres_url) as one, open_store(postgres_url) as two:
+        waiting = asyncio.create_task(one.companion(never_polls).wait(after=0, timeout_s=FOREVER_S))
         while not ask(dropping(LISTENING)):  # noqa: ASYNC110 - the server's state
             await asyncio.sleep(0.01)
         await shelf_of(two).append(made.event("", None), after=0)
@@ -130,18 +133,21 @@ async def test_a_lesson_that_somebody_learns_meanwhile_is_lost(postgres_url: str
                 await committing
 
 
-async def test_a_lesson_that_is_held_for_ever_is_an_error(
-    postgres_url: str, made: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def tries_twice(store: SqlStore) -> SqlShelf:
+    """A shelf that gives up soon."""
+    return SqlShelf(store, busy_tries=2)
+
+
+async def test_a_lesson_that_is_held_for_ever_is_an_error(postgres_url: str, made: Any) -> None:
     import psycopg
 
-    monkeypatch.setattr(sql_shelf, "_BUSY_TRIES", 2)
-    async with open_store(postgres_url) as store:
+    async with PostgresStore(postgres_url) as store:
+        shelf = store.companion(tries_twice)
         await store.put(made.run(1))
         with psycopg.connect(postgres_url) as writer:
             writer.execute("UPDATE lessons SET heard_at_s = 1")
             with pytest.raises(StoreError, match="held lessons"):
-                await shelf_of(store).commit(
+                await shelf.commit(
                     "one", after=0, state=b"", learned=[made.trace_id(1)], holder="a", at_s=1.0
                 )
-        assert await shelf_of(store).progress("one") is None
+        assert await shelf.progress("one") is None

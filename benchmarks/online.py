@@ -10,6 +10,7 @@ and retrained policies that are in ``--out`` are not played or trained again, so
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -24,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from inframind.arena.grading import RememberingGrader
-from inframind.arena.online.contenders import OURS, Retrained, rival
+from inframind.arena.online.contenders import OURS, Retrained, Warned, rival
 from inframind.arena.online.judging import FROZEN, REFERENCE, Interval, Judged, judge_world
 from inframind.arena.online.ledger import Cell, Ledger
 from inframind.arena.online.reference import EPOCHS, retrained_policy
@@ -35,6 +36,8 @@ from inframind.router.learning.threads import use_one_thread
 
 CONTENDERS = (FROZEN, REFERENCE, OURS, "a2c", "refit")
 QUICK_EPOCHS, QUICK_AFTER = 2, 320
+SELDOM = (100_000, 50, 50)
+"""Thresholds of garbage collection."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,8 @@ def retrain(job: Job, name: str) -> str:
 def play(job: Job, cell: Cell) -> str:
     """Play one season; says how long a request took."""
     use_one_thread()
+    gc.freeze()
+    gc.set_threshold(*SELDOM)  # a season makes millions of short-lived objects, hardly any of them in cycles
     world, began_s = job.world(cell.world), perf_counter()
     season = play_season(
         world, entry_of(job, world, cell.contender), seed=cell.seed, grader=RememberingGrader()
@@ -84,6 +89,9 @@ def play(job: Job, cell: Cell) -> str:
 def entry_of(job: Job, world: World, contender: str) -> Entry:
     if contender != REFERENCE:
         return rival(contender)
+    outage = world.change.outage
+    if outage is not None:
+        return lambda start: Warned(start, outage.endpoint)
     policy = retrained_policy(world, job.folder_of_reference(world), epochs=job.epochs)
     return lambda start: Retrained(start, policy)
 
@@ -91,7 +99,9 @@ def entry_of(job: Job, world: World, contender: str) -> Entry:
 def run_all(job: Job, cells: Sequence[Cell], workers: int, console: Console) -> None:
     """Train what is missing, then play what is missing."""
     names = list(dict.fromkeys(cell.world for cell in cells if cell.contender == REFERENCE))
-    first = {job.world(name).retrained_as: name for name in reversed(names)}
+    first = {
+        retrained_as: name for name in reversed(names) if (retrained_as := world_named(name).retrained_as)
+    }
     missing = [cell for cell in cells if cell not in job.ledger]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     spawn = multiprocessing.get_context("spawn")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+import numpy as np
+
 from inframind.arena.online.refit import Refit
 from inframind.arena.online.season import Entry, Start
 from inframind.arena.online.warm_start import warm_learner
@@ -14,8 +16,9 @@ from inframind.router.actions import ActionSpace
 from inframind.router.learning.config import LearnerConfig
 from inframind.router.online.learner import OnlineLearner
 from inframind.router.online.protocol import LabelledRun, OnlineRouting
-from inframind.router.policy import Policy
+from inframind.router.policy import Policy, Proposal
 from inframind.router.policy_file import StoredPolicy
+from inframind.router.views import PaceView, PlanView, RoleView, StepView
 
 
 class Frozen:
@@ -68,6 +71,62 @@ class Retrained:
     def world_changed(self) -> None:
         """Change over."""
         self._policy = self._retrained.bind(self._actions)
+
+
+class Warned:
+    """The reference where a server goes: the trained policy, which never considers that model any more.
+
+    Args:
+        start: as for every contender.
+        model: that is going to be lost.
+    """
+
+    name = "retrained"
+
+    def __init__(self, start: Start, model: str) -> None:
+        self._policy: Policy = start.stored.bind(start.actions)
+        self._avoiding = Avoiding(self._policy, model)
+
+    def behaviour(self) -> Policy:
+        """With the model, or without."""
+        return self._policy
+
+    def learn(self, runs: Sequence[LabelledRun]) -> Mapping[str, float]:
+        """Nothing."""
+        return {}
+
+    def welcome(self, actions: ActionSpace) -> None:
+        """There are no newcomers where a server goes."""
+
+    def world_changed(self) -> None:
+        """Do without the model."""
+        self._policy = self._avoiding
+
+
+class Avoiding:
+    """A policy that does as another one does without one of the models."""
+
+    name, version = "avoiding", "1"
+
+    def __init__(self, policy: Policy, model: str) -> None:
+        self._policy, self._model = policy, model
+
+    def plan(self, view: PlanView) -> Proposal:
+        """As the other one."""
+        return self._policy.plan(view)
+
+    def role(self, view: RoleView) -> Proposal:
+        """As the other one."""
+        return self._policy.role(view)
+
+    def step(self, view: StepView) -> Proposal:
+        """Without the model, unless nothing else is allowed."""
+        others = view.allowed & np.array([action.model != self._model for action in view.actions])
+        return self._policy.step(replace(view, allowed=others) if others.any() else view)
+
+    def pace(self, view: PaceView) -> Proposal:
+        """As the other one."""
+        return self._policy.pace(view)
 
 
 class InPlace:

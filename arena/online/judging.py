@@ -11,6 +11,8 @@ what the reference succeeded at and the contender did not (1), the other way rou
 * **Recovery**: requests after the change until a moving average of the shortfall, over full windows that begin no
   earlier than the change, is down to a quarter of the gap.
 * **Regret**: sum of the shortfalls.
+
+Where the reference did not play, the frozen policy stands in for it: then regret says what was lost by learning.
 """
 
 from __future__ import annotations
@@ -112,8 +114,8 @@ def judge_world(
     """Judge all contenders of one world.
 
     Args:
-        success: on-time success of every request, by contender (S, B + N), the reference and the frozen policy among
-            them; seeds in one order.
+        success: on-time success of every request, by contender (S, B + N), the frozen policy among them; seeds in
+            one order.
         before: requests before the change (B).
         window: requests that recovery averages over.
         step: requests between two looks at it.

@@ -131,7 +131,8 @@ class World:
         scenario: how it is before.
         change: what changes.
         retrained_as: name of the world whose retrained policy is the reference here: worlds that differ only in
-            labels share it.
+            labels share it. "" where nothing has to be learned: there the reference is the trained policy, told which
+            server is gone.
         labels: which runs get one, and when.
         after: requests after the change.
         promise: what routing is held to.
@@ -257,12 +258,12 @@ def _silent(name: str, title: str, *, after: int, within: int, labels: Labels) -
 
 
 def _silent_degradation() -> World:
-    return _silent("a", "the best model silently degrades", after=1920, within=1000, labels=Labels())
+    return _silent("a", "the best model silently degrades", after=1600, within=1000, labels=Labels())
 
 
 def _few_labels() -> World:
     title = "the best model silently degrades, one run in ten has a label"
-    return _silent("e", title, after=3200, within=2500, labels=Labels(share=0.1))
+    return _silent("e", title, after=2560, within=2500, labels=Labels(share=0.1))
 
 
 def _dead_endpoint(name: str, title: str, fault: Fault) -> World:
@@ -272,7 +273,7 @@ def _dead_endpoint(name: str, title: str, fault: Fault) -> World:
         title=title,
         scenario=scenario,
         change=Change(outage=Outage(endpoint=best_model(scenario.parameters), fault=fault)),
-        retrained_as="b",
+        retrained_as="",
         after=320,
         promise=Promise(recovers_within=50, window=50),
     )
@@ -296,7 +297,7 @@ def _newcomer() -> World:
             models={NEWCOMER: replace(traits, size_b=20.0, skill=traits.skill + NEWCOMER_LEAD)},
         ),
         retrained_as="c",
-        after=1280,
+        after=960,
         promise=Promise(recovers_within=500),
     )
 
@@ -308,7 +309,7 @@ def _harder_questions() -> World:
         scenario=_reference_scenario(),
         change=Change(mix=HARDER),
         retrained_as="d",
-        after=1920,
+        after=1280,
         promise=Promise(loses_at_most=0.01),
     )
 

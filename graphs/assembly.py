@@ -15,7 +15,7 @@ from inframind.fleet.wire import Wire
 from inframind.graphs.prompts import PromptBuilder
 from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.roles import RoleSpec, default_roles, merge_roles, roles_by_domain
-from inframind.graphs.services import RunDefaults, Services
+from inframind.graphs.services import RunDefaults, Services, whole
 from inframind.router.actions import DEFAULT_STRATEGIES, ActionSpace, StrategySpec, strategies_by_name
 from inframind.router.decide import DecideConfig, Decider
 from inframind.router.latency import LatencyModel
@@ -85,6 +85,7 @@ def assemble(
     wire: Wire | None = None,
     latency: LatencyModel | None = None,
     listeners: Sequence[Callable[[Trajectory], None]] = (),
+    content: Callable[[Trajectory], Trajectory] = whole,
 ) -> Services:
     """Everything that the graphs need.
 
@@ -97,6 +98,7 @@ def assemble(
         wire: how endpoints are reached; real sockets unless given.
         latency: predicts steps; a fresh model unless given.
         listeners: are shown every trace once it is stored.
+        content: what is stored of a trace.
 
     Raises:
         ConfigError: parts that contradict each other.
@@ -124,6 +126,7 @@ def assemble(
         new_trace_id=trace_ids(ids_rng),
         defaults=parts.defaults,
         listeners=tuple(listeners),
+        content=content,
     )
 
 

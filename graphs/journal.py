@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from inframind.errors import StoreClosed, StoreError
 from inframind.traces.records import Trajectory
-from inframind.traces.store import TraceStore
 
 REST_S = 0.05
 """Seconds that a writer waits for more to happen. A run that ends meanwhile is written once, by its end."""
@@ -20,11 +19,11 @@ class Journal:
     """One writer per run: what happens during a write is in the next one, and nothing is written twice at a time.
 
     Args:
-        store: where traces go.
+        put: stores a trace.
     """
 
-    def __init__(self, store: TraceStore) -> None:
-        self._store = store
+    def __init__(self, put: Callable[[Trajectory], Awaitable[None]]) -> None:
+        self._put = put
         self._writers: dict[str, asyncio.Task[None]] = {}
         self._stale: set[str] = set()
         self._storing: set[str] = set()
@@ -62,7 +61,7 @@ class Journal:
             self._stale.discard(trace_id)
             self._storing.add(trace_id)
             try:
-                await self._store.put(freeze())
+                await self._put(freeze())
             except (StoreError, StoreClosed) as error:
                 # The end of the run writes all of it again, and raises what is still wrong then.
                 _log.warning("the trace %s of a run in progress was not written: %s", trace_id, error)

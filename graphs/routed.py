@@ -144,7 +144,7 @@ class _Nodes:
         share = services.share_of(config) if services.share_of else None
         run, deadline = self._new_run(state, context, identity, share)
         await services.fleet.watch()
-        recorder = await services.begun(run["trace_id"], identity)
+        recorder = await services.begun(run, identity)
         is_replayed = recorder is not None
         if recorder is None:
             metadata = share.marked(context.metadata) if share else context.metadata

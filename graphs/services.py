@@ -32,6 +32,11 @@ KEPT = 10_000
 the one that was seen longest ago."""
 
 
+def whole(trajectory: Trajectory) -> Trajectory:
+    """All of a trace."""
+    return trajectory
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunDefaults:
     """What applies where a caller says nothing."""
@@ -65,6 +70,8 @@ class Services:
     """Are shown every trace once it is stored; must be quick and must not raise."""
     on_decision: Callable[[RunRecorder], None] | None = None
     """Is shown every run of which something is noted, such as a decision; must be quick and must not raise."""
+    content: Callable[[Trajectory], Trajectory] = whole
+    """What is stored of a trace: all of it unless given, see `inframind.traces.content`."""
     share_of: ShareOf | None = None
     """Says what a routed graph may take of the budget of a run around it; None where there are no such runs."""
     runs_kept: int = KEPT
@@ -73,7 +80,7 @@ class Services:
     _writes: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._journal = Journal(self.store)
+        self._journal = Journal(self._put)
         self.versions = ServingVersions(self.decider)
 
     def decider_of(self, recorder: RunRecorder, thread_id: str = "") -> Decider:
@@ -106,22 +113,23 @@ class Services:
         """
         known = self._runs.get(run["trace_id"]) or await self._resume(run["trace_id"])
         if known is not None:
-            return self._hold(known).see()
+            return self._hold(_asking(known, run)).see()
         gone_s = self.clock.wall_s() - run["arrived_at_s"]
         deadline = Deadline(self.clock.now_s() + run["budget_s"] - gone_s, run["budget_s"])
         recorder = self.open_run(run, deadline, {})
         recorder.topology, recorder.team = run["topology"], tuple(run["team"])
         return recorder
 
-    async def begun(self, trace_id: str, identity: str) -> RunRecorder | None:
+    async def begun(self, run: Run, identity: str) -> RunRecorder | None:
         """The recorder of a run whose first node is executed again, set back to its plan; None for a new run."""
         if not identity:
             return None
+        trace_id = run["trace_id"]
         recorder = self._runs.get(trace_id) or await self._resume(trace_id, identity)
         if recorder is None or recorder.identity != identity or not recorder.topology:
             return None
         recorder.restart()
-        return self._hold(recorder).see()
+        return self._hold(_asking(recorder, run)).see()
 
     async def _resume(self, trace_id: str, identity: str | None = None) -> RunRecorder | None:
         try:
@@ -198,9 +206,12 @@ class Services:
 
     async def keep(self, trajectory: Trajectory) -> None:
         """Store a trace, then show it to those who listen; durable when this returns."""
-        await self.store.put(trajectory)
+        await self._put(trajectory)
         for listener in self.listeners:
             listener(trajectory)
+
+    async def _put(self, trajectory: Trajectory) -> None:
+        await self.store.put(self.content(trajectory))
 
     def also_known_as(self, trace_id: str, aliases: Sequence[str]) -> None:
         """Let feedback find a trace by other names, with nobody waiting for it: feedback may come before."""
@@ -238,6 +249,13 @@ def _say_if_failed(write: asyncio.Task[None]) -> None:
 def _left(recorder: RunRecorder, reason: BaseException) -> Trajectory:
     """The trace of a run that is left where it is: open for who can resume it, cancelled where nobody can."""
     return recorder.freeze("open") if recorder.identity else recorder.freeze("cancelled", error=reason)
+
+
+def _asking(recorder: RunRecorder, run: Run) -> RunRecorder:
+    """The recorder with the run's question, which the store it comes from may not know the text of."""
+    if recorder.query.text != run["question"]:
+        recorder.query = query_of(run)
+    return recorder
 
 
 def with_parent(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

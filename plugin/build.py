@@ -13,11 +13,13 @@ from inframind.fleet.wire import Wire
 from inframind.graphs.assembly import Parts, PolicyToBind, assemble
 from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.roles import RoleSpec, default_roles, load_roles, merge_roles
-from inframind.graphs.services import Services
+from inframind.graphs.services import Services, whole
 from inframind.plugin.config import PolicySection, Settings
 from inframind.router.policy import Policy, policy_by_name
 from inframind.router.policy_file import StoredPolicy, load_policy
 from inframind.router.policy_shipped import shipped_policy
+from inframind.router.query_model import QueryModel
+from inframind.traces.content import HashedContent
 from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore, open_store
 
@@ -50,7 +52,25 @@ def build_services(
         rng=rng,
         wire=wire,
         listeners=listeners,
+        content=content_of(settings) or whole,
     )
+
+
+def content_of(settings: Settings) -> HashedContent | None:
+    """Who replaces texts by digests, where the configuration wants that.
+
+    Questions are read by the configured learned policy, or else by the one that comes with the package, so that one may
+    be learned from them later.
+
+    Raises:
+        ConfigError: the secret is missing or too short.
+    """
+    key = settings.traces.content_key()
+    if key is None:
+        return None
+    learned = settings.policy.name == "learned"
+    stored = stored_policy(settings.policy) if learned else shipped_policy()
+    return HashedContent(key=key, read_question=QueryModel(stored.queries).reading_of)
 
 
 def otel_exporter(settings: Settings) -> OtelExporter | None:

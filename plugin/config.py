@@ -143,7 +143,35 @@ class TracesSection(_Section):
     """Where traces are kept."""
 
     url: str = "sqlite:///inframind.db"
-    """``memory:`` or ``sqlite:///path``."""
+    """``memory:``, ``sqlite:///path`` or ``postgresql://user@host/database``."""
+    content: Literal["store", "hash"] = "store"
+    """Whether the texts of questions and answers are stored, or only digests of them, which nobody can read and nothing
+    be trained on; routing is learned from either."""
+    content_key_env: str | None = None
+    """With ``hash``: environment variable of a secret of 16 bytes or more, the same for all processes."""
+
+    @model_validator(mode="after")
+    def _key_for_digests(self) -> TracesSection:
+        if self.content == "hash" and not self.content_key_env:
+            raise ValueError(
+                'content = "hash" needs a secret: name its environment variable in content_key_env'
+            )
+        if self.content == "store" and self.content_key_env:
+            raise ValueError('content_key_env means nothing with content = "store"; leave one out')
+        return self
+
+    def content_key(self) -> bytes | None:
+        """The secret for digests, or None where texts are stored.
+
+        Raises:
+            ConfigError: the variable is not set.
+        """
+        if not self.content_key_env:
+            return None
+        key = os.environ.get(self.content_key_env, "")
+        if not key:
+            raise ConfigError("traces.content_key_env", self.content_key_env, "set this environment variable")
+        return key.encode()
 
 
 class OtelSection(_Section):

@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage
 from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.plugin.references import FeedbackTarget
+from inframind.traces.content import HashedContent
 from inframind.traces.records import Outcome
 from inframind.traces.store import TraceStore
 
@@ -59,6 +60,7 @@ async def record_feedback(
     run_id: uuid.UUID | str | None = None,
     thread_id: str | None = None,
     tell: Callable[[str, Outcome], None] | None = None,
+    content: HashedContent | None = None,
     **said: Unpack[Feedback],
 ) -> Outcome:
     """Say how a run turned out: early, late, out of order, or again to replace what was said.
@@ -75,6 +77,7 @@ async def record_feedback(
         run_id: a run's UUID.
         thread_id: a thread, for its latest run.
         tell: is told the trace and the outcome, where the trace is known.
+        content: leaves comments out, where texts are not kept.
         said: see `Feedback`.
 
     Raises:
@@ -94,7 +97,7 @@ async def record_feedback(
         else FeedbackTarget.of(about)
     )
     reference = await target.resolve(store)
-    await store.add_outcome(reference, outcome)
+    await store.add_outcome(reference, outcome if content is None else content.outcome(outcome))
     if tell is not None and (known := await store.trace_of(reference)) is not None:
         tell(known, outcome)
     return outcome

@@ -22,7 +22,7 @@ from inframind.graphs.roles import RoleSpec
 from inframind.graphs.workflow import RoutedWorkflow
 from inframind.plugin.applications import Applications
 from inframind.plugin.asking import Asking
-from inframind.plugin.build import build_services, otel_exporter
+from inframind.plugin.build import build_services, content_of, otel_exporter
 from inframind.plugin.calls.budget import NodeCosts
 from inframind.plugin.calls.router import CallRouter
 from inframind.plugin.calls.runs import Runs
@@ -91,6 +91,7 @@ class InfraMind(Asking, Applications, Judging):
             wire=wire,
             listeners=[self._exporter] if self._exporter else [],
         )
+        self._content = content_of(settings)
         self._workflow = RoutedWorkflow(self._services, registry, self._portal)
         runs = Runs(self._services, NodeCosts(is_careful=self._services.decider.is_careful))
         around = Surroundings(runs, self._clock)
@@ -145,7 +146,8 @@ class InfraMind(Asking, Applications, Judging):
             UnknownTrace: a thread without a known run, or digits that no stored trace begins with.
         """
         tell = self._exporter.feedback if self._exporter else None
-        return await record_feedback(self.store, about, clock=self._clock, tell=tell, **what)
+        content = self._content
+        return await record_feedback(self.store, about, clock=self._clock, tell=tell, content=content, **what)
 
     def feedback(
         self, about: AIMessage | uuid.UUID | str | None = None, **what: Unpack[FeedbackAbout]

@@ -67,7 +67,8 @@ def give_feedback(
 async def _record(place: StorePlace, target: FeedbackTarget, outcome: Outcome) -> str:
     async with place.opened() as store:
         reference = await target.resolve(store)
-        await store.add_outcome(reference, outcome)
+        content = place.content()
+        await store.add_outcome(reference, outcome if content is None else content.outcome(outcome))
         is_known = await store.trace_of(reference) is not None
     said = outcome.value if outcome.score is None else f"{outcome.score:g}"
     what = outcome.key if said is None else f"{outcome.key} = {said}"
@@ -119,7 +120,7 @@ async def _import(
 ) -> tuple[ImportReport, int]:
     report = ImportReport(cursor=start)
     async with place.opened() as store:
-        async for latest in import_pages(source, store, clock=clock, since=start):
+        async for latest in import_pages(source, store, clock=clock, since=start, content=place.content()):
             report = latest
             if cursor_file is not None:
                 await asyncio.to_thread(_write_whole, cursor_file, report.cursor.to_text() + "\n")

@@ -21,6 +21,7 @@ from inframind.plugin.explain import explanation
 from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.terminal import latency_text, one_line, safe, seconds, solved_text
 from inframind.traces.codec import encode
+from inframind.traces.content import HashedContent
 from inframind.traces.export import export_jsonl, export_rows
 from inframind.traces.query import TraceQuery, TraceSummary
 from inframind.traces.records import SolvedKeys, Step, Trajectory
@@ -38,6 +39,17 @@ class StorePlace:
 
     config: Path
     store: str | None = None
+
+    def content(self) -> HashedContent | None:
+        """Who leaves texts out of what is written, where the configuration wants that."""
+        if self.store is not None:
+            return None
+        settings = load_settings(self.config)
+        if settings.traces.content == "store":
+            return None
+        from inframind.plugin.build import content_of
+
+        return content_of(settings)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[TraceStore]:

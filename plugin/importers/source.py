@@ -21,6 +21,7 @@ from inframind.fleet.clock import Clock
 from inframind.plugin.feedback import Value, outcome_of
 from inframind.traces.aliases import otel_alias
 from inframind.traces.codec import check_outcome
+from inframind.traces.content import HashedContent
 from inframind.traces.records import Outcome
 from inframind.traces.store import TraceStore
 
@@ -149,17 +150,35 @@ async def import_feedback(
 
 
 async def import_pages(
-    source: FeedbackSource, store: TraceStore, *, clock: Clock, since: Cursor = START
+    source: FeedbackSource,
+    store: TraceStore,
+    *,
+    clock: Clock,
+    since: Cursor = START,
+    content: HashedContent | None = None,
 ) -> AsyncIterator[ImportReport]:
-    """`import_feedback`, telling after each page what was done so far: keep its cursor to go on from there."""
+    """`import_feedback`, telling after each page what was done so far: keep its cursor to go on from there.
+
+    ``content`` leaves comments out, where texts are not kept.
+    """
     report = ImportReport(cursor=since)
     is_last = False
     while not is_last:
-        page = await source.read(report.cursor)
+        page = _kept(await source.read(report.cursor), content)
         report = await _record(page, store, report)
         report = replace(report, cursor=_after(page, report.cursor, clock))
         is_last = page.next_page is None
         yield report
+
+
+def _kept(page: Page, content: HashedContent | None) -> Page:
+    if content is None:
+        return page
+    items = [
+        replace(item, outcome=content.outcome(item.outcome)) if isinstance(item, ImportedFeedback) else item
+        for item in page.items
+    ]
+    return replace(page, items=tuple(items))
 
 
 async def _record(page: Page, store: TraceStore, report: ImportReport) -> ImportReport:

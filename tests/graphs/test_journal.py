@@ -34,7 +34,7 @@ def run_of(question: str) -> Trajectory:
 
 async def test_what_happens_as_a_writer_ends_is_written_too() -> None:
     store = TellingStore()
-    journal = Journal(store)
+    journal = Journal(store.put)
     store.after_put = lambda: journal.write_soon("4" * 32, lambda: run_of("after"))
     journal.write_soon("4" * 32, lambda: run_of("before"))
     while writers := journal.pending():
@@ -46,7 +46,7 @@ async def test_a_store_that_was_closed_meanwhile_is_only_logged(caplog: pytest.L
     unseen: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: unseen.append(context))
     store = MemoryStore()
-    journal = Journal(store)
+    journal = Journal(store.put)
     journal.write_soon("4" * 32, lambda: run_of("late"))
     await store.aclose()
     await asyncio.wait(journal.pending())

@@ -16,9 +16,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from inframind.graphs.recorder import BOOK, DEALT
 from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.graphs.shadow import ShadowDecision, shadows_of
 from inframind.plugin.terminal import latency_text, one_line, safe, seconds, solved_text
+from inframind.router.shadow import KEY
 from inframind.traces.records import Decision, Outcome, Step, Trajectory
 
 TEXT_WIDTH = 120
@@ -64,6 +66,7 @@ def _head(trajectory: Trajectory) -> Table:
         "question": one_line(trajectory.question, 300),
         "domain": trajectory.domain,
         "plan": _plan(trajectory),
+        **_served_by(trajectory),
         "status": _status(trajectory),
         "answer": one_line(trajectory.answer, 300) or "none",
     }
@@ -73,6 +76,24 @@ def _head(trajectory: Trajectory) -> Table:
     for name, value in facts.items():
         grid.add_row(Text(name, "bold"), value if isinstance(value, Text) else Text(value))
     return grid
+
+
+def _served_by(trajectory: Trajectory) -> dict[str, str | Text]:
+    """Which policy decided, and how the run came to it while another was being tried."""
+    if not trajectory.decisions:
+        return {}
+    first, book = trajectory.decisions[0], trajectory.metadata.get(BOOK, {})
+    policy = f"{first.policy} {first.policy_version}"
+    dealt, watched = book.get(DEALT, {}), book.get(KEY, {})
+    if dealt:
+        part = "the candidate" if dealt["arm"] == "candidate" else "what serves beside a candidate"
+        policy += f", {part} (version {dealt['candidate'][:12]} is tried on {dealt['share']:.0%} of runs)"
+    if watched:
+        made = {decision.decision_id: decision.action for decision in trajectory.decisions}
+        choices = watched["choices"]
+        others = sum(made.get(one) != choice for one, choice in choices.items())
+        policy += f"; {watched['version']}, in the shadow, prefers another choice in {others} of {len(choices)}"
+    return {"policy": Text(policy)}
 
 
 def _plan(trajectory: Trajectory) -> str:

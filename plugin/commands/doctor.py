@@ -15,11 +15,13 @@ from inframind.errors import ConfigError, StoreError
 from inframind.fleet.clock import Clock, SystemClock
 from inframind.fleet.endpoints import EndpointSpec, group_by_model
 from inframind.fleet.probe import Finding, probe_endpoint
+from inframind.plugin.commands.doctor_policy import served_policy
 from inframind.plugin.config import EndpointSection, Settings, load_settings
 from inframind.traces.records import Trajectory
 from inframind.traces.store import open_store
 
 STORE = "trace store"
+POLICY = "policy"
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 Report = list[tuple[str, list[Finding]]]
@@ -41,7 +43,8 @@ async def _examine(settings: Settings, clock: Clock, timeout_s: float) -> Report
         *(_endpoint(section, clock, timeout_s) for section in sections), _store(settings.traces.url, clock)
     )
     names = [*(section.name for section in sections), STORE]
-    return [*_fleet(sections), *zip(names, groups, strict=True)]
+    online = [(POLICY, await served_policy(settings, clock))] if settings.online.enabled else []
+    return [*_fleet(sections), *zip(names, groups, strict=True), *online]
 
 
 def _fleet(sections: Sequence[EndpointSpec]) -> Iterator[tuple[str, list[Finding]]]:

@@ -101,15 +101,15 @@ class PostgresServer(Backend):
         _check_seconds("reconnect_s", reconnect_s, least=0.0)
         _check_seconds("statement_timeout_s", statement_timeout_s, least=0.001)
         self.patience_s, self._statement_timeout_s = reconnect_s, statement_timeout_s
-        self._statements = Statements(self.dialect)
+        self.statements = Statements(self.dialect)
         if find_spec("psycopg") is None:
             raise ImportError("PostgreSQL needs psycopg: pip install 'inframind[postgres]'")
 
     def engine(self) -> Engine:
         """A small pool; a connection that the network has swallowed is noticed within a minute."""
         engine = create_engine(
-            self._url,
-            connect_args=_CONNECTING | dict(self._url.query),
+            self._url.set(query={}),  # which may hold secrets, and which SQLAlchemy would show
+            connect_args=_CONNECTING | _parameters(self._url),
             pool_size=READERS + 1,
             max_overflow=0,
             hide_parameters=True,
@@ -144,7 +144,7 @@ class PostgresServer(Backend):
 
     def before_writing(self, connection: Connection, statements: Write) -> None:
         """Lock the names that outcomes and aliases go by."""
-        put_alias, put_outcome = self._statements.put_alias, self._statements.put_outcome
+        put_alias, put_outcome = self.statements.put_alias, self.statements.put_outcome
         recording = {_bucket(row["reference"]) for statement, row in statements if statement is put_outcome}
         naming = {_bucket(row["alias"]) for statement, row in statements if statement is put_alias}
         buckets = sorted(recording | naming)  # in one order for all, so that nobody waits in a circle
@@ -189,6 +189,11 @@ def parse_url(url: str) -> URL:
     if not separator or scheme not in SCHEMES:
         raise ConfigError("store", f"{scheme}://...", "write postgresql://user:password@host/database")
     return parsed.set(drivername="postgresql+psycopg")
+
+
+def _parameters(url: URL) -> dict[str, str]:
+    """libpq's own parameters; of several hosts it tries one after the other."""
+    return {key: value if isinstance(value, str) else ",".join(value) for key, value in url.query.items()}
 
 
 def _check_seconds(name: str, value: float, *, least: float) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from inframind.errors import StoreError
 from inframind.traces.migration import Dialect
-from inframind.traces.sql import Write
+from inframind.traces.sql import Statements, Write
 
 READERS = 4
 """Threads that read, each on a connection of its own; one more writes."""
@@ -28,11 +28,13 @@ class Backend(ABC):
     Attributes:
         dialect: SQLAlchemy's name of its kind.
         place: how errors call it: a path, or a URL without its password.
+        statements: what is written to it.
         patience_s: how long a transaction is tried again after a failure that passes.
     """
 
     dialect: Dialect
     place: str
+    statements: Statements
     patience_s: float = 0.0
 
     @abstractmethod

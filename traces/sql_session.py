@@ -18,9 +18,9 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from inframind.errors import StoreClosed
+from inframind.errors import InfraMindError, StoreClosed
 from inframind.traces.group_commit import GroupCommit, WriteLimits
-from inframind.traces.sql import Statements, Write
+from inframind.traces.sql import Write
 from inframind.traces.sql_backend import READERS, Backend, concerns_all
 
 T = TypeVar("T")
@@ -31,8 +31,8 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 class SqlSession:
     """Reads and writes of one process. Methods may be awaited from several threads and event loops at once."""
 
-    def __init__(self, backend: Backend, statements: Statements, limits: WriteLimits) -> None:
-        self._backend, self._statements = backend, statements
+    def __init__(self, backend: Backend, limits: WriteLimits) -> None:
+        self._backend, self._statements = backend, backend.statements
         self._engine = backend.engine()
         self._writing = backend.writing(self._engine)
         self._connection: Connection | None = None
@@ -165,6 +165,11 @@ class SqlSession:
         connection, self._connection = self._connection or self._writing.connect(), None
         try:
             yield connection
+        except (
+            InfraMindError
+        ):  # a function's own decision, and rolled back: the connection is as good as before
+            self._connection = connection
+            raise
         except BaseException:
             connection.invalidate()
             connection.close()

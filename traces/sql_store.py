@@ -55,7 +55,7 @@ class SqlStore:
 
     def __init__(self, backend: Backend, limits: WriteLimits) -> None:
         self._backend, self._limits = backend, limits
-        self._statements = sql.Statements(backend.dialect)
+        self._statements = backend.statements
         self._closed = False
         session = self._new_session()
         session.open_schema()
@@ -243,4 +243,4 @@ class SqlStore:
         return mine or self._sessions.setdefault(os.getpid(), self._new_session())
 
     def _new_session(self) -> SqlSession:
-        return SqlSession(self._backend, self._statements, self._limits)
+        return SqlSession(self._backend, self._limits)

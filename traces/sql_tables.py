@@ -8,6 +8,7 @@ an alias' outcomes move to the trace in the transaction that registers it. Their
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Column, Dialect, Double, Integer, MetaData, Table, TypeDecorator, cast, type_coerce
@@ -20,6 +21,8 @@ _ESCAPE = "\ue000"  # private to its user, so nobody's text is longer for it in 
 _TO_ESCAPE = re.compile(f"[\0{_ESCAPE}]")
 _ESCAPED = re.compile(f"{_ESCAPE}([01])")
 _NUL_IN_JSON = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_MAYBE_LARGE = re.compile(r"e\+?[123]\d{1,2}[,\]}]")
+_STRING_OR_LARGE = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?e\+?\d+')
 
 
 def escape(text: str) -> str:
@@ -33,9 +36,21 @@ def unescape(text: str) -> str:
 
 
 def escape_json(document: str) -> str:
-    """As `escape`, for the strings inside a JSON document, where NUL is written ``\\u0000``."""
-    without_escapes = document.replace(_ESCAPE, _ESCAPE + "1")
-    return _NUL_IN_JSON.sub(lambda found: f"{found[1]}{_ESCAPE}0", without_escapes)
+    """As `escape`, for the strings of a JSON document, where NUL is written ``\\u0000``; numbers keep their kind.
+
+    JSONB keeps ``1e16`` as an integer, and of ``1e23`` all digits but not the float that was meant, so floats of that
+    size are spelt out with a fraction.
+    """
+    if r"\u0000" in document or _ESCAPE in document:
+        document = document.replace(_ESCAPE, _ESCAPE + "1")
+        document = _NUL_IN_JSON.sub(lambda found: f"{found[1]}{_ESCAPE}0", document)
+    if _MAYBE_LARGE.search(document):
+        document = _STRING_OR_LARGE.sub(_spell_out, document)
+    return document
+
+
+def _spell_out(found: re.Match[str]) -> str:
+    return found[0] if found[0].startswith('"') else f"{Decimal(found[0]):f}.0"
 
 
 def unescape_json(document: str) -> str:
@@ -89,9 +104,7 @@ class Document(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Escape what the database would refuse."""
-        if value is None or dialect.name == "sqlite" or not (r"\u0000" in value or _ESCAPE in value):
-            return value
-        return escape_json(value)
+        return value if value is None or dialect.name == "sqlite" else escape_json(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """As it was given, but for the order of keys and white space."""

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from inframind.errors import ConfigError, StoreError
 from inframind.traces.group_commit import DEFAULT_LIMITS, WriteLimits
 from inframind.traces.migration import Dialect
-from inframind.traces.sql import Write
+from inframind.traces.sql import Statements, Write
 from inframind.traces.sql_backend import READERS, Backend
 from inframind.traces.sql_migrations import migrate
 from inframind.traces.sql_store import SqlStore
@@ -73,7 +73,7 @@ class SqliteFile(Backend):
     dialect: Dialect = "sqlite"
 
     def __init__(self, path: Path, synchronous: str, busy_timeout_s: float) -> None:
-        self.place = str(path)
+        self.place, self.statements = str(path), Statements(self.dialect)
         self._path, self._synchronous, self._busy_timeout_s = path, synchronous, busy_timeout_s
 
     def engine(self) -> Engine:

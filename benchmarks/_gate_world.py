@@ -18,7 +18,7 @@ from inframind.router.gate.evidence import Evidence, RunColumns
 from inframind.router.gate.judging import judge, propose
 from inframind.traces.shelf import Rollout, rollout_after
 
-BATCH, SPREAD, IN_TIME_ANYWAY = 50, 0.16, 0.4
+BATCH, SPREAD, IN_TIME_ANYWAY = 100, 0.16, 0.4
 OLD, NEW = "a" * 64, "c" * 64
 
 

@@ -31,7 +31,7 @@ class GateConfig:
     """Chance of showing it below which that is so."""
     canary_share: float = 0.1
     """Share of runs of the first stage that serves."""
-    ramp_shares: tuple[float, ...] = (0.5,)
+    ramp_shares: tuple[float, ...] = (0.25, 0.5)
     """Shares of the stages after it. The last one is where the evidence comes from, and 0.5 gives the most."""
     holdback: float = 0.05
     """Share of runs that a promoted candidate leaves to the version before it, until it has served ``least_runs``;
@@ -40,6 +40,9 @@ class GateConfig:
     """Runs of both versions before a stage is left."""
     least_labels: int = 100
     """Labelled runs of each version before anything is promoted."""
+    fewest_labels: int = 30
+    """Labelled runs of each version before what is solved, or the lack of proof, can end a trial early: without grades
+    success says no more than lateness does, which has its own alarm."""
     most_runs: int = 5000
     """Runs of both versions, those in the shadow included, after which a candidate that has not been promoted ends."""
     most_s: float = 14 * 86_400.0
@@ -60,7 +63,7 @@ class GateConfig:
             self._require(name, 0 < getattr(self, name) < 1, "use a share in (0, 1)")
         for name in ("most_late", "most_failing", "least_on_time", "most_failed"):
             self._require(name, 0 <= getattr(self, name) <= 1, "use a share in [0, 1]")
-        for name in ("least_runs", "least_labels", "most_runs", "watched_runs", "most_s"):
+        for name in ("least_runs", "least_labels", "fewest_labels", "most_runs", "watched_runs", "most_s"):
             self._require(name, getattr(self, name) > 0, "use a positive number")
         self._require("holdback", 0 <= self.holdback < 0.5, "use a share in [0, 0.5)")
         shares = (self.canary_share, *self.ramp_shares)

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from inframind.errors import ConfigError
 from inframind.router.confidence import Interval
-from inframind.router.gate.bounds import alarm_interval, trial_chance, trial_low
-from inframind.router.gate.config import GateConfig
+from inframind.router.gate.bounds import alarm_interval, information_needed, trial_chance, trial_low
+from inframind.router.gate.config import GateConfig, information
 from inframind.router.gate.evidence import Evidence
 from inframind.router.gate.verdicts import BY, Act, Verdict
 from inframind.router.gate.watching import broken_promise
@@ -137,7 +137,7 @@ def _fault(
         return f"it fails more often: {points(bounds.failed)} of its runs"
     if bounds.on_time.high < -config.most_late:
         return f"it is late more often: {points(bounds.on_time)} in time"
-    if bounds.success.high < 0:
+    if bounds.success.high < 0 and _graded(evidence) >= config.fewest_labels:
         return f"it solves less in time: {points(bounds.success)}"
     return broken_promise(evidence.records["candidate"], evidence.records["serving"], config)
 
@@ -157,12 +157,23 @@ def _hopeless(evidence: Evidence, config: GateConfig, bounds: Bounds) -> str:
             f"not enough evidence after {evidence.runs} runs: the improvement is {evidence.success.gap:+.1%}, "
             f"above {bounds.low:+.1%} for sure, and {-config.epsilon:+.1%} was asked for"
         )
-    if bounds.chance < config.least_chance:
+    if bounds.chance < config.least_chance and _graded(evidence) >= config.fewest_labels:
         return (
             f"not enough evidence to come: were it {config.hoped:.0%} better from now on, {config.most_runs} runs "
-            f"would show it with probability {bounds.chance:.0%} ({evidence.heard_share:.0%} of runs are graded)"
+            f"would show it with probability {bounds.chance:.0%} ({evidence.heard_share:.0%} of runs in time are "
+            f"graded; trials of {_runs_needed(evidence, config):,} runs show it in four cases of five)"
         )
     return ""
+
+
+def _runs_needed(evidence: Evidence, config: GateConfig) -> int:
+    """Length of trials of such candidates that show an improvement as hoped in four cases of five."""
+    needed = information_needed(
+        evidence.success, delta=config.delta, worst=-config.epsilon, hoped=config.hoped
+    )
+    missing = needed - config.planned_information
+    runs = config.most_runs + missing / information(config.rungs[-1])
+    return int(round(runs, -2))
 
 
 def _climb(
@@ -202,12 +213,16 @@ def _promote(
 
 
 def _is_proven(evidence: Evidence, config: GateConfig, bounds: Bounds) -> bool:
-    graded = min(record.labelled for record in evidence.records.values())
-    return graded >= config.least_labels and bounds.low > -config.epsilon and 0 in bounds.heard
+    return _graded(evidence) >= config.least_labels and bounds.low > -config.epsilon and 0 in bounds.heard
+
+
+def _graded(evidence: Evidence) -> int:
+    """Graded runs of the version that has fewer of them."""
+    return min(record.labelled for record in evidence.records.values())
 
 
 def _missing(evidence: Evidence, config: GateConfig, bounds: Bounds) -> str:
-    graded = min(record.labelled for record in evidence.records.values())
+    graded = _graded(evidence)
     if graded < config.least_labels:
         return f"{graded} of {config.least_labels} graded runs"
     if 0 not in bounds.heard:

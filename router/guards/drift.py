@@ -212,10 +212,11 @@ class DriftWatch:
 
     Args:
         config: of all of them.
+        most: streams that are kept; beyond, the one that was fed longest ago is forgotten, as versions go out of use.
     """
 
-    def __init__(self, config: DriftConfig | None = None) -> None:
-        self._config = config or DriftConfig()
+    def __init__(self, config: DriftConfig | None = None, *, most: int = 256) -> None:
+        self._config, self._most = config or DriftConfig(), most
         self._detectors: dict[str, DriftDetector] = {}
         self.drifted: dict[str, Drift] = {}
 
@@ -223,8 +224,7 @@ class DriftWatch:
         """What has drifted by these values and had not before."""
         found = []
         for name, value in values.items():
-            detector = self._detectors.setdefault(name, DriftDetector(name, self._config))
-            drift = detector.add(value, at_s=at_s)
+            drift = self._detector(name).add(value, at_s=at_s)
             if drift is not None and name not in self.drifted:
                 found.append(drift)
                 self.drifted[name] = drift
@@ -234,3 +234,12 @@ class DriftWatch:
         """Take what comes next of a stream for usual."""
         self.drifted.pop(name, None)
         self._detectors.pop(name, None)
+
+    def _detector(self, name: str) -> DriftDetector:
+        """That of a stream, now the last in order; with one too many, the first goes."""
+        detector = self._detectors.pop(name, None) or DriftDetector(name, self._config)
+        self._detectors[name] = detector
+        if len(self._detectors) > self._most:
+            oldest = next(iter(self._detectors))
+            self.accept(oldest)
+        return detector

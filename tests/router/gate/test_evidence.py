@@ -43,14 +43,14 @@ def columns(
     )
 
 
-def gathered(seed: int, *, n: int = 40, spread: float = 0.0, graded: float = 1.0) -> Evidence:
+def gathered(seed: int, *, n: int = 10, spread: float = 0.0, graded: float = 1.0) -> Evidence:
     """A better candidate whose share grows while the world gets harder: pooling would call it worse."""
     rng, evidence = np.random.default_rng(seed), Evidence(version=VERSION)
     for place in range(n):
         is_late = place >= n // 2
         batch = columns(
             rng,
-            100,
+            400,
             share=0.5 if is_late else 0.1,
             success=0.4 if is_late else 0.8,
             gain=0.05,
@@ -143,7 +143,7 @@ def test_evidence_survives_json() -> None:
 @given(st.integers(0, 1000), st.floats(0.01, 0.2), st.floats(0.01, 0.2))
 def test_less_risk_asks_for_more(seed: int, one: float, other: float) -> None:
     low, high = sorted((one, other))
-    scores = gathered(seed, n=4).success
+    scores = gathered(seed, n=2).success
     careful, bold = alarm_interval(scores, delta=low), alarm_interval(scores, delta=high)
     assert careful.low <= bold.low <= scores.gap <= bold.high <= careful.high
     assert trial_low(scores, delta=low, planned=1000) <= trial_low(scores, delta=high, planned=1000)

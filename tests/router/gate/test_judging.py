@@ -70,6 +70,7 @@ def test_a_better_candidate_climbs_every_rung_and_serves_all_runs() -> None:
     events = [verdict.event for verdict in trial.told]
     assert [(event.stage, event.share) for event in events if event] == [
         ("canary", 0.1),
+        ("ramp", 0.25),
         ("ramp", 0.5),
         ("ramp", 0.95),
         ("full", 1.0),
@@ -99,6 +100,17 @@ def test_a_candidate_that_is_late_more_is_ended_without_any_label() -> None:
     trial = Trial(late=0.15, graded=0.0)
     assert trial.play() == "roll_back"
     assert "it is late more often" in trial.told[-1].reason
+
+
+def test_a_little_lateness_within_what_is_borne_is_no_alarm_without_labels() -> None:
+    trial = Trial(replace(CONFIG, most_late=0.1, most_runs=100_000), late=0.05, graded=0.0)
+    assert {trial.step().act for _ in range(100)} <= {"wait", "advance"}
+
+
+def test_too_few_labels_for_a_trial_are_said_to_be_so_with_what_would_do() -> None:
+    trial = Trial(GateConfig(least_chance=0.5), graded=0.05)
+    assert trial.play() == "roll_back"
+    assert "5% of runs in time are graded; trials of " in trial.told[-1].reason
 
 
 def test_nothing_is_promoted_without_labels() -> None:

@@ -102,6 +102,16 @@ def test_a_watch_reports_each_stream_once_until_its_change_is_accepted() -> None
     assert not [drift for value in coins(rng, 3000, 0.3) for drift in watch.add({"solved": value})]
 
 
+def test_a_watch_forgets_streams_that_went_out_of_use() -> None:
+    rng = np.random.default_rng(6)
+    watch = DriftWatch(DriftConfig(reference=100), most=2)
+    for value in coins(rng, 400, 0.9):
+        watch.add({"policy/1": value, "policy/2": value})
+    watch.add({"policy/2": 1.0, "policy/3": 1.0})
+    assert [drift.name for _ in range(100) for drift in watch.add({"policy/2": 0.0})] == ["policy/2"]
+    assert not [drift for _ in range(100) for drift in watch.add({"policy/1": 0.0})]  # learns anew what is usual
+
+
 def test_a_value_that_is_no_number_is_refused() -> None:
     with pytest.raises(ConfigError, match="finite"):
         DriftDetector("x").add(float("nan"))

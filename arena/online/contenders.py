@@ -27,7 +27,8 @@ class Frozen:
     name = "frozen"
 
     def __init__(self, start: Start) -> None:
-        self._stored, self._policy = start.stored, start.stored.bind(start.actions)
+        self._stored = start.stored
+        self._policy: Policy = start.stored.bind(start.actions)
 
     def behaviour(self) -> Policy:
         """The policy."""

@@ -122,16 +122,14 @@ def judge_world(
         at_stake: the gap, where it is not the frozen policy's.
 
     Raises:
-        ConfigError: the reference or the frozen policy is missing.
+        ConfigError: the frozen policy is missing.
     """
-    for name in (FROZEN, REFERENCE):
-        if name not in success:
-            raise ConfigError(
-                "contenders", ", ".join(success), f"play {name!r} too: others are held against it"
-            )
-    shortfall = {
-        name: success[REFERENCE][:, before:] - success_SN[:, before:] for name, success_SN in success.items()
-    }
+    if FROZEN not in success:
+        raise ConfigError(
+            "contenders", ", ".join(success), f"play {FROZEN!r} too: others are held against it"
+        )
+    reference = success.get(REFERENCE, success[FROZEN])[:, before:]
+    shortfall = {name: reference - success_SN[:, before:] for name, success_SN in success.items()}
     gap = float(shortfall[FROZEN].mean()) if at_stake is None else at_stake
     verdicts = {
         name: Verdict(

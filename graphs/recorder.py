@@ -15,7 +15,7 @@ from inframind.router.decide import Decider
 from inframind.router.latency import estimate_tokens
 from inframind.router.shadow import KEY, WouldChoose
 from inframind.router.views import Query
-from inframind.traces.records import Decision, Skip, Status, Step, Trajectory
+from inframind.traces.records import Decision, Skip, Status, Step, ToolCall, Trajectory
 
 BOOK = "inframind"
 """Key of a trace's metadata under which a run keeps what it needs to be resumed. Plain data:
@@ -84,6 +84,7 @@ class RunRecorder:
     decisions: list[Decision] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     skips: list[Skip] = field(default_factory=list)
+    tools: list[ToolCall] = field(default_factory=list)
     identity: str = ""
     waited_s: float = 0.0
     ledger: CallLedger = field(default_factory=CallLedger)
@@ -123,6 +124,7 @@ class RunRecorder:
             decisions=list(trajectory.decisions),
             steps=list(trajectory.steps),
             skips=list(trajectory.skips),
+            tools=list(trajectory.tools),
             identity=book.get("run", ""),
             waited_s=max(waited_s, 0.0),
             ledger=CallLedger.of(book.get("calls", {}), trajectory.decisions),
@@ -214,6 +216,11 @@ class RunRecorder:
         self.skips[:] = [known for known in self.skips if known.node != node]
         self.skips.append(Skip(node=node, reason=reason, at_s=self.since_arrival_s()))
 
+    def put_tool(self, tool: ToolCall) -> None:
+        """Note a tool that has ended. Who heard it run tells before whoever is given its result, and is believed."""
+        if all(known.call_id != tool.call_id for known in self.tools):
+            self.tools.append(tool)
+
     def freeze(
         self, status: Status, *, final: FinalAnswer | None = None, error: BaseException | None = None
     ) -> Trajectory:
@@ -231,6 +238,7 @@ class RunRecorder:
             decisions=tuple(self.decisions),
             steps=tuple(self.steps),
             skips=tuple(self.skips),
+            tools=tuple(self.tools),
             answer=final.answer if final else "",
             text=final.text if final else "",
             final_step_id=final.step_id if final else None,

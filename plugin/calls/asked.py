@@ -31,6 +31,7 @@ class AskedCall:
         seed: sampling seed.
         extra: further body fields.
         headers: further headers.
+        failed_tools: ids of the tool calls among the messages' results that failed.
         needs: capabilities that a model must have.
         budget_s: seconds that the call should take at most, where no run says so; None takes the configured default.
         timeout_s: seconds after which the call fails.
@@ -50,6 +51,7 @@ class AskedCall:
     seed: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    failed_tools: frozenset[str] = frozenset()
     needs: frozenset[Capability] = frozenset()
     budget_s: float | None = None
     timeout_s: float | None = None

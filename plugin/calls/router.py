@@ -20,6 +20,7 @@ from inframind.plugin.calls.replays import Claim, MadeDecision, Replays
 from inframind.plugin.calls.runs import Runs, query_of
 from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.calls.site import CallSite
+from inframind.plugin.calls.tool_results import tools_in
 from inframind.plugin.calls.warmth import Threads, Warmth
 from inframind.router.actions import StrategySpec
 from inframind.router.decide import StepChoice
@@ -137,6 +138,8 @@ class _Call:
         self._step_id = self._earlier.step_id if self._earlier else self._recorder.new_step_id()
         self._started_s = self._recorder.since_arrival_s()
         self._parents = _frontier(self._recorder.steps, self._step_id)
+        for tool in tools_in(asked, self._recorder.steps, self._started_s):
+            self._recorder.put_tool(tool)
         self._warmth = router.warmth(site)
         self._made: MadeDecision | None = None
 

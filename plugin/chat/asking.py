@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.utils.function_calling import convert_to_openai_function
 
 from inframind.errors import ConfigError
@@ -132,6 +132,11 @@ def asked_call(
         seed=said["seed"],
         extra=_extra(defaults, given),
         headers=_headers(defaults, given),
+        failed_tools=frozenset(
+            message.tool_call_id
+            for message in messages
+            if isinstance(message, ToolMessage) and message.status == "error"
+        ),
         needs=_needs(converted, tools, response_format),
         budget_s=said["budget_s"],
         timeout_s=said["timeout"],

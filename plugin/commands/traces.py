@@ -253,6 +253,13 @@ def _facts(trajectory: Trajectory) -> list[Text]:
         Text(f"question: {one_line(trajectory.question, 400)}"),
         Text(f"answer: {one_line(trajectory.answer, 400) or 'none'}"),
     ]
+    if trajectory.tools:
+        told = [
+            f"{tool.name or 'a tool'} {seconds(tool.finished_s - tool.started_s)}"
+            + (f" failed ({tool.error})" if tool.error else "")
+            for tool in trajectory.tools
+        ]
+        lines.append(Text(f"tools: {one_line(', '.join(told), 400)}"))
     if trajectory.error:
         lines.append(Text(f"{trajectory.error}: {one_line(trajectory.error_detail, 400)}", "red"))
     return lines

@@ -15,6 +15,7 @@ from langgraph.graph.state import CompiledStateGraph, StateGraph
 
 from inframind.errors import CallerError, ConfigError
 from inframind.plugin.calls.scope import RunScope
+from inframind.plugin.graphs.heard_tools import HeardTools
 from inframind.plugin.graphs.live_runs import LiveRuns, RunTerms
 from inframind.plugin.graphs.mishaps import Mishaps
 
@@ -36,6 +37,7 @@ class RunFollower(GraphCallbackHandler):
 
     def __init__(self, live: LiveRuns, terms: RunTerms) -> None:
         self._live, self._terms, self._mishaps = live, terms, live.mishaps
+        self._tools = HeardTools()
         self._at_begin = Mishaps("Beginning a run", (CallerError,) if self.raise_error else ())
 
     @property
@@ -102,15 +104,21 @@ class RunFollower(GraphCallbackHandler):
         """A tool begins; it may call models."""
         with self._mishaps:
             self._live.join(run_id, parent_run_id)
+            run = self._live.of(run_id, parent_run_id)
+            if run is not None:
+                name = str(kwargs.get("name") or (serialized or {}).get("name") or "")
+                self._tools.begin(run_id, run.scope.recorder, name, str(kwargs.get("tool_call_id") or ""))
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """It has ended."""
         with self._mishaps:
+            self._tools.end(run_id, output)
             self._live.end(run_id)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """It has failed."""
         with self._mishaps:
+            self._tools.end(run_id, error=error)
             self._live.end(run_id, error)
 
     def on_retriever_start(

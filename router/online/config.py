@@ -60,6 +60,8 @@ class BeliefConfig:
                 raise ConfigError(
                     f"belief.{name}", getattr(self, name), "use a share of at least 0 and below 1"
                 )
+        if self.caution < 0:
+            raise ConfigError("belief.caution", self.caution, "use a number of at least 0")
         for known, new in (("model_spread", "newcomer_spread"), ("action_spread", "newcomer_action_spread")):
             if getattr(self, known) > getattr(self, new):
                 fix = f"use at most belief.{new}, {getattr(self, new):g}: less is known of newcomers"
@@ -77,7 +79,7 @@ class ChangeConfig:
         ConfigError: a threshold or a widening that is not positive, or a negative allowance.
     """
 
-    allowance: float = 0.4
+    allowance: float = 0.5
     """Standard deviations of surprise a run that are nothing unusual."""
     threshold: float = 7.0
     """What surprises beyond the allowance add up to when something has changed."""

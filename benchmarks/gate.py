@@ -263,7 +263,7 @@ def main() -> None:
         "rollouts": lambda: report_rows(bench, rows(options.seed, n)),
         "alarms": lambda: report_alarms(bench, options.seed, max(n // 2, 10)),
         "drift": lambda: report_drift(bench, options.seed, 1 if options.quick else 5),
-        "adversary": lambda: report_adversary(bench, 1 if options.quick else 3, 20 if options.quick else 60),
+        "adversary": lambda: report_adversary(bench, 1 if options.quick else 8, 20 if options.quick else 60),
     }
     for part in options.parts or parts:
         parts[part]()

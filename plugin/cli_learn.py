@@ -33,9 +33,9 @@ def learn(
     """
     if sum((once, follow, dry_run)) > 1:
         raise ConfigError("learn", "--once, --follow, --dry-run", "give one of them")
-    from inframind.plugin.commands.learn import LearnOptions, learn
+    from inframind.plugin.commands.learn import LearnOptions, Mode, learn
     from inframind.plugin.terminal import out
 
-    mode = "dry-run" if dry_run else "once" if once else "follow"
+    mode: Mode = "dry-run" if dry_run else "once" if once else "follow"
     if not learn(LearnOptions(config=config, mode=mode, as_json=as_json), out()):
         raise typer.Exit(1)

@@ -50,7 +50,7 @@ def best_choice(
     alone = replace(trajectory, decisions=(decision,))
     if decision.kind == "plan":
         plan = views.plan(alone)
-        return plan and _best(policy.plan(plan.view).weights, plan.view.allowed, decision)
+        return _best(policy.plan(plan.view).weights, plan.view.allowed, decision) if plan else None
     steps = (
         _best(policy.step(step.view).weights, step.view.allowed, decision) for step in views.steps(alone)
     )

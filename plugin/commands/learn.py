@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -72,7 +73,7 @@ def learn(options: LearnOptions, console: Console) -> bool:
 
 async def _learn(options: LearnOptions, settings: Settings, clock: Clock, console: Console) -> bool:
     task = asyncio.current_task()
-    if task is not None:
+    if task is not None and threading.current_thread() is threading.main_thread():
         # Ended by SIGTERM it stops leading at once, so that another need not wait for its lease to lapse.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with open_store(settings.traces.url) as store:

@@ -154,7 +154,8 @@ class TraceReader:
         """The runs that have a label and whose decisions can all be rebuilt.
 
         A run without a label is left out, not counted as wrong; where some kinds of runs are labelled seldom,
-        ``labelled_probability`` makes up for it.
+        ``labelled_probability`` makes up for it. For ``on_time`` a late run is 0 whoever says what: give it the label
+        0 and the probability 1.
 
         Args:
             trajectories: finished runs, in any order.

@@ -21,7 +21,7 @@ REPLICA_MEMORY_S = 86_400.0
 _PREFIX = re.compile(rf"[0-9a-f]{{{MIN_PREFIX_DIGITS},64}}")
 
 
-def version_of(content: bytes) -> str:
+def digest_of(content: bytes) -> str:
     """The version that a policy's file is on a shelf: the SHA-256 of its bytes, as 64 hex digits."""
     return hashlib.sha256(content).hexdigest()
 
@@ -33,10 +33,8 @@ def checked_policy(version: PolicyVersion, content: bytes) -> PolicyVersion:
         ConfigError: its digest is not that of the content.
         StoreError: its facts are no plain data.
     """
-    if version.version != version_of(content):
-        raise ConfigError(
-            "version", version.version, f"give the content's own SHA-256, {version_of(content)}"
-        )
+    if version.version != digest_of(content):
+        raise ConfigError("version", version.version, f"give the content's own SHA-256, {digest_of(content)}")
     return replace(version, facts=plain(version.facts, f"policy {version.version[:12]}"))
 
 
@@ -55,7 +53,7 @@ def check_content(version: str, content: bytes) -> bytes:
     Raises:
         CheckpointError: it is not.
     """
-    if version_of(content) != version:
+    if digest_of(content) != version:
         raise CheckpointError(
             f"policy {version}",
             "what the store holds does not match its SHA-256",

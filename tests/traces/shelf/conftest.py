@@ -11,7 +11,7 @@ import pytest
 
 from inframind.traces.records import Outcome, Trajectory
 from inframind.traces.shelf import PolicyVersion, RolloutEvent, Shelf, Stage
-from inframind.traces.shelf_checks import version_of
+from inframind.traces.shelf_checks import digest_of
 from inframind.traces.shelves import shelf_of
 from inframind.traces.store import TraceStore, open_store
 
@@ -100,7 +100,7 @@ class Made:
     @classmethod
     def version(cls, n: int, **changes: Any) -> PolicyVersion:
         fields = {
-            "version": version_of(cls.content(n)),
+            "version": digest_of(cls.content(n)),
             "created_at_s": 10.0 + n,
             "created_by": "learner",
             "features_version": "v3",

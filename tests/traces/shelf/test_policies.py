@@ -10,7 +10,7 @@ import pytest
 
 from inframind.errors import ConfigError, StoreError, UnknownPolicy
 from inframind.traces.shelf import Shelf
-from inframind.traces.shelf_checks import version_of
+from inframind.traces.shelf_checks import digest_of
 
 
 async def test_a_version_comes_back_as_it_was_with_its_number(shelf: Shelf, made: Any) -> None:
@@ -37,7 +37,7 @@ async def test_many_add_at_once_and_numbers_have_no_gaps(shelf: Shelf, made: Any
 
 
 async def test_a_version_that_is_not_its_contents_digest_is_refused(shelf: Shelf, made: Any) -> None:
-    with pytest.raises(ConfigError, match=version_of(made.content(2))):
+    with pytest.raises(ConfigError, match=digest_of(made.content(2))):
         await shelf.add_policy(made.version(1), made.content(2))
     assert list(await shelf.policies()) == []
 
@@ -68,7 +68,7 @@ async def test_a_prefix_that_can_be_none_says_how_to_write_one(shelf: Shelf, pre
 
 async def test_a_prefix_that_begins_several_names_two_of_them(shelf: Shelf, made: Any) -> None:
     contents = [b"%d" % n for n in (4163, 8864)]  # the same first six digits
-    versions = [version_of(content) for content in contents]
+    versions = [digest_of(content) for content in contents]
     assert versions[0][:6] == versions[1][:6]
     for content, version in zip(contents, versions, strict=True):
         await shelf.add_policy(made.version(0, version=version), content)

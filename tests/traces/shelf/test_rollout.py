@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from inframind.errors import ConfigError, RolloutMoved, UnknownPolicy
 from inframind.traces.shelf import Rollout, RolloutEvent, Shelf, rollout_after
-from inframind.traces.shelf_checks import version_of
+from inframind.traces.shelf_checks import digest_of
 
 CONTENTS = [b"a", b"b", b"c"]
-VERSIONS = [version_of(content) for content in CONTENTS]
+VERSIONS = [digest_of(content) for content in CONTENTS]
 
 _EVENTS = st.lists(
     st.builds(
@@ -148,7 +148,7 @@ def test_rolling_back_ends_a_candidate_or_who_serves_and_nothing_else(
 
 async def test_a_shelf_comes_to_what_its_events_come_to(shelf: Shelf, made: Any) -> None:
     for number, content in enumerate(CONTENTS):
-        await shelf.add_policy(made.version(number, version=version_of(content)), content)
+        await shelf.add_policy(made.version(number, version=digest_of(content)), content)
     chance, expected = random.Random(1), Rollout()
     for number in range(30):
         drawn = made.event(

@@ -98,7 +98,7 @@ class LearnedPolicy:
         self.weights, self.version, self.name = weights, version, name
         self.features = FeatureBuilder(actions, queries, sight, weights.offsets)
         self._explores, self._pacer = explores, pacer
-        self._valuation = valuation = valuation or Valuation()
+        self.valuation = valuation = valuation or Valuation()
         self._plans = PlanHead(weights.heads["plan"], self.features, valuation)
         self._roles = RoleHead(weights.heads["role"], self.features, valuation)
         self._steps = StepHead(weights.heads["step"], self.features, valuation)
@@ -128,7 +128,7 @@ class LearnedPolicy:
         """The topology and team that are worth most."""
         worth = self._plans.worth(view, self._multiplier(view.budget_s))
         # Doubt is in units of worth, which an actor that decides alone does not propose by.
-        doubts_worth = self._valuation.uses_critic and not self._explores
+        doubts_worth = self.valuation.uses_critic and not self._explores
         doubt = self._doubts(view.actions) if doubts_worth else None
         return self._proposal(worth, view.allowed, doubt)
 
@@ -162,7 +162,7 @@ class LearnedPolicy:
         are all but equal, the best-looking is the one whose luck was best.
         """
         runs = np.array([self.weights.plan_runs.get(plan.label, 0) for plan in plans])
-        doubts: Array = self._valuation.caution * 0.5 / np.sqrt(runs + 1.0) / self._valuation.temperature
+        doubts: Array = self.valuation.caution * 0.5 / np.sqrt(runs + 1.0) / self.valuation.temperature
         return doubts
 
     def _proposal(self, worth: Worth, allowed: Mask, doubt: Array | None = None) -> Proposal:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from inframind.router.actions import ActionSpace, ExecutorAction
+from inframind.router.online.call_odds import CallOdds
 from inframind.router.policy_learned import LearnedPolicy
-from inframind.router.recorded_views import RecordedStep, RecordedViews
+from inframind.router.recorded_views import RecordedViews
 from inframind.traces.records import Decision, Step, Trajectory
 
 NOT_OFFERED = "not offered"
 """Why a candidate that a trace does not know is masked in its views."""
-_LEAST_SHARE = 1e-6
 _ANSWERED = ("ok", "late")
 
 
@@ -40,7 +39,7 @@ class EvidenceReader:
     """
 
     def __init__(self, policy: LearnedPolicy, actions: ActionSpace, final_share: float) -> None:
-        self._policy, self._actions, self._final_share = policy, actions, final_share
+        self._odds, self._actions, self._final_share = CallOdds(policy), actions, final_share
         self._views = RecordedViews(actions)
         self._places = {label: place for place, label in enumerate(actions.executor_labels)}
 
@@ -51,41 +50,29 @@ class EvidenceReader:
         """
         if run.status not in _ANSWERED or (run.steps and run.final_step_id is None):
             return None
-        calls = list(self._calls(run))
-        if not calls:
-            return None
-        shares: dict[ExecutorAction, float] = {}
-        logit = 0.0
-        for call, share in zip(calls, _shares(calls, self._final_share), strict=True):
-            shares[call.action] = shares.get(call.action, 0.0) + share
-            logit += share * call.logit
-        return Evidence(shares=shares, logit=logit)
-
-    def _calls(self, run: Trajectory) -> Iterator[_Call]:
         made = {step.decision_id: step for step in run.steps}
-        decisions = [one for one in run.decisions if one.kind == "step" and self._may_speak(one, made)]
-        aligned = [one for one in map(self._aligned, decisions) if one is not None]
-        final = _final_decision(run, aligned)
-        recorded = self._views.steps(replace(run, decisions=tuple(aligned)))
-        for decision, step in zip(aligned, recorded, strict=True):
-            yield self._call(step, made.get(decision.decision_id), decision.decision_id == final)
+        decisions = self._decisions(run, made)
+        if not decisions:
+            return None
+        views = [step.view for step in self._views.steps(replace(run, decisions=tuple(decisions)))]
+        places = [self._place(decision, made.get(decision.decision_id)) for decision in decisions]
+        share_N = _shares(decisions, _final_decision(run, decisions), self._final_share)
+        shares: dict[ExecutorAction, float] = {}
+        for place, share in zip(places, share_N, strict=True):
+            action = self._actions.executor_actions[place]
+            shares[action] = shares.get(action, 0.0) + share
+        return Evidence(shares=shares, logit=float(self._odds.of(views, places).dot(share_N)))
 
-    def _may_speak(self, decision: Decision, made: Mapping[str, Step]) -> bool:
-        """Whether its call gave a text; where a trace tells of no calls, all decisions count."""
-        if not made:
-            return True
-        step = made.get(decision.decision_id)
-        return step is not None and not step.error
+    def _decisions(self, run: Trajectory, made: Mapping[str, Step]) -> list[Decision]:
+        """Decisions whose calls gave a text, over the candidates that there are now."""
+        decisions = [one for one in run.decisions if one.kind == "step" and _may_speak(one, made)]
+        return [one for one in map(self._aligned, decisions) if one is not None]
 
-    def _call(self, recorded: RecordedStep, step: Step | None, is_final: bool) -> _Call:
-        chosen = self._actions.executor_actions[recorded.chosen]
-        served = step.served_model if step is not None and step.served_model else chosen.model
-        answered = ExecutorAction(served, chosen.strategy)
-        place = self._places.get(answered.label, recorded.chosen)
-        share = float(self._policy.step_worth(recorded.view).solved[place])
-        share = min(max(share, _LEAST_SHARE), 1.0 - _LEAST_SHARE)
-        action = self._actions.executor_actions[place]
-        return _Call(action, math.log(share / (1.0 - share)), is_final)
+    def _place(self, decision: Decision, step: Step | None) -> int:
+        """Of the action that answered, which after a failover is not the one that was chosen."""
+        if step is None or not step.served_model or step.served_model == step.model:
+            return decision.chosen
+        return self._places.get(f"{step.served_model}/{step.strategy}", decision.chosen)
 
     def _aligned(self, decision: Decision) -> Decision | None:
         """The decision over the candidates that there are now; None where the choice is none of them."""
@@ -114,24 +101,27 @@ class EvidenceReader:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    action: ExecutorAction
-    logit: float
-    is_final: bool
+def _may_speak(decision: Decision, made: Mapping[str, Step]) -> bool:
+    """Whether its call gave a text; where a trace tells of no calls, all decisions count."""
+    if not made:
+        return True
+    step = made.get(decision.decision_id)
+    return step is not None and not step.error
 
 
-def _final_decision(run: Trajectory, decisions: list[Decision]) -> str:
+def _final_decision(run: Trajectory, decisions: Sequence[Decision]) -> str:
     """Of the call that wrote the answer; the last one where the trace does not say."""
     final = next((step for step in run.steps if step.step_id == run.final_step_id), None)
-    if final is not None:
-        return final.decision_id
-    return decisions[-1].decision_id if decisions else ""
+    return final.decision_id if final is not None else decisions[-1].decision_id
 
 
-def _shares(calls: list[_Call], final_share: float) -> list[float]:
-    n_final = sum(call.is_final for call in calls)
-    n_others = len(calls) - n_final
-    if not n_final or not n_others:
-        return [1.0 / len(calls)] * len(calls)
-    return [final_share / n_final if call.is_final else (1.0 - final_share) / n_others for call in calls]
+def _shares(decisions: Sequence[Decision], final: str, final_share: float) -> list[float]:
+    """Of each decision; all alike where the one that wrote the answer is alone, or is not among them."""
+    n_others = sum(decision.decision_id != final for decision in decisions)
+    if n_others in (0, len(decisions)):
+        return [1.0 / len(decisions)] * len(decisions)
+    n_final = len(decisions) - n_others
+    return [
+        final_share / n_final if decision.decision_id == final else (1.0 - final_share) / n_others
+        for decision in decisions
+    ]

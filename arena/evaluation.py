@@ -1,4 +1,4 @@
-"""Every contender on every workload, run here or in worker processes.
+"""Every contender on every workload, run here, in worker processes or on a cluster.
 
 A workload is a pair of seed and rate. Workloads share nothing but the scenario and the training answers, so results do
 not depend on where or in which order they run.
@@ -6,9 +6,7 @@ not depend on where or in which order they run.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
 
@@ -19,12 +17,12 @@ from inframind.arena.contenders.blind import NoForecast
 from inframind.arena.contenders.contender import Contender, Setting, TrainingGrid, Truth
 from inframind.arena.contenders.registry import contenders_by_name, expand_groups
 from inframind.arena.contenders.training import record_grid
+from inframind.arena.engines import LOCAL, EngineConfig, InProcess
 from inframind.arena.grading import RememberingGrader
 from inframind.arena.results.tables import Bound, Evaluation, Fact, Run
 from inframind.arena.scenario import Scenario
 from inframind.arena.virtual_run import run_virtually
 from inframind.arena.workload import budgets_from
-from inframind.errors import ConfigError
 from inframind.fleet.endpoints import group_by_model
 from inframind.graphs.assembly import Parts
 from inframind.graphs.prompts import PromptBuilder
@@ -47,7 +45,7 @@ def evaluate(
     contenders: Sequence[str],
     *,
     on_run: OnRun = lambda run: None,
-    workers: int = 1,
+    engine: EngineConfig = LOCAL,
     facts: Mapping[str, Fact] | None = None,
 ) -> Evaluation:
     """Run every contender at every seed and rate of the scenario, and bound what any could reach.
@@ -56,18 +54,16 @@ def evaluate(
         scenario: what they meet.
         contenders: names and groups, as for `named_contenders`.
         on_run: told of each run that is done.
-        workers: processes; 1 runs in this one. The results are the same.
+        engine: where they run. The results are the same.
         facts: to keep with the results.
 
     Raises:
-        ConfigError: a contender that does not exist or cannot be made, or fewer than one worker.
+        ConfigError: a contender that does not exist or cannot be made, or an engine that is not installed.
     """
-    if workers < 1:
-        raise ConfigError("workers", workers, "use at least one process")
     contenders = named_contenders(contenders, scenario)
     stage = Stage.of(scenario)
     stage.rehearse(contenders)
-    done = dict(_play_all(stage, contenders, workers, on_run))
+    done = dict(_play_all(stage, contenders, engine, on_run))
     played = [done[workload] for workload in _workloads(scenario)]
     return Evaluation(
         runs=tuple(run for one in played for run in one.runs),
@@ -116,25 +112,24 @@ def _bound_at(rate_per_min: float, played: Sequence[Played]) -> Bound:
 
 
 def _play_all(
-    stage: Stage, contenders: tuple[str, ...], workers: int, on_run: OnRun
+    stage: Stage, contenders: tuple[str, ...], engine: EngineConfig, on_run: OnRun
 ) -> Iterator[tuple[tuple[int, float], Played]]:
     """Workloads as they are done."""
     workloads = _workloads(stage.scenario)
-    if workers == 1:
-        grader = RememberingGrader()
-        for workload in workloads:
-            yield workload, stage.play(contenders, *workload, on_run=on_run, grader=grader)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(workloads)), mp_context=spawn) as pool:
-        futures = {pool.submit(stage.play, contenders, *workload): workload for workload in workloads}
-        try:
-            for future in as_completed(futures):
-                for run in future.result().runs:
-                    on_run(run)
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with engine.open(len(workloads)) as opened:
+        if isinstance(opened, InProcess):
+            grader = RememberingGrader()
+            for workload in workloads:
+                yield workload, stage.play(contenders, *workload, on_run=on_run, grader=grader)
+            return
+        for place, played in opened.run(_play, [(stage, contenders, *workload) for workload in workloads]):
+            for run in played.runs:
+                on_run(run)
+            yield workloads[place], played
+
+
+def _play(stage: Stage, contenders: tuple[str, ...], seed: int, rate_per_min: float) -> Played:
+    return stage.play(contenders, seed, rate_per_min)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from learning import QUICK, Scale, interval, scenario_of
 from rich.console import Console
 from rich.table import Table
 
+from inframind.arena.engines import EngineConfig
 from inframind.arena.evaluation import Stage, evaluate
 from inframind.arena.results.judgement import judge
 from inframind.arena.training.assembly import TrainingPlan, virtual_training
@@ -175,7 +176,7 @@ def main() -> None:
         options.out / "report.html",
     )
     names = [f"trained:{folder_of(options.out, place)}" for place in range(len(rungs(options.rungs)))]
-    judgement = judge(evaluate(scenario_of(scale), names, workers=options.workers))
+    judgement = judge(evaluate(scenario_of(scale), names, engine=EngineConfig(workers=options.workers)))
     bench = Bench(title="Collapse and cure", packages=("torch", "numpy"))
     for place, name in enumerate(rungs(options.rungs)):
         seat = judgement.columns.contenders.index(names[place])

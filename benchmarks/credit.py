@@ -27,6 +27,7 @@ from collapse import NO_STOP
 from learning import Scale, interval, scenario_of
 from rich.console import Console
 
+from inframind.arena.engines import EngineConfig
 from inframind.arena.evaluation import Stage, evaluate
 from inframind.arena.results.figures import Judgement
 from inframind.arena.results.judgement import judge
@@ -199,7 +200,9 @@ def main() -> None:
     names = [name for name in ARMS if name in wanted]
     train_all(scale, names, options.out, options.workers, Console(stderr=True))
     contenders = {name: f"trained:{folder_of(options.out, name)}" for name in names}
-    evaluation = evaluate(scenario_of(scale), list(contenders.values()), workers=options.workers)
+    evaluation = evaluate(
+        scenario_of(scale), list(contenders.values()), engine=EngineConfig(workers=options.workers)
+    )
     bench = Bench(title="Baselines, standardisations and credit", packages=("torch", "numpy"))
     report(evaluation, contenders, bench)
     bench.print(as_json=options.json)

@@ -18,6 +18,7 @@ import numpy as np
 from _common import Bench, arguments
 from rich.console import Console
 
+from inframind.arena.engines import EngineConfig
 from inframind.arena.evaluation import evaluate
 from inframind.arena.report.page import write_report
 from inframind.arena.report.text import print_summary
@@ -266,7 +267,7 @@ def main() -> None:
     evaluation = evaluate(
         scenario_of(scale),
         tuple(contenders(options.out)),
-        workers=options.workers,
+        engine=EngineConfig(workers=options.workers),
         on_run=lambda run: console.print(f"{run.contender[-24:]} seed {run.seed} {run.rate_per_min:g}/min"),
     )
     judgement = judge(evaluation)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from inframind.errors import ConfigError
-from inframind.plugin.cli_options import Scheduling
+from inframind.plugin.cli_options import EngineName, RayAddress, Scheduling
 
 DEFAULT_OUT = Path(".out/evaluation")
 
@@ -81,7 +81,13 @@ def evaluate(
     scheduling: Annotated[Scheduling, typer.Option(help="How servers order their queues.")] = (
         Scheduling.priority
     ),
-    workers: Annotated[int, typer.Option(min=1, help="Processes; the results do not depend on it.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; the results do not depend on it. Default: 1.")
+    ] = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="Where runs are played: here, or spread over Ray; the same results.")
+    ] = EngineName.local,
+    ray_address: RayAddress = "",
     quick: Annotated[
         bool, typer.Option("--quick", help="Three rates, two seeds, 100 questions, unless given.")
     ] = False,
@@ -164,7 +170,7 @@ def evaluate(
             fleet=fleet.value,
             replicas=replicas,
             scheduling=scheduling.value,
-            workers=workers,
+            engine=command.EngineConfig(name=engine.value, workers=workers, address=ray_address),
             out=out_folder,
             command=shlex.join(["inframind", *sys.argv[1:]]),
         )

@@ -18,6 +18,16 @@ class Scheduling(StrEnum):
     fcfs = "fcfs"
 
 
+class EngineName(StrEnum):
+    """Where work that can be spread is done."""
+
+    local = "local"
+    ray = "ray"
+
+
+RayAddress = Annotated[
+    str, typer.Option(help="With --engine ray: a running cluster, such as auto. Default: one started here.")
+]
 Config = Annotated[
     Path, typer.Option("--config", "-c", help="Configuration file; `inframind init` writes one.")
 ]

@@ -12,9 +12,10 @@ import typer
 
 from inframind.errors import ConfigError
 from inframind.plugin.cli_evaluate import FleetName, require_arena
+from inframind.plugin.cli_options import EngineName, RayAddress
 
 DEFAULT_OUT = Path(".out/training")
-_WITH_RESUME = {"out_folder", "resume"}
+_WITH_RESUME = {"out_folder", "resume", "engine", "workers", "ray_address"}
 _WITH_REPLAY = {"out_folder", "replay", "seed", "cost"}
 _ONLY_WITH_REPLAY = {"cost"}
 
@@ -67,6 +68,20 @@ def train(
         str, typer.Option(help="loguniform:5,300, tiers:5,30,300 or fixed:30, in seconds.")
     ] = "loguniform:5,300",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same policy.")] = 0,
+    sweeps_at_once: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Sweeps that one policy plays side by side before it learns; of 7 an epoch."
+        ),
+    ] = 1,
+    engine: Annotated[
+        EngineName, typer.Option(help="Where those are played: here, or spread over Ray; the same results.")
+    ] = EngineName.local,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes for --sweeps-at-once. Default: 1, with Ray all cores."),
+    ] = None,
+    ray_address: RayAddress = "",
     quick: Annotated[
         bool, typer.Option("--quick", help="Three epochs of a fifth of the questions, unless given.")
     ] = False,
@@ -100,11 +115,14 @@ def train(
         train_replay(replay, out_folder, seed=seed, cost=cost, console=out())
         return
     refuse_given(ctx, {name for name in ctx.params if name not in _ONLY_WITH_REPLAY}, "give it with --replay")
+    from inframind.arena.engines import EngineConfig
     from inframind.plugin.commands import train as command
 
     if resume:
         refuse_given(ctx, _WITH_RESUME, "leave it out: a training goes on as it was begun")
-        command.resume(out_folder, out())
+        command.resume(
+            out_folder, out(), EngineConfig(name=engine.value, workers=workers, address=ray_address)
+        )
         return
     if config is not None:
         refuse_given(ctx, set(ctx.params) - {"fleet"}, "leave it out: --config names a fleet")
@@ -125,6 +143,8 @@ def train(
         scale=scale if scale is not None else kept.QUICK_SCALE if quick else 1.0,
         arrivals=arrivals,
         budgets=budgets,
+        sweeps_at_once=sweeps_at_once,
+        engine=EngineConfig(name=engine.value, workers=workers, address=ray_address),
         seed=seed,
     )
     command.train(options, out())

@@ -11,6 +11,7 @@ from inframind.arena.evaluation import Stage
 from inframind.arena.scenario import Scenario
 from inframind.arena.training.curriculum import Curriculum
 from inframind.arena.training.environment import Environment, VirtualEnvironment
+from inframind.arena.training.rollouts import InTurn, Rollouts
 from inframind.arena.training.trainer import SelectionConfig, Trainer
 from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace
@@ -75,6 +76,7 @@ def virtual_training(
     *,
     stage: Stage | None = None,
     watched: Callable[[Environment], Environment] = lambda environment: environment,
+    rollouts: Callable[[Environment], Rollouts] = InTurn,
 ) -> Training:
     """A training on the scenario's fleet in virtual time, asked its training questions.
 
@@ -83,6 +85,7 @@ def virtual_training(
         plan: what is learned, and how.
         stage: the scenario with its single calls, where they are recorded already.
         watched: wraps the environment, to see sweeps go by.
+        rollouts: how sweeps are played there.
 
     Raises:
         ConfigError: the scenario has no training questions, or the plan cannot be carried out.
@@ -92,11 +95,17 @@ def virtual_training(
     stage = stage or Stage.of(scenario)
     actions = stage.setting(plan.seed).actions
     queries = _fitted(stage.training, actions, plan.seed) if plan.learner == "learned" else QueryModel()
-    return training_on(watched(VirtualEnvironment(scenario, DECIDE)), actions, queries, plan)
+    environment = watched(VirtualEnvironment(scenario, DECIDE))
+    return training_on(environment, actions, queries, plan, rollouts=rollouts)
 
 
 def training_on(
-    environment: Environment, actions: ActionSpace, queries: QueryModel, plan: TrainingPlan
+    environment: Environment,
+    actions: ActionSpace,
+    queries: QueryModel,
+    plan: TrainingPlan,
+    *,
+    rollouts: Callable[[Environment], Rollouts] = InTurn,
 ) -> Training:
     """A training wherever sweeps can be played.
 
@@ -105,6 +114,7 @@ def training_on(
         actions: what may be chosen there.
         queries: reads questions; an empty one takes all of them for typical.
         plan: what is learned, and how.
+        rollouts: how sweeps are played there.
     """
 
     def latency(state: LatencyState | None = None) -> LearnedLatencyModel:
@@ -112,7 +122,7 @@ def training_on(
 
     trainer = Trainer(
         _learner(actions, queries, plan),
-        environment,
+        rollouts(environment),
         latency(),
         curriculum=plan.curriculum,
         selection=plan.selection,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from inframind.arena.training.curriculum import Curriculum
-from inframind.arena.training.environment import Environment, PlayedSweep
+from inframind.arena.training.curriculum import Curriculum, Sweep
+from inframind.arena.training.environment import PlayedSweep
 from inframind.arena.training.figures import EpochFigures, figures_of
+from inframind.arena.training.rollouts import Rollouts
 from inframind.errors import ConfigError
 from inframind.router.latency_learned import LearnedLatencyModel
 from inframind.router.latency_state import LatencyState
@@ -45,7 +47,7 @@ class Trainer:
 
     Args:
         learner: what learns.
-        environment: where sweeps are played.
+        rollouts: play sweeps.
         latency: predicts for the policy; learns from every call, and goes with the policy.
         curriculum: what is asked.
         selection: what is kept.
@@ -55,7 +57,7 @@ class Trainer:
     def __init__(
         self,
         learner: RoutingLearner,
-        environment: Environment,
+        rollouts: Rollouts,
         latency: LearnedLatencyModel,
         *,
         curriculum: Curriculum | None = None,
@@ -64,7 +66,7 @@ class Trainer:
     ) -> None:
         self.learner, self.latency = learner, latency
         self.curriculum = curriculum or Curriculum()
-        self._environment, self._seed = environment, seed
+        self._rollouts, self._seed = rollouts, seed
         self._selection = selection or SelectionConfig()
         self.history: list[EpochFigures] = []
 
@@ -117,10 +119,11 @@ class Trainer:
         progress = self.curriculum.progress(epoch)
         played: list[PlayedSweep] = []
         curves: list[Mapping[str, float]] = []
-        for sweep in self.curriculum.sweeps(epoch, self._seed):
-            one = self._environment.play(self.learner.behaviour(progress), sweep, self.latency)
-            curves.append(self.learner.learn(one.trajectories, one.solved, progress))
-            played.append(one)
+        for sweeps in _groups(self.curriculum.sweeps(epoch, self._seed), self._rollouts.at_once):
+            behaviour = self.learner.behaviour(progress)
+            for one in self._rollouts.play(behaviour, sweeps, self.latency):
+                curves.append(self.learner.learn(one.trajectories, one.solved, progress))
+                played.append(one)
         self.learner.end_epoch()
         figures = figures_of(epoch, self._runs, played, self.learner.multipliers, curves)
         self.history.append(self._judged(figures))
@@ -134,6 +137,11 @@ class Trainer:
         smoothed = _average(self.history, figures, self._selection.window)
         before = self.best
         return replace(figures, smoothed=smoothed, is_best=before is None or smoothed > before.smoothed)
+
+
+def _groups(sweeps: Iterator[Sweep], size: int) -> Iterator[list[Sweep]]:
+    while group := list(islice(sweeps, size)):
+        yield group
 
 
 def _average(history: Sequence[EpochFigures], figures: EpochFigures, window: int) -> float:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from inframind import __version__
 from inframind.arena.contenders.registry import DEFAULT_CONTENDERS, check_names, describe_contenders
+from inframind.arena.engines import LOCAL, EngineConfig
 from inframind.arena.evaluation import evaluate, n_runs, named_contenders
 from inframind.arena.extras import load_extra
 from inframind.arena.mix_text import schedule_from
@@ -102,8 +103,8 @@ class EvaluateOptions:
     """Servers per model."""
     scheduling: SchedulingPolicy = "priority"
     """How servers order their queues."""
-    workers: int = 1
-    """Processes."""
+    engine: EngineConfig = LOCAL
+    """Where runs are played."""
     out: Path = DEFAULT_OUT
     """Folder of the results."""
     command: str = ""
@@ -112,9 +113,8 @@ class EvaluateOptions:
     def __post_init__(self) -> None:
         if self.fleet not in FLEETS:
             raise ConfigError("fleet", self.fleet, f"use one of: {', '.join(FLEETS)}")
-        for name in ("training_questions", "workers"):
-            if getattr(self, name) < 1:
-                raise ConfigError(name, getattr(self, name), "give at least 1")
+        if self.training_questions < 1:
+            raise ConfigError("training_questions", self.training_questions, "give at least 1")
         check_names(self.contenders)
 
 
@@ -141,7 +141,7 @@ def run_evaluation(options: EvaluateOptions, console: Console) -> bytes:
     try:
         with board:
             evaluation = evaluate(
-                scenario, options.contenders, on_run=board.take, workers=options.workers, facts=facts
+                scenario, options.contenders, on_run=board.take, engine=options.engine, facts=facts
             )
     finally:
         if evaluation is None and board.runs:

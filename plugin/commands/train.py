@@ -11,6 +11,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.text import Text
 
+from inframind.arena.engines import LOCAL, Engine, EngineConfig
 from inframind.arena.extras import load_extra
 from inframind.arena.scenario import Scenario
 from inframind.arena.training.assembly import DECIDE, Training, TrainingPlan, training_on, virtual_training
@@ -19,6 +20,7 @@ from inframind.arena.training.environment import Environment, PlayedSweep
 from inframind.arena.training.figures import EpochFigures
 from inframind.arena.training.fleet_environment import FleetEnvironment, FleetTraffic
 from inframind.arena.training.report import write_training_report
+from inframind.arena.training.rollouts import InTurn, Rollouts, SideBySide
 from inframind.arena.training.run_folder import CURVES, RunFolder
 from inframind.errors import ConfigError
 from inframind.graphs.assembly import Parts
@@ -47,14 +49,14 @@ def train(options: TrainOptions, console: Console) -> RunFolder:
     return _train(folder, options, fleet, console)
 
 
-def resume(out: Path, console: Console) -> RunFolder:
+def resume(out: Path, console: Console, engine: EngineConfig = LOCAL) -> RunFolder:
     """Go on with a training that did not come to its end.
 
     Raises:
         ConfigError: there is none, it is finished, or what it was made from has changed since.
     """
     folder = RunFolder.resume(out)
-    options = TrainOptions.from_document(folder.config, out)
+    options = TrainOptions.from_document(folder.config, out, engine)
     fleet = _fleet_of(options)
     _require_same(folder, options.document(fleet.facts))
     return _train(folder, options, fleet, console)
@@ -70,9 +72,22 @@ def _require_same(folder: RunFolder, document: Mapping[str, object]) -> None:
 def _train(folder: RunFolder, options: TrainOptions, fleet: _Fleet, console: Console) -> RunFolder:
     load_extra("plotly.offline")
     use_one_thread()
+    with options.engine.open(options.sweeps_at_once) as engine:
+        return _train_on(engine, folder, options, fleet, console)
+
+
+def _train_on(
+    engine: Engine, folder: RunFolder, options: TrainOptions, fleet: _Fleet, console: Console
+) -> RunFolder:
     board = TrainBoard(options.plan().curriculum.runs, console)
+
+    def rollouts(environment: Environment) -> Rollouts:
+        if options.sweeps_at_once == 1:
+            return InTurn(_Watched(environment, board))
+        return SideBySide(environment, engine, options.sweeps_at_once, on_played=board.take_sweep)
+
     with console.status("asking every model every training question once ..."):
-        training = fleet.training(lambda environment: _Watched(environment, board))
+        training = fleet.training(rollouts)
     folder.restore(training)
     history = training.trainer.history
     board.go_on(history)
@@ -153,7 +168,7 @@ class _Fleet(Protocol):
         """What must be the same for a training to go on."""
         ...
 
-    def training(self, watched: Callable[[Environment], Environment]) -> Training:
+    def training(self, rollouts: Callable[[Environment], Rollouts]) -> Training:
         """The trainer, and what makes its latency models."""
         ...
 
@@ -184,8 +199,8 @@ class _SimulatedFleet:
         models = [profile.name for profile in self.scenario.profiles]
         return {"models": models, "training_questions": len(self.scenario.training_items)}
 
-    def training(self, watched: Callable[[Environment], Environment]) -> Training:
-        return virtual_training(self.scenario, self.plan, watched=watched)
+    def training(self, rollouts: Callable[[Environment], Rollouts]) -> Training:
+        return virtual_training(self.scenario, self.plan, rollouts=rollouts)
 
 
 @dataclass(frozen=True)
@@ -199,9 +214,9 @@ class _RealFleet:
         models = [endpoint.model for endpoint in self.parts.endpoints]
         return {"models": models, "training_questions": len(self.traffic.items)}
 
-    def training(self, watched: Callable[[Environment], Environment]) -> Training:
+    def training(self, rollouts: Callable[[Environment], Rollouts]) -> Training:
         environment = FleetEnvironment(self.parts, self.traffic)
-        return training_on(watched(environment), environment.actions, QueryModel(), self.plan)
+        return training_on(environment, environment.actions, QueryModel(), self.plan, rollouts=rollouts)
 
 
 @dataclass(frozen=True)
@@ -213,5 +228,5 @@ class _Watched:
 
     def play(self, policy: Policy, sweep: Sweep, latency: LatencyModel) -> PlayedSweep:
         played = self.environment.play(policy, sweep, latency)
-        self.board.take_runs(len(played.episodes))
+        self.board.take_sweep(played)
         return played

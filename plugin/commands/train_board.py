@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from inframind.arena.training.environment import PlayedSweep
 from inframind.arena.training.figures import EpochFigures
 from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.terminal import percent, seconds
@@ -63,9 +64,9 @@ class TrainBoard:
         self._epochs.extend(history)
         self._progress.advance(self._task, history[-1].runs if history else 0)
 
-    def take_runs(self, runs: int) -> None:
+    def take_sweep(self, played: PlayedSweep) -> None:
         """Count the runs of a sweep."""
-        self._progress.advance(self._task, runs)
+        self._progress.advance(self._task, len(played.episodes))
 
     def take_epoch(self, figures: EpochFigures) -> None:
         """Show an epoch."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from inframind import __version__
+from inframind.arena.engines import LOCAL, EngineConfig
 from inframind.arena.scenario import FLEETS
 from inframind.arena.training.assembly import LEARNERS, TrainingPlan
 from inframind.arena.training.curriculum import QUESTIONS_BY_RATE, Curriculum
@@ -21,6 +22,8 @@ from inframind.router.learning.config import LearnerConfig
 DEFAULT_OUT = Path(".out/training")
 EPOCHS, QUICK_EPOCHS, QUICK_SCALE = 30, 3, 0.2
 _PATHS = ("config", "items_file")
+_NOT_KEPT = ("out", "engine")
+"""What may be another when a training goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,10 @@ class TrainOptions:
     """As for `arena.workload.arrivals_from`."""
     budgets: str = "loguniform:5,300"
     """As for `arena.workload.budgets_from`."""
+    sweeps_at_once: int = 1
+    """Sweeps that are played by one policy, before anything is learned from them."""
+    engine: EngineConfig = LOCAL
+    """Where those are played; what is learned does not depend on it."""
     seed: int = 0
     """Of everything that is left to chance."""
 
@@ -65,6 +72,14 @@ class TrainOptions:
             raise ConfigError("fleet", self.fleet, f"use one of: {', '.join(FLEETS)}")
         if self.learner not in LEARNERS:
             raise ConfigError("learner", self.learner, f"use one of: {', '.join(LEARNERS)}")
+        if self.sweeps_at_once < 1:
+            raise ConfigError("sweeps_at_once", self.sweeps_at_once, "play at least one")
+        if self.sweeps_at_once > 1 and self.config is not None:
+            fix = "a real fleet plays one sweep at a time: leave it out"
+            raise ConfigError("sweeps_at_once", self.sweeps_at_once, fix)
+        if self.engine != LOCAL and self.sweeps_at_once == 1:
+            fix = "one sweep at a time leaves nothing to spread: give --sweeps-at-once too, such as 7"
+            raise ConfigError("engine", self.engine.name, fix)
         if not self.scale > 0:
             raise ConfigError("scale", self.scale, "give a positive number")
         self._refuse_what_the_published_learner_ignores()
@@ -105,7 +120,7 @@ class TrainOptions:
             facts: of the fleet and the questions, so that going on with others is noticed.
         """
         plan = self.plan()
-        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "out"}
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _NOT_KEPT}
         paths = {name: given[name].resolve() for name in _PATHS if given[name]}
         return {
             "version": __version__,
@@ -118,7 +133,9 @@ class TrainOptions:
         }
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any], out: Path) -> TrainOptions:
+    def from_document(
+        cls, document: Mapping[str, Any], out: Path, engine: EngineConfig = LOCAL
+    ) -> TrainOptions:
         """The options that a run folder was started with.
 
         Raises:
@@ -128,7 +145,7 @@ class TrainOptions:
             given = dict(document["options"])
             for name in _PATHS:
                 given[name] = Path(given[name]) if given[name] else None
-            options = cls(**{**given, "rates_per_min": tuple(given["rates_per_min"])}, out=out)
+            options = cls(**{**given, "rates_per_min": tuple(given["rates_per_min"])}, out=out, engine=engine)
         except (KeyError, TypeError) as error:
             raise ConfigError(
                 "resume", str(out), f"another release began it ({error}): start anew"

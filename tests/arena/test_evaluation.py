@@ -11,6 +11,7 @@ import pytest
 
 from inframind.arena.contenders.contender import Contender, Setting
 from inframind.arena.contenders.oracle import OraclePolicy
+from inframind.arena.engines import EngineConfig
 from inframind.arena.evaluation import BOUND, Stage, evaluate, n_runs, named_contenders
 from inframind.arena.results.episodes import summarise
 from inframind.arena.results.tables import Run
@@ -35,7 +36,7 @@ SCENARIO = Scenario(
 def test_results_do_not_depend_on_the_number_of_processes() -> None:
     names = ("just-enough", "random")
     alone = evaluate(SCENARIO, names)
-    assert evaluate(SCENARIO, names, workers=2) == alone
+    assert evaluate(SCENARIO, names, engine=EngineConfig(workers=2)) == alone
 
 
 def test_every_contender_runs_at_every_seed_and_rate_and_is_told_of() -> None:

@@ -11,12 +11,16 @@
     │   ├── InvalidBudget           a budget must be a positive, finite number of seconds
     │   ├── InvalidItems            a file of questions cannot be read
     │   ├── UnknownTrace            the store holds no trace under that id
+    │   ├── UnknownPolicy           no policy version of that name is on the shelf
     │   ├── CheckpointError         a file of learned weights is damaged, or does not fit
     │   └── StoreClosed             the store was used after it was closed
     └── RunError                    the call was right, the run went wrong
         ├── DeadlineExceeded        the budget ran out before there was any answer
         ├── FleetExhausted          every candidate endpoint failed
         ├── StoreError              a trace could not be read or written
+        ├── Overtaken               somebody else changed what was about to be changed
+        │   ├── RolloutMoved            the roll-out has gone on since it was read
+        │   └── LearnerMoved            another process has committed as the same learner
         └── EndpointError           one endpoint failed one call
             ├── EndpointTimeout         no (complete) answer before the deadline
             ├── EndpointUnreachable     connection refused, reset or closed

@@ -109,7 +109,9 @@ def test_a_watch_forgets_streams_that_went_out_of_use() -> None:
         watch.add({"policy/1": value, "policy/2": value})
     watch.add({"policy/2": 1.0, "policy/3": 1.0})
     assert [drift.name for _ in range(100) for drift in watch.add({"policy/2": 0.0})] == ["policy/2"]
-    assert not [drift for _ in range(100) for drift in watch.add({"policy/1": 0.0})]  # learns anew what is usual
+    assert not [
+        drift for _ in range(100) for drift in watch.add({"policy/1": 0.0})
+    ]  # learns anew what is usual
 
 
 def test_a_value_that_is_no_number_is_refused() -> None:

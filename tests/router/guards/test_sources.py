@@ -80,6 +80,29 @@ def test_without_trusted_labels_predictions_must_do() -> None:
     assert one.suspected(["user:eve", "bot"]) == {"user:eve"}
 
 
+def test_when_the_world_changes_nobody_is_held_against_what_was_said_before() -> None:
+    rng, config = np.random.default_rng(8), SourceConfig(block=200)
+    one = SourceBook(config=config).plus(honest(rng, "grader:math", 150)).plus(honest(rng, "user:ann", 150))
+    changed = [
+        SourceSample(
+            source=f"user:{place % 7}", slice="long", solved=float(rng.random() < 0.2), expected=0.65
+        )
+        for place in range(600)
+    ]
+    assert not one.plus(changed).suspicions()
+
+
+def test_a_source_that_is_alone_has_nobody_to_be_held_against() -> None:
+    rng = np.random.default_rng(9)
+    assert not SourceBook().plus(praise(rng, "user:eve", 900)).suspicions()
+
+
+def test_old_blocks_are_forgotten() -> None:
+    rng, config = np.random.default_rng(10), SourceConfig(block=50, blocks=2)
+    one = SourceBook(config=config).plus(honest(rng, "user:ann", 1000))
+    assert sum(row["moments"]["n"] for row in one.to_json() if row["source"] == "user:ann") <= 100
+
+
 def test_who_comes_back_in_line_is_cleared() -> None:
     one = book(5, ("user:eve", 250))
     assert one.suspected(["user:eve"])

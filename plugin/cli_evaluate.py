@@ -133,6 +133,7 @@ def evaluate(
     _refuse_misplaced(ctx, _READ if read else _EVALUATED if replay is None else _REPLAYED)
     require_arena()
     sys.path.insert(0, str(Path.cwd()))  # for contenders of the user's own, as with `python -m`
+    from inframind.arena.engines import EngineConfig
     from inframind.plugin.commands import evaluate as command
     from inframind.plugin.terminal import err, out
 
@@ -170,7 +171,7 @@ def evaluate(
             fleet=fleet.value,
             replicas=replicas,
             scheduling=scheduling.value,
-            engine=command.EngineConfig(name=engine.value, workers=workers, address=ray_address),
+            engine=EngineConfig(name=engine.value, workers=workers, address=ray_address),
             out=out_folder,
             command=shlex.join(["inframind", *sys.argv[1:]]),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -137,6 +137,7 @@ def traces_export(
     """
     from inframind.plugin.commands.traces import StorePlace, export_traces, export_training
     from inframind.plugin.terminal import out
+    from inframind.traces.training_rows import Shape as TrainingShape
     from inframind.traces.training_rows import TrainingRows
 
     place = StorePlace(config=config, store=store)
@@ -147,7 +148,12 @@ def traces_export(
         export_traces(place, file, query, force=force, console=out())
         return
     rows = TrainingRows(
-        shape=shape.value, reward=reward, policy=policy, least=least, most=most, unlabelled=unlabelled
+        shape=cast(TrainingShape, shape.value),
+        reward=reward,
+        policy=policy,
+        least=least,
+        most=most,
+        unlabelled=unlabelled,
     )
     export_training(place, file, rows, query, force=force, console=out())
 
@@ -159,6 +165,47 @@ def _refuse_rows_options(names: list[str], file: Path) -> None:
         raise ConfigError(f"--{names[0]}", "given", "whole traces have no rows: name a --shape, such as runs")
     if file.suffix == ".parquet":
         raise ConfigError("file", str(file), "whole traces are JSON Lines; name a --shape to train on")
+
+
+@traces_app.command("prune")
+def traces_prune(
+    before: Annotated[
+        str | None,
+        typer.Option(
+            help="Arrived before: 90d, 12h, or an ISO time; the configured retention_days if left out."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only, forget nothing.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    store: Store = None,
+) -> None:
+    """Forget old traces with their feedback, names and lessons, while others go on writing.
+
+    Example: [bold]inframind traces prune --before 90d --dry-run[/bold]
+    """
+    from inframind.fleet.clock import SystemClock
+    from inframind.plugin.commands.traces import StorePlace, prune_traces
+    from inframind.plugin.terminal import out
+
+    place = StorePlace(config=config, store=store)
+    prune_traces(place, before, SystemClock(), dry_run=dry_run, console=out())
+
+
+@traces_app.command("close-abandoned")
+def traces_close_abandoned(
+    before: Annotated[str, typer.Option(help="Arrived before: 7d, 12h, or an ISO time.")] = "7d",
+    config: Config = DEFAULT_CONFIG,
+    store: Store = None,
+) -> None:
+    """Close runs that wait to be resumed, and that nobody resumes, as cancelled.
+
+    Example: [bold]inframind traces close-abandoned --before 7d[/bold]
+    """
+    from inframind.fleet.clock import SystemClock
+    from inframind.plugin.commands.traces import StorePlace, close_traces
+    from inframind.plugin.terminal import out
+
+    close_traces(StorePlace(config=config, store=store), before, SystemClock(), console=out())
 
 
 def _query(

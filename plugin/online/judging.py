@@ -8,14 +8,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inframind.errors import ConfigError, RolloutMoved
+from inframind.plugin.online.foresight import LATEST
 from inframind.plugin.online.learner_state import LearnerState
 from inframind.plugin.online.lessons import Hearing
+from inframind.plugin.online.school import School
 from inframind.plugin.online.trial import Trial, Watched
+from inframind.router.confidence import Interval
 from inframind.router.gate.config import GateConfig
 from inframind.router.gate.judging import judge
 from inframind.router.gate.verdicts import Verdict
 from inframind.router.gate.watching import record_at, watch
 from inframind.router.online.protocol import Label
+from inframind.traces.query import TraceQuery
 from inframind.traces.records import Trajectory
 from inframind.traces.shelf import Rollout, RolloutEvent, Shelf
 from inframind.traces.store import TraceStore
@@ -60,10 +64,14 @@ class Judge:
         shelf: where the roll-out is.
         config: when runs count, and for what.
         hearing: whose feedback is listened to.
+        school: reads versions, and asks recorded runs about them.
     """
 
-    def __init__(self, store: TraceStore, shelf: Shelf, config: JudgeConfig, hearing: Hearing) -> None:
-        self._store, self._shelf, self._config, self._hearing = store, shelf, config, hearing
+    def __init__(
+        self, store: TraceStore, shelf: Shelf, config: JudgeConfig, hearing: Hearing, school: School
+    ) -> None:
+        self._store, self._shelf, self._config = store, shelf, config
+        self._hearing, self._school = hearing, school
 
     async def look(
         self, state: LearnerState, rollout: Rollout, *, now_s: float
@@ -110,7 +118,20 @@ class Judge:
         verdict = judge(rollout, alarm.evidence, config.alarms, now_s=now_s)
         if verdict.act != "roll_back":
             verdict = judge(rollout, proof.evidence, config.gate, now_s=now_s)
+        if verdict.act == "advance" and rollout.stage == "shadow":  # before it serves any run
+            foreseen = await self._foreseen(rollout, state)
+            verdict = judge(rollout, proof.evidence, config.gate, now_s=now_s, foreseen=foreseen)
         return replace(state, trials={ALARM: alarm.to_json(), PROOF: proof.to_json()}), verdict
+
+    async def _foreseen(self, rollout: Rollout, state: LearnerState) -> Interval | None:
+        """What the latest labelled runs say of the candidate beside what serves."""
+        query = TraceQuery(labelled=True, solved_keys=self._hearing.keys, limit=LATEST)
+        runs = [run async for run in self._store.iter(query)]
+        new, old = [
+            await self._school.stored(self._shelf, version)
+            for version in (rollout.candidate, rollout.serving)
+        ]
+        return self._school.foreseen(new, old, runs, self._labels_of(state)(runs))
 
     async def _look_at_serving(
         self, state: LearnerState, rollout: Rollout, now_s: float

@@ -26,7 +26,7 @@ from inframind.router.guards.streams import streams_of
 from inframind.router.online.evidence import EvidenceReader
 from inframind.router.online.protocol import LabelledRun
 from inframind.router.policy_file import StoredPolicy
-from inframind.router.policy_shelf import content_of, policy_of, version_of
+from inframind.router.policy_shelf import content_of, version_of
 from inframind.router.rollout import VERSION_DIGITS
 from inframind.traces.records import Trajectory
 from inframind.traces.shelf import Rollout, RolloutEvent, Shelf
@@ -252,19 +252,15 @@ class LearnerService:
     async def _new_lineage(self, desk: _Desk, serving: str) -> _Desk:
         """What serves was made by somebody else: begin with it."""
         _log.info("learning begins anew, from version %s", serving[:VERSION_DIGITS] or "of the configuration")
-        return self._new_desk(desk.number, await self._stored(serving), desk.state, serving)
+        return self._new_desk(
+            desk.number, await self._school.stored(self._shelf, serving), desk.state, serving
+        )
 
     def _new_desk(self, number: int, stored: StoredPolicy, before: LearnerState | None, base: str) -> _Desk:
         student = self._school.begin(stored)
         state = before or LearnerState(learner=b"")
         state = replace(state, learner=student.state(), base=base, published=(), fresh=0, trials={})
         return _Desk(number, state, student, self._school.reader(stored))
-
-    async def _stored(self, version: str) -> StoredPolicy:
-        if not version:
-            return self._school.configured
-        row = await self._shelf.policy(version)
-        return policy_of(row, await self._shelf.policy_content(version))
 
     # Lessons -------------------------------------------------------------------------------------------
 
@@ -348,7 +344,7 @@ class LearnerService:
         is_due = desk.state.fresh >= self._config.publish_every
         if not is_due or rollout.candidate or rollout.frozen or rollout.serving not in desk.state.lineage:
             return "", None
-        serving = await self._stored(rollout.serving)
+        serving = await self._school.stored(self._shelf, rollout.serving)
         published = self._school.to_publish(desk.student, serving, tuple(desk.latest))
         if published is None:
             return "", None

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from inframind.plugin.online.foresight import foreseen
 from inframind.router.actions import ActionSpace
+from inframind.router.confidence import Interval
 from inframind.router.guards.change import Change, StepLimit, change_of
 from inframind.router.offsets import Offsets
 from inframind.router.online.config import OnlineConfig
 from inframind.router.online.evidence import EvidenceReader
 from inframind.router.online.learner import OnlineLearner
-from inframind.router.online.protocol import LabelledRun
+from inframind.router.online.protocol import Label, LabelledRun
+from inframind.router.ope.estimate import Estimate
 from inframind.router.policy_file import StoredPolicy
+from inframind.router.policy_shelf import policy_of
 from inframind.router.recorded_views import RecordedViews
 from inframind.router.views import PlanView, StepView
 from inframind.traces.records import Trajectory
+from inframind.traces.shelf import Shelf
 
 FRACTIONS = (1.0, 0.5, 0.25, 0.125)
 """How much of what was learned is published at once: the most to which the step limit has no objection."""
@@ -62,12 +67,14 @@ class School:
         actions: what may be chosen.
         config: how it is learned.
         limit: how much one publication may change.
+        exploration: share of decisions that are drawn evenly.
     """
 
     configured: StoredPolicy
     actions: ActionSpace
     config: OnlineConfig = field(default_factory=OnlineConfig)
     limit: StepLimit = field(default_factory=StepLimit)
+    exploration: float = 0.0
 
     def begin(self, stored: StoredPolicy) -> Student:
         """A learner that begins with a policy."""
@@ -84,6 +91,28 @@ class School:
     def reader(self, stored: StoredPolicy) -> EvidenceReader:
         """Says what a policy expected of runs."""
         return EvidenceReader(stored.bind(self.actions), self.actions, self.config.final_share)
+
+    def foreseen(
+        self,
+        new: StoredPolicy,
+        old: StoredPolicy,
+        runs: Sequence[Trajectory],
+        labels: Mapping[str, Label],
+    ) -> Interval | None:
+        """The difference in runs right and in time that recorded runs expect; None where they say too little."""
+        found = foreseen(new, old, runs, labels, actions=self.actions, exploration=self.exploration)
+        return found.running_interval() if isinstance(found, Estimate) else None
+
+    async def stored(self, shelf: Shelf, version: str) -> StoredPolicy:
+        """A version as it lies on the shelf; "" is the configured policy.
+
+        Raises:
+            UnknownPolicy, CheckpointError: it is gone, or this release cannot read it.
+        """
+        if not version:
+            return self.configured
+        row = await shelf.policy(version)
+        return policy_of(row, await shelf.policy_content(version))
 
     def to_publish(
         self, student: Student, serving: StoredPolicy, runs: Sequence[Trajectory]

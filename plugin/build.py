@@ -47,7 +47,7 @@ def build_services(
     return assemble(
         parts_of(settings, registry, roles),
         policy or _policy_of(settings),
-        store or open_store(settings.traces.url),
+        store or open_store(settings.traces.url, settings.traces.write_limits()),
         clock=clock,
         rng=rng,
         wire=wire,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from inframind.errors import ConfigError
@@ -18,17 +18,16 @@ from inframind.fleet.breaker import BreakerConfig
 from inframind.fleet.endpoints import EndpointSpec
 from inframind.fleet.pool import FleetConfig
 from inframind.graphs.services import RunDefaults
+from inframind.plugin.config_online import OnlineSection
+from inframind.plugin.config_section import Section as _Section
 from inframind.router.actions import DEFAULT_STRATEGIES, StrategySpec
 from inframind.router.decide import DecideConfig
 from inframind.router.gate.config import GateConfig
 from inframind.router.topology import MAX_TEAM_SIZE
+from inframind.traces.group_commit import DEFAULT_LIMITS, WriteLimits
 from inframind.traces.spans import SpanConfig
 
 ENV_PREFIX = "INFRAMIND_"
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class EndpointSection(EndpointSpec):
@@ -149,6 +148,16 @@ class TracesSection(_Section):
     be trained on; routing is learned from either."""
     content_key_env: str | None = None
     """With ``hash``: environment variable of a secret of 16 bytes or more, the same for all processes."""
+    max_waiting: int = Field(default=DEFAULT_LIMITS.max_waiting, ge=1)
+    """Traces and feedback that may wait to be written at once."""
+    when_full: Literal["block", "refuse"] = DEFAULT_LIMITS.when_full
+    """Whether more than that wait for room, or are refused with an error."""
+    retention_days: float | None = Field(default=None, gt=0)
+    """What ``inframind traces prune`` keeps; nothing is deleted by itself."""
+
+    def write_limits(self) -> WriteLimits:
+        """For the store."""
+        return WriteLimits(max_waiting=self.max_waiting, when_full=self.when_full)
 
     @model_validator(mode="after")
     def _key_for_digests(self) -> TracesSection:
@@ -193,64 +202,6 @@ class FeedbackSection(_Section):
     first: ``{thumbs = 0.5}``."""
 
 
-class GateSection(_Section):
-    """What a candidate has to show before it serves everybody, and what ends it; see `GateConfig`."""
-
-    epsilon: float = GateConfig.epsilon
-    """A candidate may be worse by so much of on-time success."""
-    delta: float = GateConfig.delta
-    """Chance that one that is worse by more is promoted."""
-    hoped: float = GateConfig.hoped
-    """Improvement for whose sake a roll-out goes on."""
-    canary_share: float = GateConfig.canary_share
-    """Share of runs of the first stage that serves."""
-    ramp_shares: tuple[float, ...] = GateConfig.ramp_shares
-    """Shares of the stages after it."""
-    least_runs: int = GateConfig.least_runs
-    """Runs before a stage is left."""
-    least_labels: int = GateConfig.least_labels
-    """Labelled runs of each version before anything is promoted."""
-    most_runs: int = GateConfig.most_runs
-    """Runs after which a candidate that has not been promoted ends."""
-    most_late: float = GateConfig.most_late
-    """Loss of the share of runs in time that is borne."""
-    most_failing: float = GateConfig.most_failing
-    """Growth of the share of failed runs that is borne."""
-    least_on_time: float = GateConfig.least_on_time
-    """Share of runs in time that has been promised."""
-    most_failed: float = GateConfig.most_failed
-    """Share of failed runs that has been promised."""
-    settle_s: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
-    """Age in seconds at which a run counts, with the feedback that it has by then."""
-    alarm_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
-    """Age in seconds at which it is seen whether a run failed or was late."""
-
-
-class OnlineSection(_Section):
-    """Learning from production, and serving what was learned."""
-
-    enabled: bool = False
-    """Whether this process serves the versions that are published in the trace store; needs policy ``learned``."""
-    learner: Literal["off", "in-process", "separate"] = "off"
-    """Who learns: nobody, a task in each process (one of them leads), or ``inframind learn``."""
-    report_s: float = Field(default=5.0, gt=0, allow_inf_nan=False)
-    """Seconds between two reports of what a process serves."""
-    shadow_share: float = Field(default=0.1, ge=0, le=1)
-    """Share of runs in which a candidate in the shadow is asked what it would have chosen."""
-    patience_s: float = Field(default=86_400.0, gt=0, allow_inf_nan=False)
-    """Age in seconds at which a run without a verdict is given up on; it is then learned from without one."""
-    poll_s: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Seconds until the learner looks again, where there was nothing to do."""
-    batch: int = Field(default=256, ge=1)
-    """Most runs that are learned from at once."""
-    publish_every: int = Field(default=200, ge=1)
-    """Labelled runs after which what was learned becomes a candidate, while there is none."""
-    keep_versions: int = Field(default=50, ge=2)
-    """Newest versions that are kept."""
-    gate: GateSection = GateSection()
-    """When a candidate goes on, and when it ends."""
-
-
 class Settings(BaseSettings):
     """Everything that can be configured. Unknown keys are errors.
 
@@ -289,27 +240,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _online_fits(self) -> Settings:
         """Refuse at once what could not learn, or would serve what nobody meant."""
-        online, policy = self.online, self.policy
-        if not online.enabled:
-            if online.learner != "off":
-                raise ConfigError(
-                    "online.learner", online.learner, "needs online.enabled = true, or use 'off'"
-                )
-            return self
-        if policy.name != "learned":
-            fix = f"policy.name = {policy.name!r} has no versions: use policy.name = 'learned'"
-            raise ConfigError("online.enabled", online.enabled, fix)
-        if online.learner != "off" and not policy.exploration:
-            fix = f"online.learner = {online.learner!r} learns from what is tried: use 0.01 or more, or learner 'off'"
-            raise ConfigError("policy.exploration", policy.exploration, fix)
-        if online.learner == "separate" and self.traces.url == "memory:":
-            fix = "another process cannot read traces.url = 'memory:': use 'in-process', or a store on disk"
-            raise ConfigError("online.learner", online.learner, fix)
-        gate = online.gate
-        if gate.alarm_s > gate.settle_s:
-            fix = f"use at least online.gate.alarm_s = {gate.alarm_s:g}: lateness shows before feedback"
-            raise ConfigError("online.gate.settle_s", gate.settle_s, fix)
-        self.gate_config()
+        policy = self.policy
+        self.online.require_fitting(policy.name, policy.exploration, self.traces.url)
         return self
 
     @classmethod
@@ -350,7 +282,7 @@ class Settings(BaseSettings):
 
     def gate_config(self) -> GateConfig:
         """For the gate."""
-        return GateConfig(**self.online.gate.model_dump(exclude={"settle_s", "alarm_s"}))
+        return self.online.gate.to_config()
 
     def span_config(self) -> SpanConfig:
         """For the exporter."""

@@ -91,13 +91,7 @@ class PostgresServer(Backend):
 
     def __init__(self, url: str, reconnect_s: float = 15.0, statement_timeout_s: float = 60.0) -> None:
         self._url = parse_url(url)
-        self.place = URL.create(
-            "postgresql",
-            username=self._url.username,
-            host=self._url.host,
-            port=self._url.port,
-            database=self._url.database,
-        ).render_as_string()
+        self.place = shown(self._url)
         _check_seconds("reconnect_s", reconnect_s, least=0.0)
         _check_seconds("statement_timeout_s", statement_timeout_s, least=0.001)
         self.patience_s, self._statement_timeout_s = reconnect_s, statement_timeout_s
@@ -189,6 +183,12 @@ def parse_url(url: str) -> URL:
     if not separator or scheme not in SCHEMES:
         raise ConfigError("store", f"{scheme}://...", "write postgresql://user:password@host/database")
     return parsed.set(drivername="postgresql+psycopg")
+
+
+def shown(url: URL) -> str:
+    """The URL as people may see it: without password, and without parameters, which may hold another."""
+    public = ("username", "host", "port", "database")
+    return URL.create("postgresql", **{name: getattr(url, name) for name in public}).render_as_string()
 
 
 def _parameters(url: URL) -> dict[str, str]:

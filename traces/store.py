@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from inframind.errors import ConfigError
 from inframind.traces.group_commit import DEFAULT_LIMITS, WriteLimits
 from inframind.traces.memory import MemoryStore
-from inframind.traces.postgres import PostgresStore
+from inframind.traces.postgres import PostgresStore, parse_url, shown
 from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary
 from inframind.traces.records import Outcome, Trajectory
 from inframind.traces.sqlite import SqliteStore
@@ -185,3 +185,8 @@ def open_store(url: str, limits: WriteLimits = DEFAULT_LIMITS) -> TraceStore:
         f"{scheme}:..." if colon else url,
         f"not supported by this version; use {_SQLITE_PREFIX}path, postgresql://user:password@host/database or memory:",
     )
+
+
+def shown_url(url: str) -> str:
+    """A store's URL as people may see it: without passwords."""
+    return shown(parse_url(url)) if url.startswith(POSTGRES_PREFIXES) else url

@@ -18,7 +18,7 @@ from inframind.fleet.probe import Finding, probe_endpoint
 from inframind.plugin.commands.doctor_policy import served_policy
 from inframind.plugin.config import EndpointSection, Settings, load_settings
 from inframind.traces.records import Trajectory
-from inframind.traces.store import open_store
+from inframind.traces.store import open_store, shown_url
 
 STORE = "trace store"
 POLICY = "policy"
@@ -84,9 +84,9 @@ async def _store(url: str, clock: Clock) -> list[Finding]:
         )
         return [Finding(check="store", level="fail", found=str(error), fix=fix)]
     if not is_same:
-        found = f"{url} gave back another trace than was written"
+        found = f"{shown_url(url)} gave back another trace than was written"
         return [Finding(check="store", level="fail", found=found, fix="move the file away: it is damaged")]
-    found = f"{url}: written in {1000 * written_s:.1f} ms, read, deleted; {count:,} traces"
+    found = f"{shown_url(url)}: written in {1000 * written_s:.1f} ms, read, deleted; {count:,} traces"
     return [Finding(check="store", level="ok", found=found)]
 
 

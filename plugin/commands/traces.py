@@ -25,7 +25,7 @@ from inframind.traces.content import HashedContent
 from inframind.traces.export import export_jsonl, export_rows
 from inframind.traces.query import TraceQuery, TraceSummary
 from inframind.traces.records import SolvedKeys, Step, Trajectory
-from inframind.traces.store import TraceStore, open_store
+from inframind.traces.store import POSTGRES_PREFIXES, TraceStore, open_store
 from inframind.traces.training_rows import TrainingRows
 
 SOURCE = "cli"
@@ -63,7 +63,8 @@ class StorePlace:
         else:
             url = self.store
             path = Path(url.removeprefix("sqlite:///"))
-            if url != "memory:" and not await asyncio.to_thread(path.exists):
+            is_file = url != "memory:" and not url.startswith(POSTGRES_PREFIXES)
+            if is_file and not await asyncio.to_thread(path.exists):
                 raise ConfigError("store", str(path), "no such file; give the one that --config names")
         async with open_store(url) as store:
             yield store
@@ -124,6 +125,42 @@ def show_trace(place: StorePlace, trace_id: str, *, as_json: bool, console: Cons
 def explain_trace(place: StorePlace, trace_id: str, *, show_all: bool, console: Console) -> None:
     """Print why a run went the way it went."""
     console.print(explanation(asyncio.run(_fetch(place, trace_id)), show_all=show_all))
+
+
+def prune_traces(
+    place: StorePlace, before: str | None, clock: Clock, *, dry_run: bool, console: Console
+) -> None:
+    """Forget old traces, by ``before`` or by the configuration's ``retention_days``, and say how many.
+
+    Raises:
+        ConfigError: neither says what is old.
+    """
+    before_s = since(before, clock) if before else _retained_since_s(place, clock)
+
+    async def prune() -> int:
+        async with place.opened() as store:
+            return await store.prune(before_s=before_s, dry_run=dry_run)
+
+    words = "traces that would be forgotten" if dry_run else "traces forgotten"
+    console.print(f"{words}: {asyncio.run(prune()):,}")
+
+
+def _retained_since_s(place: StorePlace, clock: Clock) -> float:
+    days = None if place.store is not None else load_settings(place.config).traces.retention_days
+    if days is None:
+        raise ConfigError("before", None, "say --before 90d, or set retention_days under [traces]")
+    return clock.wall_s() - days * _UNIT_S["d"]
+
+
+def close_traces(place: StorePlace, before: str, clock: Clock, *, console: Console) -> None:
+    """Close open runs that nobody resumes, and say how many."""
+    before_s = since(before, clock)
+
+    async def close() -> int:
+        async with place.opened() as store:
+            return await store.close_abandoned(before_s=before_s)
+
+    console.print(f"open traces closed as cancelled: {asyncio.run(close()):,}")
 
 
 def export_traces(

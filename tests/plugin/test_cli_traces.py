@@ -169,3 +169,26 @@ def test_an_export_that_contradicts_itself_is_refused(
     assert result.exit_code == 2
     assert named in result.stderr
     assert not (tmp_path / file).exists()
+
+
+def test_prune_counts_first_and_then_forgets_what_is_old(store: Path) -> None:
+    before = ["--before", "2001-09-09T01:46:42+00:00"]
+    assert "traces that would be forgotten: 2" in traces(store, "prune", *before, "--dry-run").output
+    assert "traces forgotten: 2" in traces(store, "prune", *before).output
+    assert "traces that would be forgotten: 2" in traces(store, "prune", "--before", "1s", "--dry-run").output
+
+
+def test_prune_needs_to_be_told_what_is_old(store: Path) -> None:
+    done = traces(store, "prune")
+    assert done.exit_code != 0
+    assert "retention_days" in done.output + str(done.exception)
+
+
+def test_runs_that_nobody_resumes_are_closed(store: Path) -> None:
+    async def fill() -> None:
+        async with open_store(f"sqlite:///{store}") as opened:
+            await opened.put(replace(TRACE, trace_id=trace_id(7), arrived_at_s=1e9, status="open"))
+
+    asyncio.run(fill())
+    assert "closed as cancelled: 1" in traces(store, "close-abandoned", "--before", "7d").output
+    assert "closed as cancelled: 0" in traces(store, "close-abandoned").output

@@ -8,11 +8,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from inframind.errors import ConfigError, StoreError
 from inframind.traces import sql
@@ -267,6 +269,24 @@ asyncio.run(main())
     assert 0 < int(written) == int(readable)
     assert str(path) in message
     assert "disk" in message
+
+
+async def test_writing_goes_on_when_a_full_disk_has_room_again(tmp_path: Path) -> None:
+    def allow(pages: int) -> Callable[[Connection], object]:
+        return lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+
+    async with SqliteStore(tmp_path / "traces.db") as store:
+        await store.transact("test", allow(60))
+        results = await asyncio.gather(
+            *(store.put(trajectory(n, text="x" * 10_000)) for n in range(40)), return_exceptions=True
+        )
+        refused = [result for result in results if result is not None]
+        assert refused
+        assert {type(error) for error in refused} == {StoreError}
+        assert "database or disk is full; free some disk space" in str(refused[0])
+        await store.transact("test", allow(1_000_000))
+        await asyncio.gather(*(store.put(trajectory(n, text="x" * 10_000)) for n in range(40)))
+        assert await store.count() == 40
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from inframind.fleet.clock import Clock
 from inframind.plugin.build import stored_policy
 from inframind.plugin.config import Settings
 from inframind.plugin.online.judging import Judge, JudgeConfig
-from inframind.plugin.online.learning import LearnConfig, LearnerService, Round
+from inframind.plugin.online.learn_config import LearnConfig
+from inframind.plugin.online.learning import LearnerService, Round
 from inframind.plugin.online.lessons import Hearing
 from inframind.plugin.online.school import School
 from inframind.router.actions import ActionSpace

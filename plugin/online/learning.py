@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
-from inframind.errors import ConfigError, LearnerMoved, RolloutMoved, StoreClosed, StoreError, UnknownTrace
+from inframind.errors import LearnerMoved, RolloutMoved, StoreClosed, StoreError, UnknownTrace
 from inframind.fleet.clock import Clock
 from inframind.plugin.online.judging import Judge
+from inframind.plugin.online.learn_config import LearnConfig
 from inframind.plugin.online.learner_state import LearnerState
 from inframind.plugin.online.lessons import Hearing
 from inframind.plugin.online.school import Published, School, Student
@@ -38,39 +39,6 @@ LEARNER = "learner"
 READ_AT_ONCE = 16
 REMEMBERED = 64
 """Latest runs by which it is seen how much a publication would change."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearnConfig:
-    """How the service works.
-
-    Raises:
-        ConfigError: a number that is not positive.
-    """
-
-    batch: int = 256
-    """Most runs between two commits."""
-    patience_s: float = 86_400.0
-    """Age in seconds at which a run without a verdict is learned from without one."""
-    publish_every: int = 200
-    """Labelled runs after which what was learned becomes a candidate, while there is none."""
-    keep_versions: int = 50
-    """Newest versions that are kept."""
-    poll_s: float = 1.0
-    """Seconds until it looks again, where there was nothing to do."""
-    lease_s: float = 30.0
-    """Seconds after which another may lead, where leading is a lease."""
-    slice: int = 4
-    """Runs that are learned from without a pause."""
-    breath_s: float = 0.0
-    """That pause in seconds, where requests are served by the same process."""
-    max_backoff_s: float = 15.0
-    """Longest wait after failures of the store."""
-
-    def __post_init__(self) -> None:
-        for name in ("batch", "patience_s", "publish_every", "poll_s", "lease_s", "slice", "max_backoff_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"online.{name}", getattr(self, name), "use a positive number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

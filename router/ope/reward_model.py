@@ -5,7 +5,8 @@ N = decisions, A = candidates, K = columns of a candidate, D = columns of a deci
 A doubly robust estimate is unbiased for any model, and its error is the one that it states only if the model does not
 know the reward that it corrects. Ordinary cross-fitting, which predicts each fifth of the runs from the other four,
 does not quite do that: two runs of different folds each helped to predict the other, and intervals come out too narrow
-(measured: 90 % instead of 95 % at 1,000 decisions among eight candidates). Fitted forwards, a block of runs from all
+(measured on 1,000 decisions of an effective size of 230: 95 % intervals cover 90 %, those of a model that knows the
+truth 95 %, and those of this one 92 %). Fitted forwards, a block of runs from all
 that came before, every contribution is a martingale difference, as intervals that survive peeking need as well. The
 price is a first block that has nothing but the guess to go by.
 """

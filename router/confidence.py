@@ -143,8 +143,8 @@ def mean_interval(
         delta: chance of ever being wrong, in (0, 1); for one side, on that side.
         tuned_for: sample size at which it is narrowest.
         range_width: largest difference of two values where there is one, such as 1 for successes. The sum of squares is
-            then taken to be larger by twice its square: without it, thirty successes in a row had no variance, and
-            shares of 0.9 to 0.99 are missed in 10 to 76 % of simulated runs; with it in less than 5 %, from 30 values on.
+            then taken to be larger by twice its square: without it thirty successes in a row had no variance, and
+            shares of 0.9 to 0.99 are missed in 10 to 76 % of simulated runs; with it in less than 5 %, from 30 on.
         side: which ends.
 
     Raises:

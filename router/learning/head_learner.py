@@ -86,6 +86,11 @@ class HeadLearner:
         """As they are now."""
         return HeadWeights(critic=self._critic.weights(), actor=self._actor.weights())
 
+    def load(self, weights: HeadWeights) -> None:
+        """Go on from weights that were served, with optimisers that know of nothing."""
+        self._critic.load(weights.critic)
+        self._actor.load(weights.actor)
+
     def modules(self) -> dict[str, Mapping[str, Any]]:
         """State of both networks, by name."""
         return {

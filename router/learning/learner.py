@@ -28,6 +28,7 @@ from inframind.rewards.credit import shaped_rewards
 from inframind.rewards.multiplier import Multiplier, TieredMultiplier
 from inframind.rewards.registry import reward_named
 from inframind.router.actions import ActionSpace
+from inframind.router.columns import TABLES
 from inframind.router.features import FeatureBuilder
 from inframind.router.latency_state import LatencyState
 from inframind.router.learning.config import LearnerConfig
@@ -44,6 +45,7 @@ from inframind.router.learning.head_learner import ActorBatch, HeadLearner
 from inframind.router.learning.imputation import IMPUTED_WEIGHT
 from inframind.router.learning.training_state import TrainingState
 from inframind.router.losses import clipped_importance_weights
+from inframind.router.offsets import Offsets
 from inframind.router.policy_file import StoredPolicy, save_policy
 from inframind.router.policy_learned import KINDS, LearnedPolicy, PolicyWeights, Valuation
 from inframind.router.query_model import QueryModel
@@ -60,12 +62,19 @@ class Learner:
         queries: reads questions; fitted on single calls beforehand, or untrained.
         config: how it learns.
         seed: of initial weights and minibatches.
+        served: weights to begin with, rather than by chance; of the hidden size that ``config`` says.
     """
 
     name = "learned"
 
     def __init__(
-        self, actions: ActionSpace, queries: QueryModel, config: LearnerConfig | None = None, *, seed: int
+        self,
+        actions: ActionSpace,
+        queries: QueryModel,
+        config: LearnerConfig | None = None,
+        *,
+        seed: int,
+        served: PolicyWeights | None = None,
     ) -> None:
         self.config = config = config or LearnerConfig()
         self.actions, self.queries = actions, queries
@@ -73,20 +82,33 @@ class Learner:
         self._multiplier: Multiplier = TieredMultiplier(config.edges_s, config.pid)
         self._rng = np.random.default_rng(seed)
         state_names, candidate_names = known_names(actions)
-        self._reader = ExperienceReader(
-            actions,
-            FeatureBuilder(actions, queries, config.sight),
-            state_names,
-            candidate_names,
-            excluded_strategies=config.excluded_strategies,
-        )
+        if served is not None:
+            state_names, candidate_names = names_with(served, state_names, candidate_names)
+        self._names = state_names, candidate_names
+        self.read_with(Offsets())
         torch_rng = torch.Generator().manual_seed(seed)
         self._heads = {
             kind: HeadLearner(kind, state_names, candidate_names, config, torch_rng) for kind in KINDS
         }
+        for kind, head in (served.heads if served else {}).items():
+            self._heads[kind].load(head)
         self._kept: deque[Experience] = deque()
         self._epoch: list[Experience] = []
         self._plan_runs: Counter[str] = Counter()
+
+    def read_with(self, offsets: Offsets) -> None:
+        """Take models and strategies to be better or worse by these when runs are read from now on."""
+        self._reader = ExperienceReader(
+            self.actions,
+            FeatureBuilder(self.actions, self.queries, self.config.sight, offsets),
+            *self._names,
+            excluded_strategies=self.config.excluded_strategies,
+        )
+
+    @property
+    def runs_kept(self) -> int:
+        """Runs that the critics learn from now."""
+        return sum(len(one.on_time) for one in self._kept)
 
     @property
     def multipliers(self) -> tuple[float, ...]:
@@ -100,10 +122,12 @@ class Learner:
         progress: float,
         *,
         imputed: Mapping[str, float] | None = None,
+        fewest: int = 1,
     ) -> dict[str, float]:
         """Learn from runs that have just ended; see `RoutingLearner.learn`. Runs that are still open are left out.
 
-        Imputed runs teach the critics alone: actors, multipliers and the counts of plans go by labels.
+        Imputed runs teach the critics alone: actors, multipliers and the counts of plans go by labels. While fewer
+        than ``fewest`` runs are kept, these are kept and nothing is learned yet.
         """
         trajectories = [run for run in trajectories if run.status != "open"]
         new = self._reader.read(trajectories, solved)
@@ -114,6 +138,8 @@ class Learner:
         self._keep(joined([new.taken(), guessed.taken()]))
         self._epoch.append(new.without_decisions())
         self._plan_runs.update(_plans_of(trajectories, solved))
+        if self.runs_kept < fewest:
+            return {}
         figures = self._learn_critics(joined(list(self._kept)))
         for kind in KINDS:
             figures |= self._learn_actor(kind, new, progress)
@@ -195,7 +221,7 @@ class Learner:
 
     def _keep(self, taken: Experience) -> None:
         self._kept.append(taken)
-        n_kept = sum(len(one.on_time) for one in self._kept)
+        n_kept = self.runs_kept
         while len(self._kept) > 1 and n_kept - len(self._kept[0].on_time) >= self.config.runs_kept:
             n_kept -= len(self._kept.popleft().on_time)
 
@@ -316,6 +342,24 @@ def known_names(actions: ActionSpace) -> tuple[dict[str, tuple[str, ...]], dict[
         "role": roles,
     }
     return state, candidate
+
+
+def names_with(
+    served: PolicyWeights, state: Mapping[str, tuple[str, ...]], candidate: Mapping[str, tuple[str, ...]]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Names that weights have rows for, and then those that they do not know: by state table, by candidate table."""
+    known_state: dict[str, tuple[str, ...]] = {}
+    known_candidate: dict[str, tuple[str, ...]] = {}
+    for kind, head in served.heads.items():
+        known_state |= dict(zip(TABLES[kind], head.critic.state_names, strict=True))
+        known_candidate |= head.critic.candidate_names
+    return _both(known_state, state), _both(known_candidate, candidate)
+
+
+def _both(
+    first: Mapping[str, tuple[str, ...]], then: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    return {table: tuple(dict.fromkeys((*first.get(table, ()), *names))) for table, names in then.items()}
 
 
 def _linear_value(state: Array, return_N: Array, ridge: float = 1.0) -> Array:

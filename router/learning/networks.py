@@ -84,6 +84,18 @@ class ScorerNetwork(nn.Module):
             hidden = hidden + _with_unknown(table)[batch.candidate_rows[:, :, place]]
         return torch.relu(hidden) @ self.out + self.out_bias
 
+    def load(self, weights: ScorerWeights) -> None:
+        """Go on from weights that were served; names that they do not know begin as unknown names do, at zero."""
+        with torch.no_grad():
+            for name in ("state", "bias", "candidate", "out", "out_bias"):
+                getattr(self, name).copy_(torch.tensor(getattr(weights, name)))
+            names = (*self.shape.state_names, *self.shape.candidate_names.values())
+            known = (*weights.state_names, *weights.candidate_names.values())
+            tables = (*weights.state_tables, *weights.candidate_tables)
+            parameters = (*self.state_tables, *self.candidate_tables)
+            for parameter, wanted, given, table in zip(parameters, names, known, tables, strict=True):
+                parameter.copy_(torch.tensor(table[rows_of(given, wanted)]))
+
     def weights(self) -> ScorerWeights:
         """As the serving scorer takes them, float64."""
         return ScorerWeights(

@@ -132,6 +132,39 @@ class ExplorationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SlowConfig:
+    """How the networks go on learning; every call of ``learn`` is a round.
+
+    Raises:
+        ConfigError: a share outside (0, 1], a number that is not positive, or fewer runs kept than are needed.
+    """
+
+    share: float = 0.25
+    """Share of the runs that it reads, by their ids: reading for the networks takes most of the time."""
+    fewest: int = 512
+    """Runs that must be kept before anything is learned."""
+    kept: int = 2048
+    """Runs that the critics learn from, the latest."""
+    critic_rate: float = 1e-4
+    """Learning rate of the critics' Adam."""
+    actor_rate: float = 3e-5
+    """Learning rate of the actors' Adam."""
+    critic_batches: int = 2
+    """Minibatches of each critic in a round."""
+    entropy: float = 0.004
+    """Weight of the entropy bonus."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ConfigError("slow.share", self.share, "use a share above 0 and at most 1")
+        for name in ("fewest", "kept", "critic_rate", "actor_rate", "critic_batches", "entropy"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"slow.{name}", getattr(self, name), "use a positive number")
+        if self.kept < self.fewest:
+            raise ConfigError("slow.kept", self.kept, f"use at least slow.fewest, {self.fewest}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class OnlineConfig:
     """How it learns while it serves."""
 
@@ -141,6 +174,8 @@ class OnlineConfig:
     """When something has changed."""
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
     """What is tried."""
+    slow: SlowConfig | None = None
+    """The networks; None leaves them as they were trained."""
     final_share: float = 0.5
     """Share of the credit for a run that the call which wrote its answer has; the other calls share the rest."""
 

@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,7 +30,11 @@ from inframind.router.online.exploring import ExploringPolicy
 from inframind.router.online.protocol import Label, LabelledRun
 from inframind.router.policy import Policy
 from inframind.router.policy_file import StoredPolicy
+from inframind.router.policy_learned import PolicyWeights
 from inframind.router.policy_shelf import content_of, policy_of, version_of
+
+if TYPE_CHECKING:
+    from inframind.router.online.slow import SlowPart
 
 _FORMAT = 1
 
@@ -41,6 +46,7 @@ class OnlineLearner:
         stored: the policy to begin with; offsets that it has are where the belief begins.
         actions: what may be chosen.
         config: how it learns.
+        seed: of the slow part's minibatches; nothing else here is left to chance.
         encoder: reads questions; the one that the policy was trained with.
         name: in tables and traces.
 
@@ -54,15 +60,17 @@ class OnlineLearner:
         actions: ActionSpace,
         config: OnlineConfig | None = None,
         *,
+        seed: int = 0,
         encoder: Encoder | None = None,
         name: str = "online",
     ) -> None:
-        self.config, self._name = config or OnlineConfig(), name
+        self.config, self._seed, self._name = config or OnlineConfig(), seed, name
         self._stored = stored
         self._queries = stored.reader(encoder)
         self._belief = OffsetBelief(self.config.belief)
         self._change = ChangeDetector(self.config.change)
         self._runs_of: Counter[str] = Counter()
+        self._slow: SlowPart | None = None
         self.welcome(actions)
 
     @property
@@ -82,25 +90,28 @@ class OnlineLearner:
 
     def welcome(self, actions: ActionSpace) -> None:
         """Models or strategies came or went: go on over these. What is believed of those that went is kept."""
+        self._stored = replace(self._stored, weights=self._weights())
         self._actions = actions
         for action in actions.executor_actions:
             if action not in self._belief:
                 self._belief.meet(action, is_new=self._is_stranger(action.model))
                 self._belief.start(action, self._stored.weights.offsets.logit.get(action.label, 0.0))
-        unmoved = replace(self._stored, weights=replace(self._stored.weights, offsets=Offsets()))
-        policy = unmoved.bind_reader(actions, self._queries)
-        self._reader = EvidenceReader(policy, actions, self.config.final_share)
+        self._slow = self._slow_part()
+        self._read_with_networks()
 
     def learn(self, runs: Sequence[LabelledRun]) -> Mapping[str, float]:
         """Learn from runs of whatever policies served, in the order in which they matured; figures for a curve.
 
-        How runs are cut into calls makes no difference. Empty without any labelled run that gave an answer.
+        How runs are cut into calls makes no difference to offsets; the networks have one round for each call. Empty
+        where no run had a label and gave an answer.
         """
         surprises = [surprise for run in runs for surprise in self._learn_one(run)]
+        figures = self._learn_slowly(runs)
         if not surprises:
-            return {}
+            return figures
         logits = self.offsets.logit.values()
         return {
+            **figures,
             "labelled": float(len(surprises)),
             "surprise": float(np.mean(surprises)),
             "shared_offset": self._belief.shared,
@@ -115,7 +126,7 @@ class OnlineLearner:
 
     def candidate(self) -> StoredPolicy:
         """The policy as it is now, to be published; it has no version before it is a file."""
-        weights = replace(self._stored.weights, offsets=self.offsets)
+        weights = replace(self._weights(), offsets=self.offsets)
         facts = {**self._stored.facts, "learned_online_from": self._stored.version}
         return replace(self._stored, weights=weights, facts=facts, version="")
 
@@ -128,9 +139,13 @@ class OnlineLearner:
             "components": components,
             "change": self._change.state(),
             "runs_of": dict(self._runs_of),
+            "seed": self._seed,
         }
-        content = np.frombuffer(content_of(self._stored), dtype=np.uint8)
-        return tensor_bytes({**arrays, "policy": content}, json.dumps(header))
+        parts = {"policy": content_of(self._stored)}
+        if self._slow is not None:
+            parts["slow"] = self._slow.state()
+        contents = {name: np.frombuffer(part, dtype=np.uint8) for name, part in parts.items()}
+        return tensor_bytes({**arrays, **contents}, json.dumps(header))
 
     @classmethod
     def restored(
@@ -155,11 +170,17 @@ class OnlineLearner:
         content = file.arrays["policy"].tobytes()
         version = version_of(content, created_at_s=0.0, created_by=name, facts={})
         stored = replace(policy_of(version, content), version=header["version"])
-        learner = cls(stored, actions, config, encoder=encoder, name=name)
+        learner = cls(stored, actions, config, seed=header["seed"], encoder=encoder, name=name)
         learner._belief = OffsetBelief.restored(learner.config.belief, file.arrays, header["components"])
         learner._change = ChangeDetector.restored(learner.config.change, header["change"])
         learner._runs_of = Counter(header["runs_of"])
         learner.welcome(actions)
+        if learner._slow is not None:
+            if "slow" not in file.arrays:
+                found = "it was kept without the slow part that is configured"
+                raise CheckpointError("the learner's state", found, "configure none, or begin anew")
+            learner._slow.restore(file.arrays["slow"].tobytes())
+            learner._read_with_networks()
         return learner
 
     # One run -------------------------------------------------------------------------------------------
@@ -185,6 +206,55 @@ class OnlineLearner:
     def _doubt(self, alarm: Alarm) -> None:
         component = SHARED if alarm.is_shared else (alarm.model, "")
         self._belief.widen(component, self.config.change.widening)
+
+    # Networks ------------------------------------------------------------------------------------------
+
+    def _learn_slowly(self, runs: Sequence[LabelledRun]) -> dict[str, float]:
+        if self._slow is None:
+            return {}
+        wanted = [run for run in runs if self._slow.wants(run.run)]
+        solved: dict[str, bool] = {}
+        expected: dict[str, float] = {}
+        for run in wanted:
+            if run.label is not None and run.label.weight == 1.0 and run.label.solved in (0.0, 1.0):
+                solved[run.run.trace_id] = run.label.solved == 1.0
+            else:
+                expected |= self._expected(run)
+        known = [run.run for run in wanted if run.run.trace_id in {**solved, **expected}]
+        figures = self._slow.learn(known, solved, expected, self.offsets)
+        if figures:
+            self._read_with_networks()
+        return figures
+
+    def _expected(self, run: LabelledRun) -> dict[str, float]:
+        """How probably a run is right of which nobody says so for certain; nothing where it gave no answer."""
+        if run.label is not None:
+            return {run.run.trace_id: run.label.solved}
+        evidence = self._reader.read(run.run)
+        if evidence is None:
+            return {}
+        logit = evidence.logit + self._belief.mean_of(self._belief.direction(evidence.shares))
+        return {run.run.trace_id: 1.0 / (1.0 + math.exp(-logit))}
+
+    def _weights(self) -> PolicyWeights:
+        """Those that it began with, with the networks as they are now."""
+        weights = self._stored.weights
+        return weights if self._slow is None else replace(weights, heads=self._slow.heads)
+
+    def _slow_part(self) -> SlowPart | None:
+        if self.config.slow is None:
+            return None
+        from inframind.router.online.slow import SlowPart  # torch, which serving does not need
+
+        return SlowPart(self._stored, self._actions, self._queries, self.config.slow, self._seed)
+
+    def _read_with_networks(self) -> None:
+        """Expect of calls what the networks say now, offsets aside."""
+        unmoved = replace(self._stored, weights=replace(self._weights(), offsets=Offsets()))
+        policy = unmoved.bind_reader(self._actions, self._queries)
+        self._reader = EvidenceReader(policy, self._actions, self.config.final_share)
+
+    # Offsets -------------------------------------------------------------------------------------------
 
     def _served(self, action: ExecutorAction) -> float:
         """The offset as it is served: what may be chance moves nobody who is known."""

@@ -1,4 +1,4 @@
-"""What a hot swap costs requests: runs before, while and after versions are loaded and swapped, on one event loop.
+"""What a hot swap costs requests, and what learning beside them does: runs with and without, on one event loop.
 
 A server in a process of its own answers at once, so that a run's latency is what this package adds. Runs follow each
 other closely; versions are published beside them, and loaded and swapped by the background loop of the mind.
@@ -10,7 +10,7 @@ import asyncio
 import json
 import multiprocessing
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from _common import Bench, arguments, percentile
 
 from inframind.fleet.clock import SystemClock
-from inframind.plugin.config import settings_from
+from inframind.plugin.config import Settings, settings_from
 from inframind.plugin.mind import InfraMind
 from inframind.router.policy_shelf import content_of, getting_ready, version_of
 from inframind.router.policy_shipped import shipped_policy
@@ -48,15 +48,43 @@ def main() -> None:
     bench = Bench(title="hot swap of a policy", packages=("inframind", "numpy"), seed=options.seed)
     with answering_server() as base_url:
         asyncio.run(measure(bench, base_url, swaps=10 if options.quick else 40))
+        asyncio.run(beside_learning(bench, base_url, runs=100 if options.quick else 400))
     bench.print(as_json=options.json)
 
 
-async def measure(bench: Bench, base_url: str, *, swaps: int) -> None:
+def settings_of(base_url: str, seed: int | None, **online: object) -> Settings:
     endpoints = [{"name": m, "model": m, "base_url": base_url, "metrics": False} for m in MODELS]
-    online = {"enabled": True, "report_s": 1.0}
-    policy = {"name": "learned", "seed": bench.seed, "exploration": 0.05}
-    values = {"endpoints": endpoints, "online": online, "policy": policy, "traces": {"url": "memory:"}}
-    async with InfraMind(settings_from(values)) as mind:
+    policy = {"name": "learned", "seed": seed, "exploration": 0.05}
+    section = {"enabled": True, "report_s": 1.0, **online}
+    return settings_from(
+        {"endpoints": endpoints, "online": section, "policy": policy, "traces": {"url": "memory:"}}
+    )
+
+
+async def beside_learning(bench: Bench, base_url: str, *, runs: int) -> None:
+    """Graded runs, with nobody who learns from them and with a learner in the same process."""
+    medians: dict[str, float] = {}
+    for learner in ("off", "in-process"):
+        async with InfraMind(settings_of(base_url, bench.seed, learner=learner, poll_s=0.05)) as mind:
+            took_ms = [1000 * took_s async for took_s in graded(mind, runs)][runs // 10 :]
+        name = f"learner_{learner.replace('-', '_')}"
+        for share, label in ((50.0, "p50"), (99.0, "p99"), (100.0, "max")):
+            bench.add_figure(f"{name}_{label}_ms", percentile(took_ms, share), "ms")
+        medians[learner] = percentile(took_ms, 50)
+    bench.add_figure("added_by_learning_p50_ms", medians["in-process"] - medians["off"], "ms")
+
+
+async def graded(mind: InfraMind, runs: int) -> AsyncIterator[float]:
+    """How long each run took, in seconds; it is graded afterwards."""
+    for number in range(runs):
+        began_s = time.perf_counter()
+        result = await mind.ainvoke("How many primes are below 100?", topology="IO", team_size=1)
+        yield time.perf_counter() - began_s
+        await mind.afeedback(result.trace_id, solved=number % 3 > 0)
+
+
+async def measure(bench: Bench, base_url: str, *, swaps: int) -> None:
+    async with InfraMind(settings_of(base_url, bench.seed)) as mind:
         taken: list[Taken] = []
         lanes = [asyncio.create_task(lane(mind, taken)) for _ in range(LANES)]
         shelf = shelf_of(mind.store)

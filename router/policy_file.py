@@ -138,7 +138,15 @@ def load_policy(path: Path) -> StoredPolicy:
     Raises:
         CheckpointError: no such file, damaged, or over other feature columns.
     """
-    checkpoint = load_checkpoint(path, features_version=FEATURES_VERSION)
+    return policy_in(load_checkpoint(path, features_version=FEATURES_VERSION))
+
+
+def policy_in(checkpoint: Checkpoint) -> StoredPolicy:
+    """The policy that a checkpoint holds.
+
+    Raises:
+        CheckpointError: it holds something else, or not all of it.
+    """
     given = checkpoint.meta.created_from
     try:
         latency = given["latency"]
@@ -161,7 +169,9 @@ def load_policy(path: Path) -> StoredPolicy:
         )
     except (KeyError, TypeError, ConfigError) as error:
         raise CheckpointError(
-            str(path), f"it does not hold together: {error}", "train anew, or use the release that wrote it"
+            str(checkpoint.path),
+            f"it does not hold together: {error}",
+            "train anew, or use the release that wrote it",
         ) from error
 
 

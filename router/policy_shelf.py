@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,14 +17,16 @@ from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import ActionSpace
 from inframind.router.decide import Decider
 from inframind.router.features import FEATURES_VERSION
+from inframind.router.learning.checkpoint import Checkpoint, load_checkpoint
 from inframind.router.policy import Policy
-from inframind.router.policy_file import StoredPolicy, load_policy, save_policy
+from inframind.router.policy_file import StoredPolicy, policy_in, save_policy
 from inframind.router.rollout import VERSION_DIGITS, Served
 from inframind.router.views import Query, Slot
 from inframind.traces.shelf import PolicyVersion
 
 Bind = Callable[[StoredPolicy, ActionSpace], Policy]
 """Makes a policy that serves of one that was learned: as it is, or exploring."""
+T = TypeVar("T")
 _FILE = "policy.safetensors"
 _DOES_NOT_FIT = (ArithmeticError, LookupError, TypeError, ValueError)
 """What arrays of the wrong shape, or names that are missing, raise where they are used."""
@@ -60,6 +62,11 @@ def policy_of(version: PolicyVersion, content: bytes) -> StoredPolicy:
     Raises:
         CheckpointError: damaged, over other feature columns, or written by a newer release.
     """
+    return _whole(_reading(version, content))
+
+
+def _reading(version: PolicyVersion, content: bytes) -> Generator[None, None, StoredPolicy]:
+    """`policy_of` in pieces."""
     name = f"version {version.version[:VERSION_DIGITS]}"
     if version.features_version != FEATURES_VERSION:
         raise CheckpointError(
@@ -67,13 +74,29 @@ def policy_of(version: PolicyVersion, content: bytes) -> StoredPolicy:
             f"trained on features version {version.features_version!r}, this release serves {FEATURES_VERSION!r}",
             "serve it with the release that it was trained with, or train anew",
         )
+    try:
+        checkpoint = _checkpoint(content)
+        yield
+        return replace(policy_in(checkpoint), version=version.version)
+    except CheckpointError as error:
+        raise CheckpointError(name, error.what, error.fix) from error
+
+
+def _checkpoint(content: bytes) -> Checkpoint:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / _FILE
         file.write_bytes(content)
+        return load_checkpoint(file, features_version=FEATURES_VERSION)
+
+
+def _whole(pieces: Generator[None, None, T]) -> T:
+    """All pieces at once."""
+    while True:
         try:
-            return replace(load_policy(file), version=version.version)
-        except CheckpointError as error:
-            raise CheckpointError(name, error.what, error.fix) from error
+            next(pieces)
+        except StopIteration as end:
+            made: T = end.value
+            return made
 
 
 def ready_to_serve(
@@ -91,13 +114,7 @@ def ready_to_serve(
     Raises:
         CheckpointError: it cannot be read, or cannot decide over these candidates.
     """
-    pieces = getting_ready(version, content, beside, snapshot, clock)
-    while True:
-        try:
-            next(pieces)
-        except StopIteration as end:
-            served: Served = end.value
-            return served
+    return _whole(getting_ready(version, content, beside, snapshot, clock))
 
 
 def getting_ready(
@@ -109,7 +126,7 @@ def getting_ready(
     bind: Bind = StoredPolicy.bind,
 ) -> Generator[None, None, Served]:
     """`ready_to_serve` in pieces of a few milliseconds, for a thread beside those that wait for the interpreter."""
-    stored = policy_of(version, content)
+    stored = yield from _reading(version, content)
     yield
     try:
         decider = beside.with_policy(bind(stored, beside.actions))

@@ -139,6 +139,29 @@ async def test_a_run_without_feedback_waits_and_is_then_learned_without_a_label(
     assert (await known(shelf)).labelled == 0
 
 
+async def test_a_mind_can_learn_in_its_own_process_and_explores_what_may_be_better(
+    make_mind: Any, say: Any, store: MemoryStore
+) -> None:
+    settings = {
+        "policy": {"name": "learned", "exploration": 0.1, "seed": 1},
+        "online": {**ONLINE, "publish_every": 5, "report_s": 0.05},
+    }
+    mind = await make_mind(
+        say(lambda asked: "right"), say(lambda asked: "wrong"), settings=settings, store=store
+    )
+    await answer(mind, 6)
+    await _until(lambda: mind.online.lineup.candidate is not None)
+    candidate = mind.online.lineup.candidate
+    assert candidate.version == (await known(shelf_of(store))).published[0]
+    assert {type(one.policy).__name__ for one in (candidate, mind.online.lineup.serving)} == {
+        "ExploringPolicy"
+    }
+    run = await mind.atrace((await answer(mind, 1))[0])
+    assert all(
+        min(p for p, m in zip(d.probabilities, d.masked, strict=True) if not m) > 0 for d in run.decisions
+    )
+
+
 async def test_of_two_learners_one_leads(mind: InfraMind) -> None:
     await answer(mind, 3)
     async with shelf_of(mind.store).lead(LEARNER, "the other", now_s=CLOCK.wall_s(), ttl_s=60) as leads:

@@ -9,10 +9,14 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete
 
 from inframind.traces.memory import MemoryStore
+from inframind.traces.postgres import PostgresStore
 from inframind.traces.query import TraceQuery
 from inframind.traces.records import Outcome, SolvedKeys, Trajectory
+from inframind.traces.shelves import shelf_of
+from inframind.traces.sql_tables import aliases, lessons, outcomes, traces
 from inframind.traces.sqlite import SqliteStore
 from inframind.traces.store import TraceStore
 
@@ -29,7 +33,10 @@ _SAID = st.builds(
 )
 _TRACE, _ALIAS = st.sampled_from(TRACES), st.sampled_from(ALIASES)
 _EVENT = st.one_of(
-    st.tuples(st.just("put"), _TRACE, st.lists(_SAID, max_size=1).map(tuple)),
+    st.tuples(
+        st.just("put"), _TRACE, st.lists(_SAID, max_size=1).map(tuple), st.sampled_from(["ok", "open"])
+    ),
+    st.tuples(st.just("close")),
     st.tuples(st.just("say"), _TRACE | _ALIAS, _SAID),
     st.tuples(st.just("alias"), _ALIAS, _TRACE),
     st.tuples(st.just("delete"), _TRACE),
@@ -39,10 +46,11 @@ _EVENT = st.one_of(
 
 async def apply(store: TraceStore, event: tuple[Any, ...]) -> None:
     match event:
-        case ("put", trace_id, said):
-            await store.put(
-                Trajectory(trace_id=trace_id, question="q", arrived_at_s=1.0, budget_s=1.0, outcomes=said)
-            )
+        case ("put", trace_id, said, status):
+            fields = {"trace_id": trace_id, "question": "q", "arrived_at_s": 1.0, "budget_s": 1.0}
+            await store.put(Trajectory(**fields, outcomes=said, status=status))
+        case ("close",):
+            await store.close_abandoned(before_s=2.0)
         case ("say", reference, outcome):
             await store.add_outcome(reference, outcome)
         case ("alias", alias, trace_id):
@@ -56,18 +64,36 @@ async def apply(store: TraceStore, event: tuple[Any, ...]) -> None:
 async def seen(store: TraceStore) -> tuple[Any, ...]:
     summaries = [await store.list(query) for query in (TraceQuery(), TraceQuery(solved_keys=KEYS))]
     names = [await store.trace_of(name) for name in (*TRACES, *ALIASES)]
-    return [t async for t in store.iter()], summaries, names, await store.count_pending()
+    lessons = await shelf_of(store).lesson_counts(now_s=10.0, patience_s=5.0)
+    return [t async for t in store.iter()], summaries, names, await store.count_pending(), dict(lessons)
+
+
+async def agree(events: list[tuple[Any, ...]], disk: TraceStore) -> None:
+    async with MemoryStore() as memory:
+        for event in events:
+            await apply(memory, event)
+            await apply(disk, event)
+        assert await seen(memory) == await seen(disk)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(_EVENT, max_size=14))
 def test_memory_and_disk_come_to_the_same(events: list[tuple[Any, ...]]) -> None:
     async def run(folder: str) -> None:
-        async with MemoryStore() as memory, SqliteStore(Path(folder) / "traces.db") as disk:
-            for event in events:
-                await apply(memory, event)
-                await apply(disk, event)
-            assert await seen(memory) == await seen(disk)
+        async with SqliteStore(Path(folder) / "traces.db") as disk:
+            await agree(events, disk)
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(run(folder))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(_EVENT, max_size=14))
+def test_memory_and_postgresql_come_to_the_same(postgres: str, events: list[tuple[Any, ...]]) -> None:
+    async def run() -> None:
+        async with PostgresStore(postgres) as disk:
+            for table in (traces, outcomes, aliases, lessons):
+                await disk.write([(delete(table), {})])
+            await agree(events, disk)
+
+    asyncio.run(run())

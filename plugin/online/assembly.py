@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
@@ -19,8 +20,8 @@ from inframind.traces.shelf import Shelf
 from inframind.traces.shelves import shelf_of
 from inframind.traces.store import TraceStore
 
-BREATH_S = 0.005
-"""Pause between slices of learning where requests are served by the same process."""
+BESIDE_REQUESTS: Mapping[str, Any] = {"slice": 4, "breath_s": 0.005}
+"""Few runs at a time, and a pause between, where requests are served by the same process."""
 
 
 def learner_service(
@@ -70,7 +71,7 @@ def learner_service(
             publish_every=online.publish_every,
             keep_versions=online.keep_versions,
             poll_s=online.poll_s,
-            breath_s=BREATH_S if online.learner == "in-process" else 0.0,
+            **(BESIDE_REQUESTS if online.learner == "in-process" else {}),
         ),
         clock=clock,
         holder=holder,

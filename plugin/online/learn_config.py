@@ -27,7 +27,7 @@ class LearnConfig:
     """Seconds until it looks again, where there was nothing to do."""
     lease_s: float = 30.0
     """Seconds after which another may lead, where leading is a lease."""
-    slice: int = 4
+    slice: int = 64
     """Runs that are learned from without a pause."""
     breath_s: float = 0.0
     """That pause in seconds, where requests are served by the same process."""

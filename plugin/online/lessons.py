@@ -48,7 +48,9 @@ class Hearing:
 
         A label beyond its source's quota is set aside: the run is learned from without it.
         """
-        book = self.book(state).plus(self._samples(runs, reader))
+        book = self.book(state)
+        if self._can_suspect(book, runs):
+            book = book.plus(self._samples(runs, reader))
         labels = self.labels(runs, book)
         given = {run.trace_id: labels[run.trace_id] for run in runs if run.trace_id in labels}
         admitted = admit(given, self.quotas, trust=self.trust, recent=state.recent)
@@ -64,6 +66,11 @@ class Hearing:
             sources=book.to_json(),
         )
         return [LabelledRun(run=run, label=admitted.kept.get(run.trace_id)) for run in runs], after
+
+    def _can_suspect(self, book: SourceBook, runs: Iterable[Trajectory]) -> bool:
+        """Whether there is, or was, any source that is not trusted; without one, nothing needs to be compared."""
+        said = {outcome.source for run in runs for outcome in run.outcomes}
+        return bool(book.surplus) or any(self.trust.of(one) < self.suspicion.trusted_from for one in said)
 
     def _samples(self, runs: Sequence[Trajectory], reader: EvidenceReader) -> Iterable[SourceSample]:
         """Every source's labels beside what was expected, those of suspected sources too."""

@@ -105,7 +105,8 @@ class ExplorationConfig:
     """
 
     floor: float = 0.004
-    """Share of decisions that is spread evenly over what is allowed, so that every propensity is positive."""
+    """Share of decisions that is spread over all that is allowed, so that every propensity is positive; of n candidates
+    each has at least half of its n-th part."""
     share: float = 0.05
     """Largest share of a decision for what may, by what is known, be better than what looks best."""
     loss: float = 0.0008

@@ -54,7 +54,7 @@ class ExploringPolicy:
         shares = self._shares(worth, wanted, best)
         shares[best] = 1.0 - shares.sum()
         floor = self._config.floor
-        weights = (1.0 - floor) * shares + floor / np.count_nonzero(wanted) * wanted
+        weights = (1.0 - floor) * shares + floor * _evenly_in_order(worth, wanted, best)
         reason = f"worth {worth.worth.item(best):.2f}: right {worth.solved.item(best):.0%}"
         return Proposal(weights, reason)
 
@@ -76,6 +76,13 @@ class ExploringPolicy:
         known *= _scale(known, gap, config.share, config.loss)
         fresh *= _scale(fresh, gap, config.fresh_share, np.inf)
         return known + fresh
+
+
+def _evenly_in_order(worth: Worth, wanted: Mask, best: int) -> Array:
+    """Shares of all that may be chosen, the best's at most twice the worst's: so failover has an order."""
+    behind = np.where(wanted, worth.logits.item(best) - worth.logits, 0.0)
+    order = np.where(wanted, 2.0 - behind / (behind.max() + _HARDLY), 0.0)
+    return np.asarray(order / order.sum())
 
 
 def _scale(chance: Array, gap: Array, share: float, loss: float) -> float:

@@ -36,14 +36,19 @@ def test_every_allowed_candidate_has_a_share_and_they_add_up_to_one(stored: Stor
     ):
         n = int(view.allowed.sum())
         assert weights.sum() == pytest.approx(1.0)
-        assert weights[view.allowed].min() >= 0.04 / n - 1e-12
+        assert weights[view.allowed].min() >= 0.04 / n / 2 - 1e-12
         assert (weights[~view.allowed] == 0).all()
 
 
 def test_without_doubt_only_the_floor_is_explored(stored: StoredPolicy, bench: Any) -> None:
     weights = exploring(stored, bench, logit=2.0, spread=0.0, floor=0.01).step(bench.step_view()).weights
-    n = len(weights)
-    assert weights.max() == pytest.approx(0.99 + 0.01 / n)
+    assert 0.99 < weights.max() < 0.99 + 0.01 / len(weights) * 2
+
+
+def test_weights_are_in_the_order_of_worth_for_whoever_fails_over(stored: StoredPolicy, bench: Any) -> None:
+    policy, view = exploring(stored, bench, logit=1.0, spread=0.0), bench.step_view()
+    order = policy.policy.step_worth(view).logits.argsort(kind="stable")
+    assert (np.diff(policy.step(view).weights[order]) >= 0).all()
 
 
 def test_more_doubt_is_more_exploration_within_the_share(stored: StoredPolicy, bench: Any) -> None:

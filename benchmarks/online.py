@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -128,13 +129,24 @@ def judged(
         window = min(world.promise.window, world.after)
         step = CHUNK if window == 5 * CHUNK else window // 5
         judgement = judge_world(
-            success, world.before, window=window, step=step, at_stake=at_stake(job, world, seeds)
+            success,
+            world.before,
+            window=window,
+            step=step,
+            at_stake=at_stake(job, world, seeds),
+            promised=promise_in(world),
         )
         models = {
             contender: [job.ledger.season(Cell(name, contender, seed)).models for seed in seeds]
             for contender in success
         }
         yield JudgedWorld(world=world, judged=judgement, success=success, models=models)
+
+
+def promise_in(world: World) -> int | None:
+    """Requests within which to recover, where the season is long enough to see it kept."""
+    promised = world.promise.recovers_within
+    return promised if promised is not None and promised < world.after else None
 
 
 def at_stake(job: Job, world: World, seeds: Sequence[int]) -> float | None:
@@ -184,6 +196,10 @@ def add_figures(bench: Bench, one: JudgedWorld) -> None:
             f"{name}/on_time/{contender}", 100 * verdict.after.mean, "%", f"±{100 * verdict.after.half:.1f}"
         )
         bench.add_figure(f"{name}/regret/{contender}", verdict.regret.mean, "", f"±{verdict.regret.half:.0f}")
+        if not math.isnan(verdict.regained):
+            bench.add_figure(
+                f"{name}/regained/{contender}", 100 * verdict.regained, "%", "of the gap, afterwards"
+            )
         if promise.recovers_within is not None and contender != OURS:
             bench.add_figure(f"{name}/recovery/{contender}", _number(verdict.recovery, one), "requests")
     if OURS in judgement.verdicts:

@@ -72,6 +72,8 @@ class Verdict:
         regret: on-time successes lost against the reference.
         recovery: requests until the mean over the seeds has regained three quarters of the gap; None if never.
         recoveries: the same, seed by seed.
+        regained: share of the gap that is regained on average from the promised request to the end; noise cannot make
+            it look good early, as it can the first window that is good enough. NaN where nothing is promised.
         loss: of on-time success after the change against the frozen policy.
         loss_before: the same before the change.
         worst_loss: the largest of such losses, averaged over the seeds and a moving window.
@@ -83,6 +85,7 @@ class Verdict:
     regret: Interval
     recovery: int | None
     recoveries: tuple[int | None, ...]
+    regained: float
     loss: Interval
     loss_before: Interval
     worst_loss: float
@@ -110,6 +113,7 @@ def judge_world(
     window: int,
     step: int,
     at_stake: float | None = None,
+    promised: int | None = None,
 ) -> Judged:
     """Judge all contenders of one world.
 
@@ -120,6 +124,7 @@ def judge_world(
         window: requests that recovery averages over.
         step: requests between two looks at it.
         at_stake: the gap, where it is not the frozen policy's.
+        promised: requests within which three quarters of it are to be regained.
 
     Raises:
         ConfigError: the frozen policy is missing.
@@ -139,6 +144,7 @@ def judge_world(
             regret=Interval.of(shortfall[name].sum(axis=1)),
             recovery=recovery(shortfall[name].mean(axis=0), gap, window=window, step=step),
             recoveries=tuple(recovery(one_N, gap, window=window, step=step) for one_N in shortfall[name]),
+            regained=_regained(shortfall[name], gap, promised),
             loss=Interval.of((success[FROZEN] - success_SN)[:, before:].mean(axis=1)),
             loss_before=Interval.of((success[FROZEN] - success_SN)[:, :before].mean(axis=1)),
             worst_loss=_worst((success[FROZEN] - success_SN)[:, before:].mean(axis=0), window),
@@ -146,6 +152,12 @@ def judge_world(
         for name, success_SN in success.items()
     }
     return Judged(gap=gap, verdicts=verdicts, shortfall=shortfall)
+
+
+def _regained(shortfall_SN: Floats, gap: float, promised: int | None) -> float:
+    if promised is None or not gap > 0:
+        return float("nan")
+    return 1.0 - float(shortfall_SN[:, promised:].mean()) / gap
 
 
 def moving_average(values_N: Floats, window: int) -> Floats:

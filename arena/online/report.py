@@ -91,7 +91,10 @@ def render_online_report(worlds: Sequence[JudgedWorld], *, facts: Mapping[str, F
 
 # Tables ------------------------------------------------------------------------------------------------
 
-_HEADERS = ("Contender", "Before, %", "After, %", "Recovery", "By seed", "Regret", "Loss to frozen, points")
+_HEADERS = (
+    "Contender", "Before, %", "After, %", "Recovery", "By seed", "Regained afterwards, %", "Regret",
+    "Loss to frozen, points",
+)  # fmt: skip
 
 
 def _table(one: JudgedWorld) -> str:
@@ -113,6 +116,7 @@ def _row(verdict: Verdict) -> str:
         _spread(verdict.after, 100),
         _requests(verdict.recovery),
         " ".join(map(_requests, verdict.recoveries)),
+        "" if np.isnan(verdict.regained) else f"{100 * verdict.regained:.0f}",
         _spread(verdict.regret, 1),
         f"{_spread(verdict.loss, 100)}, worst {100 * verdict.worst_loss:.1f}",
     )

@@ -86,6 +86,13 @@ def test_what_is_at_stake_stands_in_for_the_gap() -> None:
     assert verdicts["frozen"].recovery == 10
 
 
+def test_what_is_regained_counts_from_the_promised_request_on() -> None:
+    one = judge_world(judged(), BEFORE, window=10, step=5, promised=10)
+    regained = {name: verdict.regained for name, verdict in one.verdicts.items()}
+    assert regained == {"frozen": 0.0, "retrained": 1.0, "late": pytest.approx(1 - 10 / 30), "oracle": 1.0}
+    assert np.isnan(judge_world(judged(), BEFORE, window=10, step=5).verdicts["late"].regained)
+
+
 def test_without_a_reference_the_frozen_policy_stands_in() -> None:
     given = judged()
     del given["retrained"]

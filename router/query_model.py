@@ -139,7 +139,7 @@ class QueryModel:
         steep = self.weights.discriminations if self.weights else {}
         typical = float(np.median(list(steep.values()))) if steep else 1.0
         abilities = [
-            known.get(action.label, _configured_logit(actions, action)) for action in actions.executor_actions
+            known.get(action.label, configured_logit(actions, action)) for action in actions.executor_actions
         ]
         return np.array(abilities), np.array([steep.get(label, typical) for label in actions.executor_labels])
 
@@ -166,7 +166,8 @@ def question_vector(text: str, encoder: Encoder) -> Array:
     return np.concatenate([encoder.encode(text), text_shape(text)]).astype(np.float64)
 
 
-def _configured_logit(actions: ActionSpace, action: ExecutorAction) -> float:
+def configured_logit(actions: ActionSpace, action: ExecutorAction) -> float:
+    """Log odds that the configuration gives an action of which nothing was learned."""
     quality = actions.models[action.model].quality * actions.strategies[action.strategy].quality_factor
     share = min(max(quality, 0.01), 0.99)
     return math.log(share / (1 - share))

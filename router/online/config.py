@@ -26,9 +26,9 @@ class BeliefConfig:
     """What a model's spread grows to when nothing is heard of it for long."""
     action_drift: float = 0.25
     """The same, of one strategy of a model."""
-    newcomer_spread: float = 1.5
+    newcomer_spread: float = 1.2
     """Of a model that the policy was not trained with, at first."""
-    newcomer_action_spread: float = 0.8
+    newcomer_action_spread: float = 0.5
     """Of one strategy of such a model."""
     shared_forgetting: float = 0.02
     """Share of what is known of all actions alike that one labelled run makes forget."""
@@ -111,7 +111,7 @@ class ExplorationConfig:
     """Largest share of a decision for what may, by what is known, be better than what looks best."""
     loss: float = 0.0008
     """Largest expected loss of one decision for that, in solved questions."""
-    fresh_share: float = 0.25
+    fresh_share: float = 0.35
     """Largest share of a decision for models of which little is known; their loss is not bounded."""
     fresh_spread: float = 0.5
     """Spread of a model's best-known strategy from which on little is known of it."""

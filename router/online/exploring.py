@@ -17,6 +17,8 @@ from inframind.router.views import Array, Mask, PaceView, PlanView, RoleView, St
 
 _NORMAL_SLOPE = 1.702
 _HARDLY = 1e-9
+_EMPHASIS = 3
+"""A fresh model is tried with what suits it best: its strategies have much in common, and most are worse."""
 
 
 class ExploringPolicy:
@@ -72,10 +74,11 @@ class ExploringPolicy:
         chance[best] = 0.0
         if not self._has_fresh:
             return chance * _scale(chance, gap, config.share, config.loss)
-        fresh, known = chance * self._is_fresh, chance * ~self._is_fresh
+        known = chance * ~self._is_fresh
         known *= _scale(known, gap, config.share, config.loss)
-        fresh *= _scale(fresh, gap, config.fresh_share, np.inf)
-        return known + fresh
+        fresh = chance * self._is_fresh
+        promising = fresh**_EMPHASIS
+        return known + promising * (min(fresh.sum(), config.fresh_share) / (promising.sum() + _HARDLY))
 
 
 def _evenly_in_order(worth: Worth, wanted: Mask, best: int) -> Array:

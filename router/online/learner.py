@@ -28,6 +28,7 @@ from inframind.router.online.config import OnlineConfig
 from inframind.router.online.evidence import Evidence, EvidenceReader
 from inframind.router.online.exploring import ExploringPolicy
 from inframind.router.online.protocol import Label, LabelledRun
+from inframind.router.online.strangers import expected_offsets
 from inframind.router.policy import Policy
 from inframind.router.policy_file import StoredPolicy
 from inframind.router.policy_learned import PolicyWeights
@@ -92,10 +93,12 @@ class OnlineLearner:
         """Models or strategies came or went: go on over these. What is believed of those that went is kept."""
         self._stored = replace(self._stored, weights=self._weights())
         self._actions = actions
+        known = self._stored.weights.offsets.logit
+        expected = expected_offsets(actions, self._stored.queries.abilities) if self._stored.queries else {}
         for action in actions.executor_actions:
             if action not in self._belief:
                 self._belief.meet(action, is_new=self._is_stranger(action.model))
-                self._belief.start(action, self._stored.weights.offsets.logit.get(action.label, 0.0))
+                self._belief.start(action, known.get(action.label, expected.get(action, 0.0)))
         self._slow = self._slow_part()
         self._read_with_networks()
 

@@ -78,7 +78,10 @@ class ExploringPolicy:
         known *= _scale(known, gap, config.share, config.loss)
         fresh = chance * self._is_fresh
         promising = fresh**_EMPHASIS
-        return known + promising * (min(fresh.sum(), config.fresh_share) / (promising.sum() + _HARDLY))
+        tried: Array = known + promising * (
+            min(fresh.sum(), config.fresh_share) / (promising.sum() + _HARDLY)
+        )
+        return tried
 
 
 def _evenly_in_order(worth: Worth, wanted: Mask, best: int) -> Array:

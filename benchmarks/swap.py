@@ -65,7 +65,7 @@ async def beside_learning(bench: Bench, base_url: str, *, runs: int) -> None:
     """Graded runs, with nobody who learns from them and with a learner in the same process."""
     medians: dict[str, float] = {}
     for learner in ("off", "in-process"):
-        async with InfraMind(settings_of(base_url, bench.seed, learner=learner, poll_s=0.05)) as mind:
+        async with InfraMind(settings_of(base_url, bench.seed, learner=learner, poll_s=0.5)) as mind:
             took_ms = [1000 * took_s async for took_s in graded(mind, runs)][runs // 10 :]
         name = f"learner_{learner.replace('-', '_')}"
         for share, label in ((50.0, "p50"), (99.0, "p99"), (100.0, "max")):

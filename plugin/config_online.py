@@ -69,7 +69,7 @@ class OnlineSection(Section):
     patience_s: float = Field(default=86_400.0, gt=0, allow_inf_nan=False)
     """Age in seconds at which a run without a verdict is given up on; it is then learned from without one."""
     poll_s: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Seconds until the learner looks again, where there was nothing to do."""
+    """Seconds until the learner looks again, where less than a batch was to be learned."""
     batch: int = Field(default=256, ge=1)
     """Most runs that are learned from at once."""
     publish_every: int = Field(default=200, ge=1)

@@ -24,7 +24,7 @@ class LearnConfig:
     keep_versions: int = 50
     """Newest versions that are kept."""
     poll_s: float = 1.0
-    """Seconds until it looks again, where there was nothing to do."""
+    """Seconds until it looks again, where less than a batch was to be learned."""
     lease_s: float = 30.0
     """Seconds after which another may lead, where leading is a lease."""
     slice: int = 64

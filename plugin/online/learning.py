@@ -184,7 +184,7 @@ class LearnerService:
                     _log.warning("%s", moved)
                     self._desk = None
                     return
-                if not done.learned and not done.events:
+                if done.learned < self._config.batch:  # a trickle is kept at most once in so many seconds
                     await asyncio.sleep(self._config.poll_s)
                 leads = await self._renew()
 

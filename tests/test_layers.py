@@ -30,6 +30,7 @@ HOMES = {
     "aiosqlite": {"traces"},
     "sqlite3": {"traces"},
     "psycopg": {"traces"},
+    "zstandard": {"traces"},
     "pyarrow": {"traces", "arena"},
     "ray": {"arena"},
     "openai": {"fleet"},

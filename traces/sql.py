@@ -11,7 +11,7 @@ from sqlalchemy import Executable, Table, Update, bindparam, delete, exists, fun
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
-from inframind.traces.codec import check_outcome, encode
+from inframind.traces.codec import check_outcome, encode_apart
 from inframind.traces.migration import Dialect
 from inframind.traces.query import EXCERPT_CHARS
 from inframind.traces.records import Outcome, Trajectory
@@ -213,6 +213,7 @@ def trace_row(trajectory: Trajectory) -> Row:
     Raises:
         StoreError: the trajectory holds something that cannot be written down.
     """
+    document, decisions = encode_apart(trajectory)
     return {
         "trace_id": trajectory.trace_id,
         "arrived_at_s": float(trajectory.arrived_at_s),
@@ -224,7 +225,8 @@ def trace_row(trajectory: Trajectory) -> Row:
         "question_id": trajectory.question_id,
         "question": trajectory.question[:EXCERPT_CHARS],
         "record_version": trajectory.record_version,
-        "payload": encode(trajectory).decode(),
+        "payload": document.decode(),
+        "decisions": decisions,
     }
 
 

@@ -49,8 +49,10 @@ _FIRST = Migration(
             question_id TEXT NOT NULL,
             question TEXT NOT NULL,
             record_version INTEGER NOT NULL,
-            payload JSONB NOT NULL
+            payload JSONB NOT NULL,
+            decisions BYTEA
         )""",
+        "ALTER TABLE traces ALTER COLUMN decisions SET STORAGE EXTERNAL",
         # The default compression costs more time than all the rest; lz4 is not in every server.
         """DO $$ BEGIN
             EXECUTE 'ALTER TABLE traces ALTER COLUMN payload SET COMPRESSION lz4';
@@ -122,8 +124,11 @@ _LESSONS = Migration(
     ),
 )
 
+# Rows of earlier versions keep their decisions in the payload. On PostgreSQL the column was always there.
+_DECISIONS_APART = Migration(sqlite=("ALTER TABLE traces ADD COLUMN decisions BLOB",), postgresql=())
+
 # A new migration is appended, and is an entry of its own. Version = how many were applied.
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _ALIASES, _LESSONS, SHELF)
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _ALIASES, _LESSONS, SHELF, _DECISIONS_APART)
 
 
 def is_current(connection: Connection, place: str) -> bool:

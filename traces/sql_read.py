@@ -12,7 +12,7 @@ from sqlalchemy import tuple_ as row_of
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.sql.selectable import ScalarSelect
 
-from inframind.traces.codec import decode
+from inframind.traces.codec import decode, decode_apart
 from inframind.traces.query import TraceQuery, TraceSummary, parse_cursor
 from inframind.traces.records import Outcome, SolvedKeys, Trajectory
 from inframind.traces.sql_tables import Row, Text, aliases, outcomes, traces
@@ -29,10 +29,20 @@ def trace_of(reference: BindParameter[str]) -> tuple[ScalarSelect[Any], ScalarSe
     )
 
 
+WHOLE: Final = (traces.c.payload, traces.c.decisions)
+"""Columns that `whole` takes."""
+_LEFT_OUT = ("payload", "decisions", "record_version")
+
+
+def whole(payload: str, decisions: bytes | None) -> Trajectory:
+    """A trajectory without its outcomes; rows of earlier versions hold the decisions in the payload."""
+    return decode(payload) if decisions is None else decode_apart(payload, decisions)
+
+
 def load(connection: Connection, trace_id: str) -> Trajectory | None:
     """One trajectory with its outcomes, or None."""
-    payload = connection.execute(select(traces.c.payload).where(traces.c.trace_id == trace_id)).scalar()
-    return None if payload is None else _join(connection, [decode(payload)])[0]
+    row = connection.execute(select(*WHOLE).where(traces.c.trace_id == trace_id)).one_or_none()
+    return None if row is None else _join(connection, [whole(*row)])[0]
 
 
 def load_trace_of(connection: Connection, reference: str) -> str | None:
@@ -44,13 +54,13 @@ def load_trace_of(connection: Connection, reference: str) -> str | None:
 
 def load_page(connection: Connection, query: TraceQuery) -> tuple[Trajectory, ...]:
     """The trajectories that the query selects, with their outcomes."""
-    payloads = connection.execute(_select(query, traces.c.payload)).scalars()
-    return _join(connection, [decode(payload) for payload in payloads])
+    rows = connection.execute(_select(query, *WHOLE))
+    return _join(connection, [whole(*row) for row in rows])
 
 
 def load_summaries(connection: Connection, query: TraceQuery) -> list[TraceSummary]:
     """The summaries that the query selects."""
-    columns = [column for column in traces.c if column.name not in ("payload", "record_version")]
+    columns = [column for column in traces.c if column.name not in _LEFT_OUT]
     rows = connection.execute(_select(query, *columns, _solved(query.solved_keys).label("solved")))
     return [_summary(dict(row)) for row in rows.mappings()]
 

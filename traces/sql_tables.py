@@ -11,7 +11,18 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Column, Dialect, Double, Integer, MetaData, Table, TypeDecorator, cast, type_coerce
+from sqlalchemy import (
+    Column,
+    Dialect,
+    Double,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    TypeDecorator,
+    cast,
+    type_coerce,
+)
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TEXT, TypeEngine, UserDefinedType
 
@@ -130,6 +141,7 @@ traces = Table(
     Column("question", Text),
     Column("record_version", Integer),
     Column("payload", Document()),
+    Column("decisions", LargeBinary),
 )
 
 outcomes = Table(

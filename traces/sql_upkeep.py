@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
 
-from inframind.traces.codec import decode
 from inframind.traces.memory import abandoned
 from inframind.traces.sql import Statements, trace_row
+from inframind.traces.sql_read import WHOLE, whole
 from inframind.traces.sql_tables import aliases, lessons, outcomes, traces
 
 BATCH_TRACES = 200
@@ -35,14 +35,13 @@ def prune_batch(connection: Connection, before_s: float) -> int:
 
 def close_batch(connection: Connection, statements: Statements, before_s: float) -> int:
     """Close some of the open traces that arrived before an instant; those that somebody writes now are left alone."""
-    opened = select(traces.c.payload).where(traces.c.status == "open", traces.c.arrived_at_s < before_s)
+    opened = select(*WHOLE).where(traces.c.status == "open", traces.c.arrived_at_s < before_s)
     oldest = opened.order_by(traces.c.arrived_at_s).limit(BATCH_TRACES).with_for_update(skip_locked=True)
-    closed = [abandoned(decode(payload)) for payload in connection.execute(oldest).scalars()]
+    closed = [abandoned(whole(*row)) for row in connection.execute(oldest)]
     for trajectory in closed:
         row = trace_row(replace(trajectory, outcomes=()))
-        connection.execute(
-            _CLOSE.values(status=row["status"], payload=row["payload"]), {"closes": trajectory.trace_id}
-        )
+        changed = {name: row[name] for name in ("status", "payload", "decisions")}
+        connection.execute(_CLOSE.values(**changed), {"closes": trajectory.trace_id})
     _learn_of(connection, statements, [trajectory.trace_id for trajectory in closed])
     return len(closed)
 

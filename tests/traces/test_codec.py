@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inframind.errors import StoreError
-from inframind.traces.codec import check_outcome, decode, encode
+from inframind.traces.codec import check_outcome, decode, decode_apart, encode, encode_apart
 from inframind.traces.records import Attempt, Decision, Outcome, Skip, Step, Trajectory
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -126,6 +126,14 @@ def test_round_trip_is_exact(trajectory: Trajectory) -> None:
     assert b"\n" not in payload
     assert decode(payload) == trajectory
     assert decode(payload.decode()) == trajectory
+    document, apart = encode_apart(trajectory)
+    assert decode_apart(document, apart) == trajectory
+
+
+def test_damaged_decisions_are_a_store_error_that_names_the_trace() -> None:
+    document, _ = encode_apart(SMALL)
+    with pytest.raises(StoreError, match=SMALL.trace_id):
+        decode_apart(document, b"not compressed")
 
 
 @settings(max_examples=30, deadline=None)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from sqlalchemy import Connection
 
 from inframind.errors import ConfigError, StoreError
 from inframind.traces import sql
+from inframind.traces.codec import encode
 from inframind.traces.memory import MemoryStore
-from inframind.traces.records import Outcome, Trajectory
+from inframind.traces.query import TraceQuery
+from inframind.traces.records import Decision, Outcome, Trajectory
 from inframind.traces.sql_migrations import MIGRATIONS
 from inframind.traces.sqlite import SqliteStore
 from inframind.traces.store import open_store
@@ -46,6 +49,22 @@ def child(code: str, *args: object) -> subprocess.Popen[str]:
 def trajectory(n: int, **changes: Any) -> Trajectory:
     fields = {"trace_id": f"{n:032x}", "question": "q", "arrived_at_s": float(n), "budget_s": 1.0}
     return Trajectory(**{**fields, **changes})
+
+
+DECISION = Decision(
+    decision_id="d",
+    kind="step",
+    made_s=0.5,
+    policy="uniform",
+    policy_version="1",
+    features_version="1",
+    actions=("small/Plain", "large/Plain"),
+    probabilities=(0.1, 0.9),
+    masked=("", ""),
+    chosen=1,
+    probability=0.9,
+    choice={"model": "large"},
+)
 
 
 @pytest.mark.parametrize("url", ["sqlite:///{}", "{}"])
@@ -345,3 +364,24 @@ async def test_memory_store_forgets_the_aliases_of_a_dropped_trace() -> None:
 def test_memory_store_needs_room_for_a_trace() -> None:
     with pytest.raises(ConfigError, match="max_traces"):
         MemoryStore(max_traces=0)
+
+
+async def test_a_trace_of_an_earlier_schema_is_read_with_its_decisions(tmp_path: Path) -> None:
+    """Its payload holds them; what is written now keeps them apart."""
+    path = tmp_path / "traces.db"
+    old, new = (replace(trajectory(n), decisions=(DECISION,)) for n in (1, 2))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL)")
+        for number, migration in enumerate(MIGRATIONS[:2], start=1):
+            for statement in (*migration.sqlite, f"INSERT INTO schema_version VALUES ({number})"):
+                connection.execute(statement)
+        row = {**sql.trace_row(old), "payload": encode(old).decode()}
+        del row["decisions"]
+        connection.execute(
+            f"INSERT INTO traces ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", (*row.values(),)
+        )
+        connection.commit()
+    async with SqliteStore(path) as store:
+        await store.put(new)
+        assert await store.get(old.trace_id) == old
+        assert [one async for one in store.iter(TraceQuery(oldest_first=True))] == [old, new]

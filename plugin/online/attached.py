@@ -6,6 +6,7 @@ All of it on a loop of its own, in a daemon thread: a slow store or a lost conne
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import uuid
@@ -28,6 +29,7 @@ from inframind.traces.shelves import shelf_of
 if TYPE_CHECKING:
     from inframind.plugin.online.learning import LearnerService
 
+_log = logging.getLogger(__name__)
 RECALL_S = 2.0
 """Longest wait of a resumed run for the version that it began with; then it goes on with what serves."""
 
@@ -101,6 +103,8 @@ class AttachedOnline:
         if self._learner is not None:
             jobs.append(self._learner.follow())
         self._tasks = [self._loop.create_task(job) for job in jobs]
+        for task in self._tasks:
+            task.add_done_callback(_say_how_it_ended)
 
     async def _recall(self, prefix: str) -> None:
         """On the loop of a request."""
@@ -111,6 +115,15 @@ class AttachedOnline:
             await asyncio.wait_for(asyncio.wrap_future(found), RECALL_S)
         except (TimeoutError, InfraMindError):
             return  # the run goes on with what serves, as it would if the version were gone
+
+
+def _say_how_it_ended(task: asyncio.Task[None]) -> None:
+    """A job that fails takes no request with it, and must not end unheard."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _log.error(
+            "what runs beside the requests has ended; serving goes on as it is: %s", error, exc_info=error
+        )
 
 
 def replica_name() -> str:

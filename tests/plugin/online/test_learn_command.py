@@ -126,3 +126,17 @@ async def test_a_configuration_in_which_others_learn_is_refused(
 async def test_two_ways_at_once_are_refused(written: Callable[..., Path]) -> None:
     done = await run(written(), "--once", "--dry-run")
     assert (done.exit_code, "give one of them" in done.output) == (2, True)
+
+
+async def test_a_diff_says_what_a_candidate_would_do_otherwise(written: Callable[..., Path]) -> None:
+    config = written()
+    await answer(config, 4)
+    await run(config, "--once")
+    words = ["policies", "diff", "configured", "candidate", "--config", str(config)]
+    told = json.loads((await asyncio.to_thread(CliRunner().invoke, app, [*words, "--json"])).output)
+    assert (told["old"], told["runs"]) == ("", 4)
+    assert told["decisions"] == 8  # a plan and a step each
+    assert set(told["offsets"]) == {f"m0/{name}" for name in ("Concise", "DeepThink", "Flash", "Plain")}
+    shown = (await asyncio.to_thread(CliRunner().invoke, app, words)).output
+    assert "of 8 decisions of the last 4 runs" in shown
+    assert "graded runs" in shown

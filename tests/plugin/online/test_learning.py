@@ -162,6 +162,18 @@ async def test_a_mind_can_learn_in_its_own_process_and_explores_what_may_be_bett
     )
 
 
+async def test_a_learner_that_cannot_go_on_says_so_and_serving_does(
+    make_mind: Any, say: Any, store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = shelf_of(store)
+    await shelf.commit(LEARNER, after=0, state=b"of a newer release", learned=[], holder="x", at_s=0.0)
+    settings = {"policy": {"name": "learned", "exploration": 0.1}, "online": {**ONLINE, "report_s": 0.05}}
+    mind = await make_mind(say(lambda asked: "right"), settings=settings, store=store)
+    await _until(lambda: "serving goes on as it is" in caplog.text)
+    assert "the learner's state" in caplog.text
+    assert (await mind.ainvoke("q", topology="IO", team_size=1)).answer == "right"
+
+
 async def test_of_two_learners_one_leads(mind: InfraMind) -> None:
     await answer(mind, 3)
     async with shelf_of(mind.store).lead(LEARNER, "the other", now_s=CLOCK.wall_s(), ttl_s=60) as leads:

@@ -63,8 +63,8 @@ class Refit:
         """Fit every offset to the window."""
         self._window.extend(seen for run in runs if (seen := self._seen(run)) is not None)
         by_label: defaultdict[str, list[_Seen]] = defaultdict(list)
-        for label, seen in self._window:
-            by_label[label].append(seen)
+        for label, one in self._window:
+            by_label[label].append(one)
         self._offsets = {label: _fitted(group) for label, group in by_label.items()}
         return {"window": float(len(self._window)), "least": min(self._offsets.values(), default=0.0)}
 

@@ -12,6 +12,8 @@ from inframind.router.online.config import ChangeConfig
 _MEMORY = 0.97
 """Share of its recent surprises that a model keeps with each new one: some thirty count."""
 
+_HARDLY, _LEAST_ALLOWANCE = 1e-9, 0.1
+
 
 @dataclass(slots=True)
 class _Watched:
@@ -52,18 +54,22 @@ class ChangeDetector:
         self._config = config
         self._watched: dict[str, _Watched] = {}
 
-    def watch(self, surprise: float, shares: Mapping[str, float]) -> Alarm | None:
+    def watch(self, surprise: float, shares: Mapping[str, float], label_share: float = 1.0) -> Alarm | None:
         """Note one labelled run.
 
         Args:
             surprise: standardised, of expectation 0 and variance 1 while nothing changes.
             shares: of each model in the run.
+            label_share: share of all runs that are labelled. A CUSUM's runs between false alarms grow with the
+                exponential of its threshold (times twice the allowance), which therefore falls by the logarithm of
+                the share.
         """
         alarm = None
+        threshold = self._threshold(label_share)
         for model, share in shares.items():
             one = self._watched.setdefault(model, _Watched())
             _note(one, surprise, share, self._config.allowance)
-            if max(one.above, one.below) > self._config.threshold:
+            if max(one.above, one.below) > threshold:
                 alarm = Alarm(model, self._is_shared(model))
                 one.above = one.below = 0.0
         return alarm
@@ -78,6 +84,11 @@ class ChangeDetector:
         detector = cls(config)
         detector._watched = {model: _Watched(**one) for model, one in state.items()}
         return detector
+
+    def _threshold(self, label_share: float) -> float:
+        config = self._config
+        fewer = math.log(max(label_share, _HARDLY)) / (2 * max(config.allowance, _LEAST_ALLOWANCE))
+        return max(config.threshold + min(fewer, 0.0), config.least_threshold)
 
     def _is_shared(self, model: str) -> bool:
         """Whether the others, taken together, surprise in the same direction."""

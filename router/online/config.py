@@ -36,6 +36,8 @@ class BeliefConfig:
     """Share of what is known of models and strategies that one labelled run makes forget."""
     caution: float = 0.7
     """Spreads by which an offset of a model that the policy was trained with is served smaller than it is believed."""
+    most_doubted: float = 0.3
+    """Spreads beyond this are taken for it there: a model that has changed is not trusted because little is known."""
     largest_step: float = 0.5
     """Most that one run moves the log odds of the actions that it took."""
     largest: float = 4.0
@@ -50,6 +52,7 @@ class BeliefConfig:
             "action_drift",
             "newcomer_spread",
             "newcomer_action_spread",
+            "most_doubted",
             "largest_step",
             "largest",
         ):
@@ -82,16 +85,21 @@ class ChangeConfig:
     allowance: float = 0.5
     """Standard deviations of surprise a run that are nothing unusual."""
     threshold: float = 7.0
-    """What surprises beyond the allowance add up to when something has changed."""
+    """What surprises beyond the allowance add up to when something has changed, where every run has a label."""
+    least_threshold: float = 4.0
+    """The same where hardly any has one: false alarms are as rare among runs, so that fewer labels need a lower one."""
     widening: float = 1.0
     """Spread that is added to what is believed of the changed model."""
     agreement: float = 2.0
     """Standard errors by which other models must surprise likewise for a change of all: of questions, not of one."""
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "widening", "agreement"):
+        for name in ("threshold", "least_threshold", "widening", "agreement"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"change.{name}", getattr(self, name), "use a positive number")
+        if self.least_threshold > self.threshold:
+            fix = f"use at most change.threshold, {self.threshold:g}"
+            raise ConfigError("change.least_threshold", self.least_threshold, fix)
         if self.allowance < 0:
             raise ConfigError("change.allowance", self.allowance, "use a number of at least 0")
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from inframind.router.online.slow import SlowPart
 
 _FORMAT = 1
+_RUNS_REMEMBERED = 200
 
 
 class OnlineLearner:
@@ -71,6 +72,7 @@ class OnlineLearner:
         self._belief = OffsetBelief(self.config.belief)
         self._change = ChangeDetector(self.config.change)
         self._runs_of: Counter[str] = Counter()
+        self._label_share = 1.0
         self._slow: SlowPart | None = None
         self.welcome(actions)
 
@@ -142,6 +144,7 @@ class OnlineLearner:
             "components": components,
             "change": self._change.state(),
             "runs_of": dict(self._runs_of),
+            "label_share": self._label_share,
             "seed": self._seed,
         }
         parts = {"policy": content_of(self._stored)}
@@ -177,6 +180,7 @@ class OnlineLearner:
         learner._belief = OffsetBelief.restored(learner.config.belief, file.arrays, header["components"])
         learner._change = ChangeDetector.restored(learner.config.change, header["change"])
         learner._runs_of = Counter(header["runs_of"])
+        learner._label_share = header["label_share"]
         learner.welcome(actions)
         if learner._slow is not None:
             if "slow" not in file.arrays:
@@ -191,17 +195,22 @@ class OnlineLearner:
     def _learn_one(self, run: LabelledRun) -> Iterator[float]:
         """The surprise of a run that taught something."""
         self._runs_of.update({step.served_model or step.model for step in run.run.steps})
+        self._note_label(run.label is not None)
         if run.label is None:
             return
         evidence = self._reader.read(run.run)
         if evidence is not None:
             yield self._update(evidence, run.label)
 
+    def _note_label(self, has_label: bool) -> None:
+        """What share of the latest runs has a label."""
+        self._label_share += (has_label - self._label_share) / _RUNS_REMEMBERED
+
     def _update(self, evidence: Evidence, label: Label) -> float:
         self._belief.forget()
         direction = self._belief.direction(evidence.shares)
         surprise = self._belief.update(direction, evidence.logit, label.solved, label.weight)
-        alarm = self._change.watch(surprise * label.weight, _by_model(evidence.shares))
+        alarm = self._change.watch(surprise * label.weight, _by_model(evidence.shares), self._label_share)
         if alarm is not None:
             self._doubt(alarm)
         return surprise
@@ -264,7 +273,7 @@ class OnlineLearner:
         logit = self._belief.logit(action)
         if self._is_stranger(action.model):
             return logit
-        doubt = self.config.belief.caution * self._belief.spread(action)
+        doubt = self.config.belief.caution * min(self._belief.spread(action), self.config.belief.most_doubted)
         return math.copysign(max(abs(logit) - doubt, 0.0), logit)
 
     # Newcomers -----------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ class ExplorationConfig:
     """Largest share of a decision for what may, by what is known, be better than what looks best."""
     loss: float = 0.0008
     """Largest expected loss of one decision for that, in solved questions."""
-    fresh_share: float = 0.35
+    fresh_share: float = 0.2
     """Largest share of a decision for models of which little is known; their loss is not bounded."""
     fresh_spread: float = 0.5
     """Spread of a model's best-known strategy from which on little is known of it."""

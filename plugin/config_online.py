@@ -40,8 +40,8 @@ class GateSection(Section):
     """Share of failed runs that has been promised."""
     settle_s: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
     """Age in seconds at which a run counts, with the feedback that it has by then."""
-    alarm_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
-    """Age in seconds at which it is seen whether a run failed or was late."""
+    alarm_s: float = Field(default=300.0, gt=0, allow_inf_nan=False)
+    """Age in seconds at which it is seen whether a run failed or was late; one that takes longer is not seen."""
 
     def to_config(self) -> GateConfig:
         """For the gate.

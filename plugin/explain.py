@@ -92,7 +92,9 @@ def _served_by(trajectory: Trajectory) -> dict[str, str | Text]:
         made = {decision.decision_id: decision.action for decision in trajectory.decisions}
         choices = watched["choices"]
         others = sum(made.get(one) != choice for one, choice in choices.items())
-        policy += f"; {watched['version']}, in the shadow, prefers another choice in {others} of {len(choices)}"
+        policy += (
+            f"; {watched['version']}, in the shadow, prefers another choice in {others} of {len(choices)}"
+        )
     return {"policy": Text(policy)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -77,6 +77,12 @@ class MemoryStore:
             if trace_id not in self._traces:
                 raise UnknownTrace(trace_id)
             return self._joined(trace_id)
+
+    async def get_many(self, trace_ids: Sequence[str]) -> tuple[Trajectory, ...]:
+        """Those of the trajectories that there are, in the order asked for."""
+        self._require_open()
+        with self._lock:
+            return tuple(self._joined(one) for one in trace_ids if one in self._traces)
 
     async def resolve(self, prefix: str) -> str:
         """The one trace id that begins with these six or more hex digits."""

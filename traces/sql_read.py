@@ -31,6 +31,8 @@ def trace_of(reference: BindParameter[str]) -> tuple[ScalarSelect[Any], ScalarSe
 
 WHOLE: Final = (traces.c.payload, traces.c.decisions)
 """Columns that `whole` takes."""
+_AT_ONCE = 500
+"""Names in one statement: databases have a limit."""
 _LEFT_OUT = ("payload", "decisions", "record_version")
 
 
@@ -43,6 +45,16 @@ def load(connection: Connection, trace_id: str) -> Trajectory | None:
     """One trajectory with its outcomes, or None."""
     row = connection.execute(select(*WHOLE).where(traces.c.trace_id == trace_id)).one_or_none()
     return None if row is None else _join(connection, [whole(*row)])[0]
+
+
+def load_many(connection: Connection, trace_ids: Sequence[str]) -> tuple[Trajectory, ...]:
+    """The trajectories that there are, in the order asked for, with their outcomes."""
+    found: dict[str, Trajectory] = {}
+    for first in range(0, len(trace_ids), _AT_ONCE):
+        some = traces.c.trace_id.in_(trace_ids[first : first + _AT_ONCE])
+        rows = connection.execute(select(*WHOLE).where(some))
+        found |= {one.trace_id: one for one in _join(connection, [whole(*row) for row in rows])}
+    return tuple(found[one] for one in trace_ids if one in found)
 
 
 def load_trace_of(connection: Connection, reference: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, Self, TypeVar, cast
 
@@ -121,6 +121,10 @@ class SqlStore:
         if found is None:
             raise UnknownTrace(trace_id)
         return found
+
+    async def get_many(self, trace_ids: Sequence[str]) -> tuple[Trajectory, ...]:
+        """Those of the trajectories that there are, in the order asked for."""
+        return await self.read("get", lambda connection: sql_read.load_many(connection, trace_ids))
 
     async def resolve(self, prefix: str) -> str:
         """The one trace id that begins with these six or more hex digits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -58,6 +58,10 @@ class TraceStore(Protocol):
         Raises:
             UnknownTrace: there is none under that id.
         """
+        ...
+
+    async def get_many(self, trace_ids: Sequence[str]) -> tuple[Trajectory, ...]:
+        """Those of the trajectories that there are, in the order asked for, with their outcomes so far."""
         ...
 
     async def resolve(self, prefix: str) -> str:

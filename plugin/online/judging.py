@@ -41,8 +41,8 @@ class JudgeConfig:
     """What a candidate has to show."""
     settle_s: float = 3600.0
     """Age in seconds at which a run counts, with the feedback that it has by then."""
-    alarm_s: float = 60.0
-    """Age in seconds at which it is seen whether a run failed or was late."""
+    alarm_s: float = 300.0
+    """Age in seconds at which it is seen whether a run failed or was late; one that takes longer is not seen."""
 
     def __post_init__(self) -> None:
         if not 0 < self.alarm_s <= self.settle_s:
@@ -172,7 +172,7 @@ class Judge:
 
     def _labels_of(self, state: LearnerState) -> Any:
         book = self._hearing.book(state)
-        return lambda runs: self._hearing.labels(runs, book)
+        return lambda runs: self._hearing.proofs(runs, book, state)
 
 
 def _trial(kept: Mapping[str, Any] | None, rollout: Rollout) -> Trial:

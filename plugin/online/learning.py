@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
-from inframind.errors import LearnerMoved, RolloutMoved, StoreClosed, StoreError, UnknownTrace
+from inframind.errors import LearnerMoved, RolloutMoved, StoreClosed, StoreError
 from inframind.fleet.clock import Clock
 from inframind.plugin.online.judging import Judge
 from inframind.plugin.online.learn_config import LearnConfig
@@ -36,7 +36,9 @@ from inframind.traces.store import TraceStore
 _log = logging.getLogger(__name__)
 LEARNER = "learner"
 """Role that is led, and name of the one lineage of policies."""
-READ_AT_ONCE = 16
+READ_AT_ONCE = 64
+ADOPT_EVERY_S = 3600.0
+"""Seconds between two looks for what older versions wrote."""
 REMEMBERED = 64
 """Latest runs by which it is seen how much a publication would change."""
 
@@ -108,6 +110,7 @@ class LearnerService:
         self._hearing, self._judge, self._config = hearing, judge, config
         self._clock, self._holder, self._tell = clock, holder, tell
         self._desk: _Desk | None = None
+        self._adopted_s = float("-inf")
 
     async def follow(self) -> None:
         """Learn whenever it leads, until cancelled or the store is closed; failures of the store are waited out."""
@@ -153,6 +156,7 @@ class LearnerService:
         """
         rollout = await self._shelf.rollout()
         desk = await self._opened(rollout)
+        await self._adopt()
         lessons, drifts = await self._learn(desk)
         events = [await self._remark(drift) for drift in drifts]
         published, event = await self._publish(desk, await self._shelf.rollout())
@@ -232,6 +236,13 @@ class LearnerService:
 
     # Lessons -------------------------------------------------------------------------------------------
 
+    async def _adopt(self) -> None:
+        """Traces that a process of an older version wrote are lessons, too."""
+        now_s = self._clock.wall_s()
+        if now_s - self._adopted_s >= ADOPT_EVERY_S:
+            await self._store.adopt_lessons(since_s=now_s - 2 * self._config.patience_s)
+            self._adopted_s = now_s
+
     async def _learn(self, desk: _Desk) -> tuple[list[LabelledRun], list[Drift]]:
         ready = await self._shelf.lessons(
             now_s=self._clock.wall_s(),
@@ -254,15 +265,8 @@ class LearnerService:
         """Those of the traces that are still there, in the same order."""
         runs: list[Trajectory] = []
         for first in range(0, len(trace_ids), READ_AT_ONCE):
-            some = trace_ids[first : first + READ_AT_ONCE]
-            runs += [run for run in await asyncio.gather(*map(self._trace, some)) if run is not None]
+            runs += await self._store.get_many(trace_ids[first : first + READ_AT_ONCE])
         return runs
-
-    async def _trace(self, trace_id: str) -> Trajectory | None:
-        try:
-            return await self._store.get(trace_id)
-        except UnknownTrace:  # deleted meanwhile
-            return None
 
     async def _commit(self, desk: _Desk, state: LearnerState, runs: Sequence[Trajectory] = ()) -> None:
         """Keep the state, and mark runs learned: both or neither."""

@@ -41,6 +41,14 @@ class Hearing:
         said = {outcome.source for run in runs for outcome in run.outcomes}
         return labels_of(runs, keys=self.keys, trust=self.trust, suspected=book.suspected(said))
 
+    def proofs(
+        self, runs: Sequence[Trajectory], book: SourceBook, state: LearnerState
+    ) -> Mapping[str, Label]:
+        """Labels by which a candidate is judged, within the quotas: a flood must not promote what it praises."""
+        labels = self.labels(runs, book)
+        given = {run.trace_id: labels[run.trace_id] for run in runs if run.trace_id in labels}
+        return admit(given, self.quotas, trust=self.trust, recent=state.recent).kept
+
     def lessons(
         self, runs: Sequence[Trajectory], state: LearnerState, reader: EvidenceReader
     ) -> tuple[list[LabelledRun], LearnerState]:

@@ -485,3 +485,14 @@ def test_unsupported_url_says_what_to_use_and_keeps_secrets(wrong: str) -> None:
     ) as caught:
         open_store(wrong)
     assert "secret" not in str(caught.value)
+
+
+async def test_many_are_read_at_once_in_the_order_asked_for(store: TraceStore) -> None:
+    known = [trajectory(number) for number in range(3)]
+    for one in known:
+        await store.put(one)
+    await store.add_outcome(known[2].trace_id, solved(1.0, 1.0))
+    found = await store.get_many([known[2].trace_id, "f" * 32, known[0].trace_id])
+    assert [one.trace_id for one in found] == [known[2].trace_id, known[0].trace_id]
+    assert [one.solved for one in found] == [True, None]
+    assert await store.get_many([]) == ()

@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 TORCH_INDEX_URL ?=
 READY := $(VENV)/.ready
+# One file's tests stay together: what a module sets up once is set up once.
+PYTEST_SPREAD ?= -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help setup demo test test-langchain-floor test-vllm check bench wheel clean
 
@@ -30,7 +32,7 @@ demo: setup ## Route a stream of generated questions over a simulated fleet, ove
 	@$(BIN)/inframind demo
 
 test: setup ## Run the test suite
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q $(PYTEST_SPREAD)
 
 test-langchain-floor: setup ## Run LangChain's suites at the oldest LangChain and LangGraph that we promise
 	@BIN=$(BIN) bash .ci/test-langchain-floor

@@ -273,9 +273,11 @@ async def bare_graph(url: str, topology: str) -> Call:
     return call
 
 
-async def chat(url: str, *, ours: bool, model: str = "m", stream: bool = False) -> Call:
+async def chat(
+    url: str, *, ours: bool, model: str = "m", stream: bool = False, store: str = "memory:"
+) -> Call:
     """A LangChain chat model of theirs or ours; ours decides among five, and stores a trace of every call."""
-    llm = _our_chat(url) if ours else _their_chat(url, model)
+    llm = _our_chat(url, store) if ours else _their_chat(url, model)
     llm = llm.bind(model=model) if ours and model != "m" else llm
     prompt = [("system", "You answer."), ("user", QUESTION)]
 
@@ -295,10 +297,39 @@ def _their_chat(url: str, model: str = "m") -> Any:
     return ChatOpenAI(model=model, base_url=url, api_key="none", max_retries=0, stream_usage=True)
 
 
-def _our_chat(url: str) -> Any:
+def _our_chat(url: str, store: str = "memory:") -> Any:
     from inframind import InfraMind
 
-    return InfraMind(_settings(url, "memory:", more_models=("many",))).chat_model()
+    return InfraMind(_settings(url, store, more_models=("many",))).chat_model()
+
+
+async def application(url: str, way: str) -> Call:
+    """A graph of three nodes with their model: as it is, watched, or with its budget kept track of."""
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    from inframind import InfraMind
+
+    llm = _their_chat(url)
+
+    async def node(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [await llm.ainvoke(state["messages"])]}
+
+    builder = StateGraph(MessagesState)
+    for name, before in (("one", START), ("two", "one"), ("three", "two")):
+        builder.add_node(name, node)
+        builder.add_edge(before, name)
+    graph = builder.compile()
+    mind = InfraMind(_settings(url, "memory:", more_models=("m",)))
+    graph = {
+        "plain": lambda: graph,
+        "observed": lambda: mind.observe(graph),
+        "budgeted": lambda: mind.budget(graph),
+    }[way]()
+
+    async def call() -> None:
+        await graph.ainvoke({"messages": [("user", QUESTION)]})
+
+    return call
 
 
 async def agent(url: str, *, ours: str) -> Call:
@@ -346,11 +377,17 @@ def contenders(url: str, folder: str) -> dict[str, Callable[[], Awaitable[Call]]
         "our_graph_fan": lambda: our_graph(url, "IO"),
         "chat_openai": lambda: chat(url, ours=False),
         "chat_inframind": lambda: chat(url, ours=True),
+        "chat_inframind_sqlite": lambda: chat(
+            url, ours=True, store=f"sqlite:///{folder}/chat-{os.getpid()}.db"
+        ),
         "chat_openai_stream_42": lambda: chat(url, ours=False, model="many", stream=True),
         "chat_inframind_stream_42": lambda: chat(url, ours=True, model="many", stream=True),
         "agent_openai": lambda: agent(url, ours=""),
         "agent_inframind": lambda: agent(url, ours="model"),
         "agent_middleware": lambda: agent(url, ours="middleware"),
+        "app_plain": lambda: application(url, "plain"),
+        "app_observed": lambda: application(url, "observed"),
+        "app_budgeted": lambda: application(url, "budgeted"),
         "litellm_router": lambda: litellm_router(url),
     }
 
@@ -408,6 +445,11 @@ def report(bench: Bench, p50_us: dict[str, float]) -> None:
     bench.add_bar("durable_routed_call_above_bare_us", durable_us, 150, "us")
     bench.add_bar("stream_42_over_sdk", p50_us["our_stream_42"] / p50_us["bare_stream_42"], limit=0.4)
     bench.add_bar("chat_over_chat_openai", p50_us["chat_inframind"] / p50_us["chat_openai"], limit=1.0)
+    bench.add_figure(
+        "chat_sqlite_over_chat_openai", p50_us["chat_inframind_sqlite"] / p50_us["chat_openai"], "ratio"
+    )
+    for way in ("observed", "budgeted"):
+        bench.add_figure(f"app_{way}_above_plain_us", p50_us[f"app_{way}"] - p50_us["app_plain"], "us")
     stream = p50_us["chat_inframind_stream_42"] / p50_us["chat_openai_stream_42"]
     bench.add_bar("chat_stream_42_over_chat_openai", stream, limit=0.5)
     bench.add_bar("agent_step_over_unrouted", p50_us["agent_inframind"] / p50_us["agent_openai"], limit=1.1)

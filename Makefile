@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 # One file's tests stay together: what a module sets up once is set up once.
 PYTEST_SPREAD ?= -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo test test-langchain-floor test-vllm check bench wheel clean
+.PHONY: help setup demo test test-langchain-floor test-ray test-vllm check bench wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ test: setup ## Run the test suite
 
 test-langchain-floor: setup ## Run LangChain's suites at the oldest LangChain and LangGraph that we promise
 	@BIN=$(BIN) bash .ci/test-langchain-floor
+
+test-ray: setup ## Run the engines' tests with Ray (installs it, 80 MB)
+	@$(BIN)/pip install --quiet --editable '.[ray]'
+	@$(BIN)/pytest -q tests/arena/test_engines.py
 
 test-vllm: setup ## Run the server contract against a real vLLM on CPU (installs it in .venv-vllm, 3.5 GB)
 	@BIN=$(BIN) bash .ci/test-vllm

@@ -104,7 +104,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(find_spec("ray") is None, reason="needs ray: pip install 'inframind[ray]'")
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs ray: make test-ray")
 def test_ray_gives_what_one_process_gives() -> None:
     """In a process of its own: Ray warns of itself, and its workers outlive a test's event loops."""
     ran = subprocess.run(

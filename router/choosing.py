@@ -63,24 +63,26 @@ def draw(probabilities: Sequence[float], rng: np.random.Generator) -> int:
 def failover_order(
     same_strategy: Sequence[int],
     chosen: int,
-    weights: Sequence[float],
+    ranks: Sequence[float],
     reasons: Sequence[str],
     q50_s: Sequence[float],
 ) -> list[int]:
     """Places in the order in which they are to be tried.
 
-    The chosen one first, then the allowed ones by the policy's weights, and at last those that are only predicted
+    The chosen one first, then the allowed ones by how the policy ranks them, and at last those that are only predicted
     to be too slow: late is better than none. Ties go to the faster.
 
     Args:
         same_strategy: places of all models with the chosen strategy.
         chosen: place of the chosen candidate.
-        weights: of the proposal (A).
+        ranks: of the candidates (A), the greater the better.
         reasons: why candidates are masked (A), "" where they are not.
         q50_s: predicted median seconds (A).
     """
     others = [place for place in same_strategy if place != chosen and reasons[place] in _MAY_FAIL_OVER]
-    others.sort(key=lambda place: (1.0 if reasons[place] else -weights[place], q50_s[place]))
+    others.sort(
+        key=lambda place: (1, 0.0, q50_s[place]) if reasons[place] else (0, -ranks[place], q50_s[place])
+    )
     return [chosen, *others]
 
 

@@ -237,7 +237,8 @@ class Decider:
                 "loads": _loads(snapshot),
             },
         )  # fmt: skip
-        return self._choice(decision, weights), decision
+        ranks = weights if proposal.ranks is None else proposal.ranks.tolist()
+        return self._choice(decision, ranks), decision
 
     def pace(
         self,
@@ -331,11 +332,11 @@ class Decider:
         best = best_of(propose(view).weights.tolist(), view.allowed)
         return {"degraded": labels[best]} if reasons[best] == TOO_SLOW else _NOTHING
 
-    def _choice(self, decision: Decision, weights: Sequence[float]) -> StepChoice:
+    def _choice(self, decision: Decision, ranks: Sequence[float]) -> StepChoice:
         actions, columns = self.actions.executor_actions, len(self.actions.strategies)
         chosen, q50_s = decision.chosen, decision.latency_q50_s
         same_strategy = range(chosen % columns, len(actions), columns)
-        order = failover_order(same_strategy, chosen, weights, decision.masked, q50_s)
+        order = failover_order(same_strategy, chosen, ranks, decision.masked, q50_s)
         return StepChoice(
             model=actions[chosen].model,
             strategy=actions[chosen].strategy,

@@ -22,10 +22,13 @@ class Proposal:
     Attributes:
         weights: non-negative, any scale, one per candidate; masked candidates are ignored.
         reason: a few words for people.
+        ranks: of the candidates, the greater the better, for failover; the weights unless given. A greedy policy gives
+            all weight to one candidate, and still knows which is second.
     """
 
     weights: Final[Array]
     reason: Final[str]
+    ranks: Final[Array | None] = None
 
 
 class Policy(Protocol):

@@ -170,7 +170,7 @@ class LearnedPolicy:
         best = int(logits.argmax())
         reason = f"worth {worth.worth.item(best):.2f}: right {worth.solved.item(best):.0%}"
         if not self._explores:
-            return Proposal(one_hot(best, len(logits)), reason)
+            return Proposal(one_hot(best, len(logits)), reason, logits)
         return Proposal(np.exp(logits - logits[best]), reason)
 
     def _multiplier(self, budget_s: float) -> float:

@@ -369,3 +369,21 @@ def test_a_warm_cache_is_worth_half_of_a_prediction_at_most(make_watcher: Any, b
 def test_contradictory_settings_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"policy\.exploration"):
         DecideConfig(**values)
+
+
+class SureOfOne:
+    """Gives all weight to one model, and ranks the others all the same."""
+
+    name, version = "sure", "1"
+
+    def step(self, view: Any) -> Proposal:
+        ranks = np.repeat([4.0, -1.0, -2.0, -3.0], 4)
+        return Proposal((np.arange(16) == 0).astype(float), "sure", ranks)
+
+
+def test_a_policy_that_is_sure_of_one_still_says_who_is_next(make_bench: Any) -> None:
+    """Without ranks, all others would be alike, and the fastest, which is the smallest, would take over."""
+    bench = make_bench(a={"size_b": 32.0}, b={"size_b": 14.0}, c={"size_b": 8.0}, d={"size_b": 3.0})
+    choice, decision = step(bench, bench.decider(SureOfOne()), budget_s=200.0)
+    assert choice.models == ("a", "b", "c", "d")
+    assert decision.probability == 1.0

@@ -36,7 +36,9 @@ class SqlSession:
         self._engine = backend.engine()
         self._writing = backend.writing(self._engine)
         self._connection: Connection | None = None
-        self._commits: GroupCommit[Write] = GroupCommit(self._commit, "inframind-trace-writer", concerns_all)
+        self._commits: GroupCommit[Write] = GroupCommit(
+            self._commit, "inframind-trace-writer", concerns_all, limits
+        )
         self._readers = ThreadPoolExecutor(READERS, "inframind-trace-reader")
         self._lock = threading.Lock()
         self._closed = False

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from inframind.errors import ConfigError, StoreError
 from inframind.traces import sql
 from inframind.traces.codec import encode
+from inframind.traces.group_commit import WriteLimits
 from inframind.traces.memory import MemoryStore
 from inframind.traces.query import TraceQuery
 from inframind.traces.records import Decision, Outcome, Trajectory
@@ -385,3 +386,20 @@ async def test_a_trace_of_an_earlier_schema_is_read_with_its_decisions(tmp_path:
         await store.put(new)
         assert await store.get(old.trace_id) == old
         assert [one async for one in store.iter(TraceQuery(oldest_first=True))] == [old, new]
+
+
+async def test_a_store_keeps_to_its_limits_while_the_disk_is_busy(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    limits = WriteLimits(max_waiting=2, when_full="refuse")
+    async with SqliteStore(path, busy_timeout_s=30.0, limits=limits) as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            waiting = [asyncio.create_task(store.put(trajectory(n))) for n in (1, 2)]
+            while store.waiting < 2:
+                await asyncio.sleep(0)
+            with pytest.raises(StoreError, match="max_waiting"):
+                await store.put(trajectory(3))
+            other.execute("COMMIT")
+        await asyncio.gather(*waiting)
+        await store.put(trajectory(4))
+        assert await store.count() == 3

@@ -395,8 +395,10 @@ async def test_a_store_keeps_to_its_limits_while_the_disk_is_busy(tmp_path: Path
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             waiting = [asyncio.create_task(store.put(trajectory(n))) for n in (1, 2)]
-            for _ in range(5):  # each goes as far as it can
-                await asyncio.sleep(0)
+            for _ in range(10_000):
+                if store.waiting == 2:
+                    break
+                await asyncio.sleep(0.001)
             with pytest.raises(StoreError, match="max_waiting"):
                 await store.put(trajectory(3))
             other.execute("COMMIT")

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from typing import Self
 
-from inframind.errors import ConfigError, StoreClosed, UnknownTrace
+from inframind.errors import ConfigError, StoreClosed, StoreError, UnknownTrace
 from inframind.traces.aliases import canonical, check_alias
 from inframind.traces.codec import check_outcome, decode, encode
 from inframind.traces.memory_shelf import MemoryShelf
 from inframind.traces.prefix import check_prefix, only_match
 from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary, parse_cursor
 from inframind.traces.records import Outcome, Trajectory
+from inframind.traces.unreadable import say_left_out
 
 Summaries = list[TraceSummary]  # inside the class, `list` is the method
 Trajectories = list[Trajectory]
@@ -79,10 +80,18 @@ class MemoryStore:
             return self._joined(trace_id)
 
     async def get_many(self, trace_ids: Sequence[str]) -> tuple[Trajectory, ...]:
-        """Those of the trajectories that there are, in the order asked for."""
+        """Those of the trajectories that there are and that can be read, in the order asked for."""
         self._require_open()
+        found: Trajectories = []
+        refused: dict[str, str] = {}
         with self._lock:
-            return tuple(self._joined(one) for one in trace_ids if one in self._traces)
+            for trace_id in trace_ids:
+                try:
+                    found += [self._joined(trace_id)] if trace_id in self._traces else []
+                except StoreError as error:
+                    refused[trace_id] = str(error)
+        say_left_out(refused)
+        return tuple(found)
 
     async def resolve(self, prefix: str) -> str:
         """The one trace id that begins with these six or more hex digits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,10 +12,12 @@ from sqlalchemy import tuple_ as row_of
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.sql.selectable import ScalarSelect
 
+from inframind.errors import StoreError
 from inframind.traces.codec import decode, decode_apart
 from inframind.traces.query import TraceQuery, TraceSummary, parse_cursor
 from inframind.traces.records import Outcome, SolvedKeys, Trajectory
 from inframind.traces.sql_tables import Row, Text, aliases, outcomes, traces
+from inframind.traces.unreadable import say_left_out
 
 PENDING: Final = ~exists().where(traces.c.trace_id == outcomes.c.trace_id)
 """Outcomes whose trace has not arrived."""
@@ -48,13 +50,25 @@ def load(connection: Connection, trace_id: str) -> Trajectory | None:
 
 
 def load_many(connection: Connection, trace_ids: Sequence[str]) -> tuple[Trajectory, ...]:
-    """The trajectories that there are, in the order asked for, with their outcomes."""
+    """The trajectories that there are and that can be read, in the order asked for, with their outcomes."""
     found: dict[str, Trajectory] = {}
+    refused: dict[str, str] = {}
     for first in range(0, len(trace_ids), _AT_ONCE):
         some = traces.c.trace_id.in_(trace_ids[first : first + _AT_ONCE])
-        rows = connection.execute(select(*WHOLE).where(some))
-        found |= {one.trace_id: one for one in _join(connection, [whole(*row) for row in rows])}
+        rows = connection.execute(select(traces.c.trace_id, *WHOLE).where(some))
+        readable = list(_readable(rows, refused))
+        found |= {one.trace_id: one for one in _join(connection, readable)}
+    say_left_out(refused)
     return tuple(found[one] for one in trace_ids if one in found)
+
+
+def _readable(rows: Iterable[Any], refused: dict[str, str]) -> Iterator[Trajectory]:
+    """What can be decoded; why the rest cannot is added to ``refused``, by trace id."""
+    for trace_id, payload, decisions in rows:
+        try:
+            yield whole(payload, decisions)
+        except StoreError as error:
+            refused[trace_id] = str(error)
 
 
 def load_trace_of(connection: Connection, reference: str) -> str | None:

@@ -61,7 +61,11 @@ class TraceStore(Protocol):
         ...
 
     async def get_many(self, trace_ids: Sequence[str]) -> tuple[Trajectory, ...]:
-        """Those of the trajectories that there are, in the order asked for, with their outcomes so far."""
+        """Those of the trajectories that there are, in the order asked for, with their outcomes so far.
+
+        One that this release cannot read (damaged, or of a newer release) is left out, and warned of in the log:
+        who reads many must not be stopped by one. `get` and `iter` raise StoreError for it.
+        """
         ...
 
     async def resolve(self, prefix: str) -> str:

@@ -496,3 +496,20 @@ async def test_many_are_read_at_once_in_the_order_asked_for(store: TraceStore) -
     assert [one.trace_id for one in found] == [known[2].trace_id, known[0].trace_id]
     assert [one.solved for one in found] == [True, None]
     assert await store.get_many([]) == ()
+
+
+async def test_of_many_those_that_cannot_be_read_are_left_out_and_named(
+    store: TraceStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    newer = [trajectory(number, record_version=99) for number in (1, 2)]
+    for one in (trajectory(0), *newer, trajectory(3)):
+        await store.put(one)
+    found = await store.get_many([trace_id(number) for number in range(4)])
+    assert [one.trace_id for one in found] == [trace_id(0), trace_id(3)]
+    [said] = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert said.startswith("2 traces cannot be read")
+    assert all(one.trace_id in said for one in newer)
+    with pytest.raises(StoreError, match="99"):
+        await store.get(newer[0].trace_id)
+    with pytest.raises(StoreError, match="99"):
+        [one async for one in store.iter()]

@@ -41,6 +41,8 @@ ADOPT_EVERY_S = 3600.0
 """Seconds between two looks for what older versions wrote."""
 REMEMBERED = 64
 """Latest runs by which it is seen how much a publication would change."""
+_BROKEN = (StoreError, ArithmeticError, LookupError, TypeError, ValueError)
+"""What may keep a batch from being learned, and must not keep a candidate from being judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class Round:
     Attributes:
         learned: runs learned from.
         labelled: of them, with a label.
+        unreadable: runs that are passed over for good, for they cannot be read.
         state: where the learner stands.
         published: version that became a candidate, or "".
         verdict: what the gate said, or None where nothing is judged.
@@ -59,11 +62,26 @@ class Round:
 
     learned: int = 0
     labelled: int = 0
+    unreadable: int = 0
     state: LearnerState
     published: str = ""
     verdict: Verdict | None = None
     events: tuple[RolloutEvent, ...] = ()
     drifts: tuple[Drift, ...] = ()
+
+    @property
+    def taken(self) -> int:
+        """Lessons that will not come again."""
+        return self.learned + self.unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class _Taught:
+    """What became of a batch."""
+
+    lessons: Sequence[LabelledRun] = ()
+    unreadable: int = 0
+    drifts: Sequence[Drift] = ()
 
 
 @dataclass(slots=True)
@@ -143,7 +161,7 @@ class LearnerService:
         async with self._leading() as leads:
             if not leads:
                 return False
-            while (await self._told_round()).learned:
+            while (await self._told_round()).taken:
                 await self._renew()
         return True
 
@@ -157,20 +175,26 @@ class LearnerService:
         rollout = await self._shelf.rollout()
         desk = await self._opened(rollout)
         await self._adopt()
-        lessons, drifts = await self._learn(desk)
-        events = [await self._remark(drift) for drift in drifts]
+        try:
+            taught = await self._learn(desk)
+        except _BROKEN:
+            self._desk = None  # half of a batch may have been learned
+            await self._judged(await self._opened(rollout), await self._shelf.rollout())
+            raise
+        events = [await self._remark(drift) for drift in taught.drifts]
         published, event = await self._publish(desk, await self._shelf.rollout())
         events.append(event)
         verdict, event = await self._judged(desk, await self._shelf.rollout())
         events.append(event)
         return Round(
-            learned=len(lessons),
-            labelled=sum(lesson.label is not None for lesson in lessons),
+            learned=len(taught.lessons),
+            labelled=sum(lesson.label is not None for lesson in taught.lessons),
+            unreadable=taught.unreadable,
             state=desk.state,
             published=published,
             verdict=verdict,
             events=tuple(event for event in events if event is not None),
-            drifts=tuple(drifts),
+            drifts=tuple(taught.drifts),
         )
 
     # Leading -------------------------------------------------------------------------------------------
@@ -188,7 +212,7 @@ class LearnerService:
                     _log.warning("%s", moved)
                     self._desk = None
                     return
-                if done.learned < self._config.batch:  # a trickle is kept at most once in so many seconds
+                if done.taken < self._config.batch:  # a trickle is kept at most once in so many seconds
                     await asyncio.sleep(self._config.poll_s)
                 leads = await self._renew()
 
@@ -243,39 +267,51 @@ class LearnerService:
             await self._store.adopt_lessons(since_s=now_s - 2 * self._config.patience_s)
             self._adopted_s = now_s
 
-    async def _learn(self, desk: _Desk) -> tuple[list[LabelledRun], list[Drift]]:
+    async def _learn(self, desk: _Desk) -> _Taught:
         ready = await self._shelf.lessons(
             now_s=self._clock.wall_s(),
             patience_s=self._config.patience_s,
             limit=self._config.batch,
             keys=self._hearing.keys,
         )
-        runs = await self._read([lesson.trace_id for lesson in ready])
-        if not runs:
-            return [], []
+        trace_ids = [lesson.trace_id for lesson in ready]
+        runs = await self._read(trace_ids)
+        unreadable = await self._unreadable(trace_ids, runs)
+        if not runs and not unreadable:
+            return _Taught()
         lessons, state = self._hearing.lessons(runs, desk.state, desk.reader)
         for first in range(0, len(lessons), self._config.slice):
             desk.student.learn(lessons[first : first + self._config.slice])
             await asyncio.sleep(self._config.breath_s)
-        await self._commit(desk, replace(state, learner=desk.student.state()), runs)
+        learned = [run.trace_id for run in runs]
+        await self._commit(desk, replace(state, learner=desk.student.state()), [*learned, *unreadable])
         desk.latest.extend(runs)
-        return lessons, self._drifts(desk, lessons)
+        return _Taught(lessons, len(unreadable), self._drifts(desk, lessons))
 
     async def _read(self, trace_ids: Sequence[str]) -> list[Trajectory]:
-        """Those of the traces that are still there, in the same order."""
+        """Those of the traces that are still there and can be read, in the same order."""
         runs: list[Trajectory] = []
         for first in range(0, len(trace_ids), READ_AT_ONCE):
             runs += await self._store.get_many(trace_ids[first : first + READ_AT_ONCE])
         return runs
 
-    async def _commit(self, desk: _Desk, state: LearnerState, runs: Sequence[Trajectory] = ()) -> None:
-        """Keep the state, and mark runs learned: both or neither."""
+    async def _unreadable(self, trace_ids: Sequence[str], runs: Sequence[Trajectory]) -> list[str]:
+        """Traces that are there, and that this release cannot read: they must not come again and again."""
+        read = {run.trace_id for run in runs}
+        left = [one for one in trace_ids if one not in read]
+        unreadable = [one for one in left if await self._store.trace_of(one) == one]
+        if unreadable:
+            _log.warning("%d traces cannot be read, and are passed over for good", len(unreadable))
+        return unreadable
+
+    async def _commit(self, desk: _Desk, state: LearnerState, learned: Sequence[str] = ()) -> None:
+        """Keep the state, and mark lessons learned: both or neither."""
         try:
             progress = await self._shelf.commit(
                 LEARNER,
                 after=desk.number,
                 state=state.to_bytes(),
-                learned=[run.trace_id for run in runs],
+                learned=learned,
                 holder=self._holder,
                 at_s=self._clock.wall_s(),
             )

@@ -105,6 +105,56 @@ async def test_a_run_is_learned_once_however_often_one_begins_anew(mind: InfraMi
     assert (await known(shelf)).labelled == 8
 
 
+async def test_traces_that_cannot_be_read_are_passed_over_once_and_stop_nothing(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    first, second, *_ = await answer(mind, 6)
+    for one in (first, second):
+        await mind.store.put(replace(await mind.store.get(one), record_version=99))
+    learner = service(mind, batch=4)
+    done = [await learner.round() for _ in range(3)]
+    assert [(one.learned, one.unreadable) for one in done] == [(2, 2), (2, 0), (0, 0)]
+    progress = await shelf.progress(LEARNER)
+    assert progress is not None
+    assert (progress.learned, (await known(shelf)).labelled) == (6, 4)
+
+
+async def test_lessons_that_are_all_unreadable_do_not_end_learning_early(mind: InfraMind) -> None:
+    ids = await answer(mind, 5)
+    for one in ids[:3]:
+        await mind.store.put(replace(await mind.store.get(one), record_version=99))
+    assert await service(mind, batch=3).once()
+    assert (await known(shelf_of(mind.store))).labelled == 2
+
+
+async def test_a_candidate_is_judged_even_when_nothing_can_be_learned(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    content = b"no policy"
+    made = version_of(content, created_at_s=0.0, created_by="user:ann", facts={})
+    await shelf.add_policy(made, content)
+    shadow = RolloutEvent(
+        at_s=CLOCK.wall_s(), version=made.version, stage="shadow", by="user:ann", reason="try it"
+    )
+    await shelf.append(shadow, after=0)
+    await _until(
+        lambda: bool(mind.online and any(made.version in r.facts["refused"] for r in mind.online.replicas))
+    )
+
+    class Broken:
+        """The shelf, whose lessons cannot be read."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(shelf, name)
+
+        async def lessons(self, **asked: Any) -> Any:
+            raise StoreError("lessons", "the table is damaged")
+
+    learner = service(mind)
+    learner._shelf = Broken()  # type: ignore[assignment]
+    with pytest.raises(StoreError, match="damaged"):
+        await learner.round()
+    assert (await shelf.rollout()).candidate == ""
+
+
 async def test_learning_in_pieces_or_by_several_processes_comes_to_the_same(
     make_mind: Any, say: Any, mind: InfraMind
 ) -> None:

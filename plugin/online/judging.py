@@ -11,14 +11,15 @@ from inframind.errors import ConfigError, RolloutMoved
 from inframind.plugin.online.foresight import LATEST
 from inframind.plugin.online.learner_state import LearnerState
 from inframind.plugin.online.lessons import Hearing
+from inframind.plugin.online.past import RolloutPast
 from inframind.plugin.online.school import School
-from inframind.plugin.online.trial import Trial, Watched
+from inframind.plugin.online.trial import Hear, Trial, Watched
 from inframind.router.confidence import Interval
 from inframind.router.gate.config import GateConfig
 from inframind.router.gate.judging import judge
 from inframind.router.gate.verdicts import Verdict
-from inframind.router.gate.watching import record_at, watch
-from inframind.router.online.protocol import Label
+from inframind.router.gate.watching import record_at, record_before, watch
+from inframind.router.guards.quotas import Admission
 from inframind.traces.query import TraceQuery
 from inframind.traces.records import Trajectory
 from inframind.traces.shelf import Rollout, RolloutEvent, Shelf
@@ -27,6 +28,7 @@ from inframind.traces.store import TraceStore
 _log = logging.getLogger(__name__)
 ALARM, PROOF, WATCH = "alarm", "proof", "watch"
 _NEVER = 10**9
+_Trials = dict[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,8 @@ class JudgeConfig:
     settle_s: float = 3600.0
     """Age in seconds at which a run counts, with the feedback that it has by then."""
     alarm_s: float = 300.0
-    """Age in seconds at which it is seen whether a run failed or was late; one that takes longer is not seen."""
+    """Age in seconds at which it is seen whether a run failed or was late. One that takes longer is not seen: let it
+    be longer than any budget."""
 
     def __post_init__(self) -> None:
         if not 0 < self.alarm_s <= self.settle_s:
@@ -57,7 +60,7 @@ class JudgeConfig:
 
 
 class Judge:
-    """Looks at the candidate, or at what serves since its promotion.
+    """Looks at the candidate, and at what serves since its promotion.
 
     Args:
         store: where traces are.
@@ -72,20 +75,27 @@ class Judge:
     ) -> None:
         self._store, self._shelf, self._config = store, shelf, config
         self._hearing, self._school = hearing, school
+        self._past = RolloutPast()
 
     async def look(
         self, state: LearnerState, rollout: Rollout, *, now_s: float
     ) -> tuple[LearnerState, Verdict | None]:
         """The state with what traces have shown by now, and what the gate says of it; None where nothing is judged.
 
+        What serves is watched while a candidate is tried, too, and comes first: where it is rolled back, the trial
+        beside it ends with it.
+
         Raises:
             StoreError: traces or the shelf cannot be read.
         """
-        if rollout.candidate:
-            return await self._look_at_candidate(state, rollout, now_s)
-        if rollout.serving:
-            return await self._look_at_serving(state, rollout, now_s)
-        return replace(state, trials={}), None
+        await self._past.read(self._shelf)
+        watching, alarm = await self._look_at_serving(state, rollout, now_s)
+        if not rollout.candidate:
+            return replace(state, trials=watching), alarm
+        if alarm is not None and alarm.act == "roll_back" and alarm.event is not None:
+            return replace(state, trials={**state.trials, **watching}), alarm
+        tried, verdict = await self._look_at_candidate(state, rollout, now_s)
+        return replace(state, trials={**tried, **watching}), verdict
 
     async def act(self, verdict: Verdict, rollout: Rollout) -> RolloutEvent | None:
         """Append what the gate says; None where there is nothing to do, or somebody was faster: look again.
@@ -104,24 +114,24 @@ class Judge:
 
     async def _look_at_candidate(
         self, state: LearnerState, rollout: Rollout, now_s: float
-    ) -> tuple[LearnerState, Verdict | None]:
+    ) -> tuple[_Trials, Verdict]:
+        config, by, kept = self._config, self._past.placed_by, state.trials
         refused = await self._refusal(rollout, now_s)
         if refused is not None:
-            return state, refused
-        config = self._config
-        alarm = await _trial(state.trials.get(ALARM), rollout).plus(
-            self._store, until_s=now_s - config.alarm_s, labels_of=_nobody
+            return {name: kept[name] for name in (ALARM, PROOF) if name in kept}, refused
+        alarm = await _trial(kept.get(ALARM), rollout).plus(
+            self._store, until_s=now_s - config.alarm_s, hear=_nobody
         )
-        proof = await _trial(state.trials.get(PROOF), rollout).plus(
-            self._store, until_s=now_s - config.settle_s, labels_of=self._labels_of(state)
+        proof = await _trial(kept.get(PROOF), rollout).plus(
+            self._store, until_s=now_s - config.settle_s, hear=self._proofs(state)
         )
-        verdict = judge(rollout, alarm.evidence, config.alarms, now_s=now_s)
+        verdict = judge(rollout, alarm.evidence, config.alarms, now_s=now_s, by=by)
         if verdict.act != "roll_back":
-            verdict = judge(rollout, proof.evidence, config.gate, now_s=now_s)
+            verdict = judge(rollout, proof.evidence, config.gate, now_s=now_s, by=by)
         if verdict.act == "advance" and rollout.stage == "shadow":  # before it serves any run
             foreseen = await self._foreseen(rollout, state)
-            verdict = judge(rollout, proof.evidence, config.gate, now_s=now_s, foreseen=foreseen)
-        return replace(state, trials={ALARM: alarm.to_json(), PROOF: proof.to_json()}), verdict
+            verdict = judge(rollout, proof.evidence, config.gate, now_s=now_s, foreseen=foreseen, by=by)
+        return {ALARM: alarm.to_json(), PROOF: proof.to_json()}, verdict
 
     async def _foreseen(self, rollout: Rollout, state: LearnerState) -> Interval | None:
         """What the latest labelled runs say of the candidate beside what serves."""
@@ -131,31 +141,27 @@ class Judge:
             await self._school.stored(self._shelf, version)
             for version in (rollout.candidate, rollout.serving)
         ]
-        return self._school.foreseen(new, old, runs, self._labels_of(state)(runs))
+        return self._school.foreseen(new, old, runs, self._proofs(state)(runs, ()).kept)
 
     async def _look_at_serving(
         self, state: LearnerState, rollout: Rollout, now_s: float
-    ) -> tuple[LearnerState, Verdict | None]:
-        kept = state.trials.get(WATCH)
-        if kept is None or kept["version"] != rollout.serving:
-            kept = await self._begin_watch(rollout)
-        if not kept["promotion"]:
-            return replace(state, trials={WATCH: kept}), None
-        watched = await Watched.from_json(kept).plus(
-            self._store, until_s=now_s - self._config.alarm_s, labels_of=_nobody
+    ) -> tuple[_Trials, Verdict | None]:
+        """Nothing where the configured policy serves, or what serves again after a rollback."""
+        promotion = self._past.promotion
+        if promotion is None or promotion.version != rollout.serving:
+            return {}, None
+        watched = await _watched(state.trials.get(WATCH), promotion).plus(
+            self._store, until_s=now_s - self._config.alarm_s
         )
-        promotion = (await self._shelf.events(after=int(kept["promotion"]) - 1, limit=1))[0]
-        verdict = watch(rollout, record_at(promotion), watched.record, self._config.gate, now_s=now_s)
-        trials = {WATCH: {**watched.to_json(), "promotion": promotion.number}}
-        return replace(state, trials=trials), verdict
-
-    async def _begin_watch(self, rollout: Rollout) -> dict[str, Any]:
-        """Of what has just been promoted; what serves again after a rollback is not watched (promotion 0)."""
-        stages = [event for event in await self._shelf.events() if event.stage is not None]
-        made = stages[-1]
-        is_promotion = (made.version, made.stage) == (rollout.serving, "full")
-        watched = Watched.begin(rollout.serving, made.at_s).to_json()
-        return {**watched, "promotion": made.number if is_promotion else 0}
+        verdict = watch(
+            rollout,
+            record_at(promotion),
+            watched.record,
+            self._config.gate,
+            now_s=now_s,
+            before=record_before(promotion),
+        )
+        return {WATCH: {**watched.to_json(), "promotion": promotion.number}}, verdict
 
     async def _refusal(self, rollout: Rollout, now_s: float) -> Verdict | None:
         """A candidate that a process cannot load is not tried any longer."""
@@ -170,9 +176,9 @@ class Judge:
             return Verdict(act="roll_back", reason=text, figures={}, event=event)
         return None
 
-    def _labels_of(self, state: LearnerState) -> Any:
+    def _proofs(self, state: LearnerState) -> Hear:
         book = self._hearing.book(state)
-        return lambda runs: self._hearing.proofs(runs, book, state)
+        return lambda runs, recent: self._hearing.proofs(runs, book, recent)
 
 
 def _trial(kept: Mapping[str, Any] | None, rollout: Rollout) -> Trial:
@@ -183,5 +189,11 @@ def _trial(kept: Mapping[str, Any] | None, rollout: Rollout) -> Trial:
     return Trial.begin(rollout.candidate, rollout.since_s)
 
 
-def _nobody(runs: Sequence[Trajectory]) -> Mapping[str, Label]:
-    return {}
+def _watched(kept: Mapping[str, Any] | None, promotion: RolloutEvent) -> Watched:
+    if kept is not None and kept["promotion"] == promotion.number:
+        return Watched.from_json(kept)
+    return Watched.begin(promotion.version, promotion.at_s)
+
+
+def _nobody(runs: Sequence[Trajectory], recent: tuple[str, ...]) -> Admission:
+    return Admission(kept={}, set_aside={}, recent=recent)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from inframind.plugin.online.learner_state import LearnerState
 from inframind.router.guards.labels import Trust, labels_of
-from inframind.router.guards.quotas import QuotaConfig, admit
+from inframind.router.guards.quotas import Admission, QuotaConfig, admit
 from inframind.router.guards.sources import SourceBook, SourceConfig, SourceSample, slice_of
 from inframind.router.online.evidence import EvidenceReader
 from inframind.router.online.protocol import Label, LabelledRun
@@ -41,13 +41,17 @@ class Hearing:
         said = {outcome.source for run in runs for outcome in run.outcomes}
         return labels_of(runs, keys=self.keys, trust=self.trust, suspected=book.suspected(said))
 
-    def proofs(
-        self, runs: Sequence[Trajectory], book: SourceBook, state: LearnerState
-    ) -> Mapping[str, Label]:
-        """Labels by which a candidate is judged, within the quotas: a flood must not promote what it praises."""
+    def proofs(self, runs: Sequence[Trajectory], book: SourceBook, recent: tuple[str, ...]) -> Admission:
+        """Labels by which a candidate is judged, within the quotas: a flood must not promote what it praises.
+
+        Args:
+            runs: in the order in which they are to count.
+            book: who is suspected.
+            recent: latest labels of this trial, as `admit` left them.
+        """
         labels = self.labels(runs, book)
         given = {run.trace_id: labels[run.trace_id] for run in runs if run.trace_id in labels}
-        return admit(given, self.quotas, trust=self.trust, recent=state.recent).kept
+        return admit(given, self.quotas, trust=self.trust, recent=recent)
 
     def lessons(
         self, runs: Sequence[Trajectory], state: LearnerState, reader: EvidenceReader

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from inframind.graphs.recorder import BOOK, DEALT
 from inframind.router.gate.evidence import Evidence, GateRun, Record, RunColumns, gate_run
+from inframind.router.guards.quotas import Admission
 from inframind.router.online.protocol import Label
 from inframind.router.rollout import VERSION_DIGITS
 from inframind.traces.query import TraceQuery, format_cursor
@@ -20,7 +21,8 @@ PAGE = 512
 """Most traces that are read at once."""
 _ENDED = ("ok", "late", "failed")
 
-LabelsOf = Callable[[Sequence[Trajectory]], Mapping[str, Label]]
+Hear = Callable[[Sequence[Trajectory], tuple[str, ...]], Admission]
+"""Which labels of runs are let in, after those of a window (`Admission.recent`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,32 +61,43 @@ class Trial:
     Attributes:
         place: how far traces have been read.
         evidence: what they say.
+        recent: latest labels, see `inframind.router.guards.quotas.Admission`. The learner has a window of its own: a
+            label that it let in must not take up its own room here.
     """
 
     place: Place
     evidence: Evidence
+    recent: tuple[str, ...] = ()
 
     @classmethod
     def begin(cls, version: str, since_s: float) -> Self:
         """Of a candidate that has just been put on trial."""
         return cls(place=Place(since_s=since_s), evidence=Evidence(version=version))
 
-    async def plus(self, store: TraceStore, *, until_s: float, labels_of: LabelsOf) -> Self:
+    async def plus(self, store: TraceStore, *, until_s: float, hear: Hear) -> Self:
         """With the runs that arrived before ``until_s`` and were dealt out while the candidate was on trial."""
-        runs, place = await self.place.read(store, until_s=until_s)
-        labels = labels_of(runs)
-        counted = [_of_trial(run, labels.get(run.trace_id), self.evidence.version) for run in runs]
-        evidence = self.evidence.plus([run for run in counted if run is not None])
-        return replace(self, place=place, evidence=evidence)
+        read, place = await self.place.read(store, until_s=until_s)
+        runs = [run for run in read if _is_of_trial(run, self.evidence.version)]
+        heard = hear(runs, self.recent)
+        counted = [_as_dealt(run, heard.kept.get(run.trace_id)) for run in runs]
+        return replace(self, place=place, evidence=self.evidence.plus(counted), recent=heard.recent)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
-        return {"place": asdict(self.place), "evidence": self.evidence.to_json()}
+        return {
+            "place": asdict(self.place),
+            "evidence": self.evidence.to_json(),
+            "recent": list(self.recent),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """What `to_json` gave."""
-        return cls(place=Place(**data["place"]), evidence=Evidence.from_json(data["evidence"]))
+        return cls(
+            place=Place(**data["place"]),
+            evidence=Evidence.from_json(data["evidence"]),
+            recent=tuple(data.get("recent", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +119,13 @@ class Watched:
         """Of a version that serves all runs from now on."""
         return cls(version=version, place=Place(since_s=since_s))
 
-    async def plus(self, store: TraceStore, *, until_s: float, labels_of: LabelsOf) -> Self:
-        """With its runs that arrived before ``until_s``."""
+    async def plus(self, store: TraceStore, *, until_s: float) -> Self:
+        """With its runs that arrived before ``until_s``; who graded them is not asked."""
         runs, place = await self.place.read(store, until_s=until_s)
-        labels = labels_of(runs)
         mine = [
-            gate_run(run, labels.get(run.trace_id), arm="serving", share=0.0)
+            gate_run(run, None, arm="serving", share=0.0)
             for run in runs
-            if run.status in _ENDED and _signed_by(run, self.version)
+            if _counts(run) and _signed_by(run, self.version)
         ]
         return replace(
             self, place=place, record=self.record.plus(RunColumns.of(mine)) if mine else self.record
@@ -129,12 +141,23 @@ class Watched:
         return cls(version=data["version"], place=Place(**data["place"]), record=Record(**data["record"]))
 
 
-def _of_trial(run: Trajectory, label: Label | None, version: str) -> GateRun | None:
-    """A run of a trial as the gate reads it; None where it was dealt out otherwise, goes on, or was broken off."""
-    dealt = run.metadata.get(BOOK, {}).get(DEALT, {})
-    if run.status not in _ENDED or dealt.get("candidate") != version:
-        return None
+def _is_of_trial(run: Trajectory, version: str) -> bool:
+    return _counts(run) and _dealt(run).get("candidate") == version
+
+
+def _as_dealt(run: Trajectory, label: Label | None) -> GateRun:
+    dealt = _dealt(run)
     return gate_run(run, label, arm=dealt["arm"], share=float(dealt["share"]))
+
+
+def _dealt(run: Trajectory) -> Mapping[str, Any]:
+    dealt: Mapping[str, Any] = run.metadata.get(BOOK, {}).get(DEALT, {})
+    return dealt
+
+
+def _counts(run: Trajectory) -> bool:
+    """Whether it says how its version did: it came to an end, or whoever waited gave up when it was late already."""
+    return run.status in _ENDED or (run.status == "cancelled" and run.latency_s >= run.budget_s)
 
 
 def _signed_by(run: Trajectory, version: str) -> bool:

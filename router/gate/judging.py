@@ -91,6 +91,7 @@ def judge(
     *,
     now_s: float,
     foreseen: Interval | None = None,
+    by: str = BY,
 ) -> Verdict:
     """What to do with the candidate, as of now.
 
@@ -101,6 +102,8 @@ def judge(
         now_s: seconds since the Unix epoch.
         foreseen: difference that off-policy evaluation expects, valid whenever one looks; it can end a candidate in the
             shadow, and never promotes one.
+        by: who put the candidate where it is. What the gate holds back was proven once, and settles by runs; where a
+            person gave it that share, it settles when there is proof.
 
     Raises:
         ConfigError: nothing is being tried, or the evidence is about something else.
@@ -109,7 +112,7 @@ def judge(
         raise ConfigError("evidence.version", evidence.version, f"{rollout.candidate!r} is being tried")
     bounds = Bounds.of(evidence, config)
     figures = _figures(evidence, bounds)
-    is_held_back = rollout.stage == "ramp" and math.isclose(rollout.share, 1 - config.holdback)
+    is_held_back = _is_held_back(rollout, config) and (by == BY or _is_proven(evidence, config, bounds))
     fault = _fault(rollout, evidence, config, bounds, foreseen)
     fault = fault or _too_long(rollout, config, now_s)
     if not is_held_back:
@@ -125,6 +128,11 @@ def judge(
     if rollout.share < config.rungs[-1]:
         return _climb(rollout, evidence, config, bounds, figures, now_s)
     return _promote(rollout, evidence, config, bounds, figures, now_s)
+
+
+def _is_held_back(rollout: Rollout, config: GateConfig) -> bool:
+    """Whether it has the share of what was promoted."""
+    return rollout.stage == "ramp" and math.isclose(rollout.share, 1 - config.holdback)
 
 
 def _fault(

@@ -24,6 +24,21 @@ def record_at(event: RolloutEvent) -> Record:
     )
 
 
+def record_before(event: RolloutEvent) -> Record:
+    """How the version before did beside it, from the same event; empty where a person made it."""
+    figures = event.figures
+    runs = int(figures.get("n", 0) - figures.get("n_candidate", 0))
+    graded = int(figures.get("graded", 0) - figures.get("graded_candidate", 0))
+    on_time = figures.get("on_time_before", 0.0)
+    return Record(
+        runs=runs,
+        on_time=on_time * runs,
+        failed=figures.get("failed_before", 0.0) * runs,
+        labelled=graded,
+        solved=figures.get("success_before", 0.0) / on_time * graded if on_time else 0.0,
+    )
+
+
 def watch(
     rollout: Rollout,
     trial: Record,
@@ -40,12 +55,13 @@ def watch(
     mend: the drift detector says so, and the learner sees to it.
 
     Args:
-        rollout: who serves; nothing is being tried.
+        rollout: who serves.
         trial: how it did before, from `record_at`.
         since: how it did since.
         config: how careful to be.
         now_s: seconds since the Unix epoch.
-        before: how the version before it did, while that served; a promise that both break rolls nothing back.
+        before: how the version before it did beside it, from `record_before`; a promise that both break rolls nothing
+            back.
     """
     figures = _figures(trial, since)
     text = f"{short(rollout.serving)}: {since.runs} runs since, {since.on_time_share:.1%} in time"

@@ -10,7 +10,7 @@ import pytest
 from inframind.plugin.online.learner_state import LearnerState
 from inframind.plugin.online.lessons import Hearing
 from inframind.plugin.online.trial import PAGE, Place, Trial, Watched
-from inframind.router.guards.quotas import QuotaConfig
+from inframind.router.guards.quotas import Admission, QuotaConfig
 from inframind.router.online.protocol import Label
 from inframind.traces.memory import MemoryStore
 from inframind.traces.records import Decision, Outcome, Trajectory
@@ -38,8 +38,9 @@ def run(number: int, arm: str = "serving", candidate: str = CANDIDATE, **other: 
     return Trajectory(**values)
 
 
-def right(runs: Any) -> dict[str, Label]:
-    return {one.trace_id: Label(solved=1.0) for one in runs}
+def right(runs: Any, recent: tuple[str, ...]) -> Admission:
+    kept = {one.trace_id: Label(solved=1.0, source="api") for one in runs}
+    return Admission(kept=kept, set_aside={}, recent=(*recent, *("api" for _ in kept)))
 
 
 async def put(store: MemoryStore, *runs: Trajectory) -> None:
@@ -49,7 +50,7 @@ async def put(store: MemoryStore, *runs: Trajectory) -> None:
 
 async def test_runs_of_both_arms_count_with_their_labels(store: MemoryStore) -> None:
     await put(store, run(1), run(2, "candidate"), run(3, "candidate", status="failed"))
-    trial = await Trial.begin(CANDIDATE, 0.0).plus(store, until_s=10.0, labels_of=right)
+    trial = await Trial.begin(CANDIDATE, 0.0).plus(store, until_s=10.0, hear=right)
     records = trial.evidence.records
     assert (records["serving"].runs, records["candidate"].runs) == (1, 2)
     assert (records["candidate"].failed, records["candidate"].labelled) == (1.0, 1)
@@ -59,27 +60,27 @@ async def test_runs_of_both_arms_count_with_their_labels(store: MemoryStore) -> 
 async def test_other_trials_and_runs_without_an_end_do_not_count(store: MemoryStore) -> None:
     bare = run(4, metadata={})
     await put(store, run(1, candidate=OTHER), run(2, status="open"), run(3, status="cancelled"), bare)
-    trial = await Trial.begin(CANDIDATE, 0.0).plus(store, until_s=10.0, labels_of=right)
+    trial = await Trial.begin(CANDIDATE, 0.0).plus(store, until_s=10.0, hear=right)
     assert trial.evidence.runs == 0
 
 
 async def test_a_run_counts_once_and_only_when_it_is_old_enough(store: MemoryStore) -> None:
     trial = Trial.begin(CANDIDATE, 0.0)
     await put(store, run(1), run(2), run(3))
-    trial = await trial.plus(store, until_s=2.5, labels_of=right)
+    trial = await trial.plus(store, until_s=2.5, hear=right)
     assert trial.evidence.runs == 2
-    trial = await Trial.from_json(trial.to_json()).plus(store, until_s=2.5, labels_of=right)
+    trial = await Trial.from_json(trial.to_json()).plus(store, until_s=2.5, hear=right)
     assert trial.evidence.runs == 2
-    trial = await Trial.from_json(trial.to_json()).plus(store, until_s=3.5, labels_of=right)
+    trial = await Trial.from_json(trial.to_json()).plus(store, until_s=3.5, hear=right)
     assert trial.evidence.runs == 3
 
 
 async def test_pieces_add_up_to_the_whole(store: MemoryStore) -> None:
     await put(store, *(run(number, "candidate" if number % 3 else "serving") for number in range(40)))
-    whole = await Trial.begin(CANDIDATE, 0.0).plus(store, until_s=99.0, labels_of=right)
+    whole = await Trial.begin(CANDIDATE, 0.0).plus(store, until_s=99.0, hear=right)
     parts = Trial.begin(CANDIDATE, 0.0)
     for until_s in (7.0, 7.0, 19.5, 99.0):
-        parts = await parts.plus(store, until_s=until_s, labels_of=right)
+        parts = await parts.plus(store, until_s=until_s, hear=right)
     assert parts.evidence.runs == whole.evidence.runs == 40
     assert parts.evidence.records["candidate"] == whole.evidence.records["candidate"]
 
@@ -104,7 +105,7 @@ async def test_what_serves_is_watched_by_its_signature(store: MemoryStore) -> No
         return run(number, decisions=(decision,))
 
     await put(store, signed(1, CANDIDATE), signed(2, OTHER), signed(3, CANDIDATE))
-    watched = await Watched.begin(CANDIDATE, 0.0).plus(store, until_s=9.0, labels_of=lambda runs: {})
+    watched = await Watched.begin(CANDIDATE, 0.0).plus(store, until_s=9.0)
     assert (watched.record.runs, watched.record.on_time) == (2, 2.0)
     again = Watched.from_json({**watched.to_json(), "promotion": 3})
     assert again == watched
@@ -133,18 +134,18 @@ def test_a_flood_from_one_who_is_not_trusted_is_set_aside() -> None:
             number,
             outcomes=(
                 Outcome(
-                    feedback_id=f"f{number}", key="solved", score=1.0, source="user:x", recorded_at_s=1.0
+                    feedback_id=f"f{number}", key="solved", score=1.0, source=source, recorded_at_s=1.0
                 ),
             ),
         )
-        for number in range(50)
+        for number, source in enumerate(["grader:x", *["user:x"] * 50])
     ]
     hearing = Hearing(quotas=QuotaConfig(free=5))
     lessons, state = hearing.lessons(flood, LearnerState(learner=b""), _Silent())  # type: ignore[arg-type]
     heard = [lesson for lesson in lessons if lesson.label is not None]
-    assert len(lessons) == 50
-    assert len(heard) == state.labelled == state.labels["user:x"] < 20
-    assert state.set_aside["user:x"] == 50 - len(heard)
+    assert len(lessons) == 51
+    assert len(heard) == state.labelled == state.labels["user:x"] + 1 < 20
+    assert state.set_aside["user:x"] == 51 - len(heard)
     again, after = hearing.lessons(flood[:10], state, _Silent())  # type: ignore[arg-type]
     assert len(again) == 10
     assert after.set_aside["user:x"] > state.set_aside["user:x"]

@@ -158,6 +158,27 @@ def traces_export(
     export_training(place, file, rows, query, force=force, console=out())
 
 
+@traces_app.command("outcomes")
+def traces_outcomes(
+    since: SinceFilter = None,
+    config: Config = DEFAULT_CONFIG,
+    store: Store = None,
+) -> None:
+    """Say how runs turned out, corrected for feedback that is still on its way.
+
+    Where complaints come at once and praise comes late, the share so far is too low; missing is not a failure.
+
+    Example: [bold]inframind traces outcomes --since 7d[/bold]
+    """
+    from inframind.fleet.clock import SystemClock
+    from inframind.plugin.commands.outcomes import show_outcomes
+    from inframind.plugin.commands.traces import StorePlace
+    from inframind.plugin.terminal import out
+
+    query = _query(status=None, topology=None, solved=None, since=since, limit=None)
+    show_outcomes(StorePlace(config=config, store=store), query, clock=SystemClock(), console=out())
+
+
 def _refuse_rows_options(names: list[str], file: Path) -> None:
     from inframind.errors import ConfigError
 

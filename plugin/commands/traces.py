@@ -70,7 +70,7 @@ class StorePlace:
             yield store
 
 
-def _by_our_keys(place: StorePlace, query: TraceQuery) -> TraceQuery:
+def by_our_keys(place: StorePlace, query: TraceQuery) -> TraceQuery:
     """The query, with the configuration's word on what says that a run was solved."""
     if place.store is not None:
         return query
@@ -97,10 +97,10 @@ def since(text: str, clock: Clock) -> float:
 def list_traces(place: StorePlace, query: TraceQuery, *, as_json: bool, console: Console) -> None:
     """Print a table, or one JSON object a line."""
     if as_json:
-        for line in asyncio.run(_encoded(place, _by_our_keys(place, query))):
+        for line in asyncio.run(_encoded(place, by_our_keys(place, query))):
             typer.echo(line)
         return
-    listing = asyncio.run(_list(place, _by_our_keys(place, query)))
+    listing = asyncio.run(_list(place, by_our_keys(place, query)))
     if not listing.summaries:
         has_others = listing.stored > 0
         console.print("no traces match" if has_others else "no traces yet; `inframind run` makes one")
@@ -172,7 +172,7 @@ def export_traces(
         ConfigError: the file exists and ``force`` is not given.
     """
     _require_free(target, force)
-    count = asyncio.run(_export(place, target, _by_our_keys(place, query)))
+    count = asyncio.run(_export(place, target, by_our_keys(place, query)))
     console.print(f"{count:,} traces written to {target}")
 
 
@@ -187,9 +187,9 @@ def export_training(
     _require_free(target, force)
     if target.suffix not in (".jsonl", ".parquet"):
         raise ConfigError("file", str(target), "end the name in .jsonl or .parquet")
-    query = _by_our_keys(place, query)
-    by_our_keys = replace(rows, solved_keys=query.solved_keys)
-    count = asyncio.run(_export_rows(place, target, by_our_keys, query))
+    query = by_our_keys(place, query)
+    rows = replace(rows, solved_keys=query.solved_keys)
+    count = asyncio.run(_export_rows(place, target, rows, query))
     console.print(f"{count:,} rows written to {target}")
     if not count:
         console.print(

@@ -2,20 +2,26 @@
 
 With digests a trace still says what was decided, why, when and with which outcome, and what the router read of the
 question (`Trajectory.question_read`), so that policies learn from it just the same; nobody can read it.
+
+Kept as they are, in both forms: names (of models, tools, errors, keys of feedback and who gave it), ids, numbers, and
+`Trajectory.metadata`, which is the caller's: what must not be kept does not belong there.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from inframind.errors import ConfigError
+from inframind.fleet.messages import Attempt
 from inframind.traces.records import Outcome, Step, Trajectory
 
 _PREFIX = "blake2b:"
 _DIGEST_BYTES = 16
+_DIGEST = re.compile(rf"{_PREFIX}[0-9a-f]{{{2 * _DIGEST_BYTES}}}:[1-9][0-9]*", re.ASCII)
 ReadQuestion = Callable[[str], Mapping[str, float]]
 
 
@@ -25,7 +31,8 @@ class HashedContent:
 
     Attributes:
         key: secret, at least 16 bytes. Without one, short texts such as answers could be guessed by trying.
-        read_question: what the router needs to know of a question, as numbers.
+        read_question: what the router needs to know of a question, as numbers; at least one, for by them a trace shows
+            that its texts were left out.
 
     Raises:
         ConfigError: the key is shorter.
@@ -39,8 +46,11 @@ class HashedContent:
             raise ConfigError("traces.content_key", "...", f"give a secret of at least {_DIGEST_BYTES} bytes")
 
     def __call__(self, trajectory: Trajectory) -> Trajectory:
-        """The trace without its texts; one that has none any more comes back as it is."""
-        if is_hashed(trajectory.question):
+        """The trace without its texts; one that was read already has none any more, and comes back as it is.
+
+        Never its texts decide that: anybody may ask a question that looks like a digest.
+        """
+        if trajectory.question_read:
             return trajectory
         return replace(
             trajectory,
@@ -57,13 +67,14 @@ class HashedContent:
         )
 
     def outcome(self, outcome: Outcome) -> Outcome:
-        """The outcome without its comment."""
-        return replace(outcome, comment=self.digest(outcome.comment))
+        """The outcome without its comment and the label's text. Once only: digests have digests too."""
+        value = None if outcome.value is None else self.digest(outcome.value)
+        return replace(outcome, comment=self.digest(outcome.comment), value=value)
 
     def digest(self, text: str) -> str:
-        """``blake2b:<32 hex digits>:<number of characters>``; "" stays empty, and a digest as it is."""
-        if not text or is_hashed(text):
-            return text
+        """``blake2b:<32 hex digits>:<number of characters>``; "" stays empty."""
+        if not text:
+            return ""
         digest = hmac.new(self.key, text.encode("utf-8", "surrogatepass"), hashlib.blake2b).hexdigest()
         return f"{_PREFIX}{digest[: 2 * _DIGEST_BYTES]}:{len(text)}"
 
@@ -73,11 +84,13 @@ class HashedContent:
             text=self.digest(step.text),
             answer=self.digest(step.answer),
             error_detail=self.digest(step.error_detail),
+            attempts=tuple(self._attempt(attempt) for attempt in step.attempts),
         )
+
+    def _attempt(self, attempt: Attempt) -> Attempt:
+        return replace(attempt, detail=self.digest(attempt.detail))
 
 
 def is_hashed(text: str) -> bool:
-    """Whether a text is a digest that `HashedContent` made."""
-    kind, _, rest = text.partition(":")
-    digest, _, length = rest.partition(":")
-    return f"{kind}:" == _PREFIX and len(digest) == 2 * _DIGEST_BYTES and length.isdigit()
+    """Whether a text looks like a digest that `HashedContent` made."""
+    return _DIGEST.fullmatch(text) is not None

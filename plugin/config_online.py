@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from inframind.errors import ConfigError
 from inframind.plugin.config_section import Section
 from inframind.router.gate.config import GateConfig
+from inframind.router.guards.labels import Trust
+from inframind.router.guards.quotas import QuotaConfig
+from inframind.router.guards.sources import SourceConfig
 
 
 class GateSection(Section):
@@ -55,6 +59,54 @@ class GateSection(Section):
         return GateConfig(**self.model_dump(exclude={"settle_s", "alarm_s"}))
 
 
+class GuardsSection(Section):
+    """Whose feedback is learned from, and how much of it; see `Trust`, `QuotaConfig` and `SourceConfig`."""
+
+    trust: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    """Trust by source, 0 to 1, with ``*`` for any text: 0 is not heard, 1 is what others are held against. The first
+    pattern that fits counts; those of `Trust` come after these."""
+    unknown: float = Field(default=Trust.unknown, ge=0, le=1)
+    """Trust in sources that no pattern fits."""
+    most_share: float = Field(default=QuotaConfig.most_share, gt=0, le=1)
+    """Share of labels that one source which is not trusted may give, while others are heard."""
+    most_group_share: float = Field(default=QuotaConfig.most_group_share, gt=0, le=1)
+    """Share that all of one kind, such as ``user:...``, may give together, while other kinds are heard."""
+    window: int = Field(default=QuotaConfig.window, ge=1)
+    """Latest labels of which these are shares; who was not heard in them is forgotten."""
+    free: int = Field(default=QuotaConfig.free, ge=0)
+    """Labels of a source in a window that are learned from whatever the others give."""
+    suspect_delta: float = Field(default=SourceConfig.delta, gt=0, le=1)
+    """Chance that an honest source is ever suspected because of one kind of answers."""
+    suspect_margin: float = Field(default=SourceConfig.margin, gt=0, le=1)
+    """Difference from trusted labels, as a share of labels, that is borne."""
+    suspect_margin_alone: float = Field(default=SourceConfig.margin_alone, gt=0, le=1)
+    """Difference from predictions and all others that is borne where nobody trusted is heard."""
+
+    def to_trust(self) -> Trust:
+        """How far each source is believed."""
+        usual = {name: trust for name, trust in Trust().sources.items() if name not in self.trust}
+        return Trust(sources={**self.trust, **usual}, unknown=self.unknown)
+
+    def to_quotas(self) -> QuotaConfig:
+        """How much one source may say.
+
+        Raises:
+            ConfigError: ``free`` leaves nothing of the window.
+        """
+        return QuotaConfig(
+            most_share=self.most_share,
+            most_group_share=self.most_group_share,
+            window=self.window,
+            free=self.free,
+        )
+
+    def to_suspicion(self) -> SourceConfig:
+        """When a source is not heard."""
+        return SourceConfig(
+            delta=self.suspect_delta, margin=self.suspect_margin, margin_alone=self.suspect_margin_alone
+        )
+
+
 class OnlineSection(Section):
     """Learning from production, and serving what was learned."""
 
@@ -78,6 +130,8 @@ class OnlineSection(Section):
     """Newest versions that are kept."""
     gate: GateSection = GateSection()
     """When a candidate goes on, and when it ends."""
+    guards: GuardsSection = GuardsSection()
+    """Whose feedback is learned from."""
 
     def require_fitting(self, policy: str, exploration: float, url: str) -> None:
         """Check it against the other sections.
@@ -104,3 +158,4 @@ class OnlineSection(Section):
             fix = "another process cannot read traces.url = 'memory:': use 'in-process', or a store on disk"
             raise ConfigError("online.learner", self.learner, fix)
         self.gate.to_config()
+        self.guards.to_quotas()

@@ -52,7 +52,7 @@ def learner_service(
     if online.learner == "off":
         raise ConfigError("online.learner", online.learner, "use 'separate' or 'in-process'")
     shelf = shelf or shelf_of(store)
-    hearing = Hearing(keys=SolvedKeys(settings.feedback.solved_keys))
+    hearing = hearing_of(settings)
     judging = JudgeConfig(
         gate=settings.gate_config(), settle_s=online.gate.settle_s, alarm_s=online.gate.alarm_s
     )
@@ -76,4 +76,19 @@ def learner_service(
         clock=clock,
         holder=holder,
         tell=tell,
+    )
+
+
+def hearing_of(settings: Settings) -> Hearing:
+    """Whose feedback is learned from, as ``[feedback]`` and ``[online.guards]`` say.
+
+    Raises:
+        ConfigError: settings that contradict each other.
+    """
+    guards = settings.online.guards
+    return Hearing(
+        keys=SolvedKeys(settings.feedback.solved_keys),
+        trust=guards.to_trust(),
+        quotas=guards.to_quotas(),
+        suspicion=guards.to_suspicion(),
     )

@@ -64,6 +64,14 @@ async def test_other_trials_and_runs_without_an_end_do_not_count(store: MemorySt
     assert trial.evidence.runs == 0
 
 
+async def test_a_run_that_was_given_up_counts_as_late_when_its_budget_had_passed(store: MemoryStore) -> None:
+    late = run(1, "candidate", status="cancelled", latency_s=10.0)
+    await put(store, late, run(2, "candidate", status="cancelled", latency_s=9.9))
+    trial = await Trial.begin(CANDIDATE, 0.0).plus(store, until_s=10.0, hear=right)
+    record = trial.evidence.records["candidate"]
+    assert (record.runs, record.on_time, record.failed, record.labelled) == (1, 0.0, 0.0, 0)
+
+
 async def test_a_run_counts_once_and_only_when_it_is_old_enough(store: MemoryStore) -> None:
     trial = Trial.begin(CANDIDATE, 0.0)
     await put(store, run(1), run(2), run(3))
@@ -133,9 +141,7 @@ def test_a_flood_from_one_who_is_not_trusted_is_set_aside() -> None:
         run(
             number,
             outcomes=(
-                Outcome(
-                    feedback_id=f"f{number}", key="solved", score=1.0, source=source, recorded_at_s=1.0
-                ),
+                Outcome(feedback_id=f"f{number}", key="solved", score=1.0, source=source, recorded_at_s=1.0),
             ),
         )
         for number, source in enumerate(["grader:x", *["user:x"] * 50])

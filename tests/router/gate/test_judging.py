@@ -192,6 +192,24 @@ def test_a_share_that_a_person_chose_needs_proof_all_the_same() -> None:
     assert trial.play() == "roll_back"
 
 
+def test_the_share_of_the_promoted_given_by_a_person_is_no_proof() -> None:
+    trial = Trial()
+    trial.rollout = replace(trial.rollout, stage="ramp", share=0.95)
+    assert [trial.step(by="user:ann").act for _ in range(10)] == ["wait"] * 10
+    assert trial.step(by="gate").act == "settle"
+
+
+def test_what_a_person_gave_the_share_of_the_promoted_settles_when_it_is_proven() -> None:
+    trial = Trial(gain=0.2)
+    trial.rollout = replace(trial.rollout, stage="ramp", share=0.5)
+    for _ in range(20):
+        trial.evidence = trial.evidence.plus(trial.batch())
+    trial.rollout = replace(trial.rollout, share=0.95)
+    while trial.step(by="user:ann").act == "wait":
+        pass
+    assert [verdict.act for verdict in trial.told] == ["settle"]
+
+
 def test_figures_are_numbers_that_json_can_say() -> None:
     trial = Trial(gain=0.1)
     trial.play()

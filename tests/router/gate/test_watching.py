@@ -8,7 +8,7 @@ import pytest
 
 from inframind.router.gate.config import GateConfig
 from inframind.router.gate.evidence import Record
-from inframind.router.gate.watching import record_at, watch
+from inframind.router.gate.watching import record_at, record_before, watch
 from inframind.traces.shelf import Rollout, RolloutEvent, rollout_after
 
 SERVING = Rollout(number=9, serving="c" * 64, before="a" * 64)
@@ -84,7 +84,23 @@ def test_the_record_on_trial_is_read_from_the_event() -> None:
     assert trial.success_share == pytest.approx(0.75)
 
 
+def test_the_record_of_the_version_before_is_read_from_the_same_event() -> None:
+    figures = {
+        "n": 3000.0,
+        "n_candidate": 2000.0,
+        "graded": 2700.0,
+        "graded_candidate": 1800.0,
+        "on_time_before": 0.9,
+        "failed_before": 0.02,
+        "success_before": 0.6,
+    }
+    event = RolloutEvent(at_s=0.0, version="c" * 64, stage="full", by="gate", reason="", figures=figures)
+    before = record_before(event)
+    assert (before.runs, before.labelled, before.on_time, before.failed) == (1000, 900, 900.0, 20.0)
+    assert before.success_share == pytest.approx(0.6)
+
+
 def test_a_version_that_a_person_promoted_has_no_record_to_be_held_against() -> None:
     event = RolloutEvent(at_s=0.0, version="c" * 64, stage="full", by="user:ann", reason="")
-    assert record_at(event) == Record()
+    assert record_at(event) == record_before(event) == Record()
     assert watch(SERVING, Record(), Record(runs=1000, on_time=10), CONFIG, now_s=5.0).act == "wait"

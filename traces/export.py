@@ -6,8 +6,10 @@ Feedback whose trace has not arrived yet is not exported: it has no line to stan
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -41,15 +43,28 @@ async def export_jsonl(
         return await _write(store, stream, query)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What an export came to.
+
+    Attributes:
+        rows: written.
+        without_texts: traces that were left out because their texts were not kept.
+    """
+
+    rows: int
+    without_texts: int
+
+
 async def export_rows(
     store: TraceStore, target: str | Path, rows: TrainingRows, query: TraceQuery = ALL_TRACES
-) -> int:
-    """Write rows to train on, as JSON Lines or, where the name ends in ``.parquet``, as Parquet; the number of rows.
+) -> Exported:
+    """Write rows to train on, as JSON Lines or, where the name ends in ``.parquet``, as Parquet.
 
     A file appears under its name only once it is complete. Rows are written in chunks; pairs alone are gathered first.
 
     Raises:
-        ConfigError: a trace without its texts, or Parquet without the library for it.
+        ConfigError: Parquet without the library for it.
         StoreError: the store could not be read, or the file not be written.
     """
     path = Path(target)
@@ -95,17 +110,20 @@ def _open_lines(path: Path, _: object) -> Iterator[WriteRows]:
         yield lambda rows: stream.writelines(orjson.dumps(row) + b"\n" for row in rows)
 
 
-async def _write_rows(store: TraceStore, write: WriteRows, rows: TrainingRows, query: TraceQuery) -> int:
-    count = 0
-    async for chunk in _chunks(store, rows, query):
+async def _write_rows(store: TraceStore, write: WriteRows, rows: TrainingRows, query: TraceQuery) -> Exported:
+    count, without_texts = 0, Counter[bool]()
+    async for chunk in _chunks(store, rows, query, without_texts):
         await asyncio.to_thread(write, chunk)
         count += len(chunk)
-    return count
+    return Exported(rows=count, without_texts=without_texts[True])
 
 
-async def _chunks(store: TraceStore, rows: TrainingRows, query: TraceQuery) -> AsyncIterator[list[Row]]:
+async def _chunks(
+    store: TraceStore, rows: TrainingRows, query: TraceQuery, without_texts: Counter[bool]
+) -> AsyncIterator[list[Row]]:
     pairs, chunk = Pairs(), list[Row]()
     async for trajectory in store.iter(query):
+        without_texts[bool(trajectory.question_read)] += 1
         found = rows.of(trajectory)
         if rows.shape == "pairs":
             pairs.add(found)

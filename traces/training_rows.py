@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from inframind.errors import ConfigError
-from inframind.traces.content import is_hashed
 from inframind.traces.records import SOLVED_ONLY, Decision, SolvedKeys, Step, Trajectory, solved_of
 
 Shape = Literal["runs", "steps", "chat", "pairs"]
@@ -66,15 +65,10 @@ class TrainingRows:
         return _COLUMNS[self.shape]
 
     def of(self, trajectory: Trajectory) -> Iterator[Row]:
-        """The rows of one trace; of shape ``pairs`` its run, for `Pairs`.
-
-        Raises:
-            ConfigError: its content was hashed when it was stored.
-        """
+        """The rows of one trace; of shape ``pairs`` its run, for `Pairs`. One without its texts has none."""
         reward = self.reward_of(trajectory)
-        if not self._wants(trajectory, reward):
+        if trajectory.question_read or not self._wants(trajectory, reward):
             return
-        _require_content(trajectory)
         about = _about(trajectory, reward)
         if self.shape == "chat":
             yield {"messages": _messages(trajectory), **about}
@@ -214,15 +208,6 @@ def _pair(chosen: Row, rejected: Row) -> Row:
 
 
 _OF_EACH = ("reward", "trace_id", "model", "policy_version")
-
-
-def _require_content(trajectory: Trajectory) -> None:
-    if is_hashed(trajectory.question) or is_hashed(trajectory.text):
-        raise ConfigError(
-            "traces.content",
-            "hash",
-            f"trace {trajectory.trace_id} was stored without its texts: there is nothing to train on in it",
-        )
 
 
 _ABOUT: Mapping[str, Kind] = {

@@ -290,7 +290,11 @@ def set_frozen(desk: PolicyDesk, frozen: bool, *, reason: str, asks: bool, conso
     rollout = asyncio.run(_rollout(desk))
     switch = freeze if frozen else thaw
     event = switch(rollout, at_s=desk.clock.wall_s(), by=desk.user, reason=reason)
-    what = "the roll-out is frozen: nothing changes until it is thawed" if frozen else "the roll-out goes on"
+    what = (
+        "the roll-out is frozen: nothing changes by itself until it is thawed; a rollback by hand works"
+        if frozen
+        else "the roll-out goes on"
+    )
     _do(desk, event, rollout, what, asks, console)
 
 
@@ -387,10 +391,11 @@ def named(name: str, rollout: Rollout) -> str:
         CONFIGURED: "",
     }
     version: str | Any = parts.get(name, name)
-    if not version:
+    if not version and name == "candidate":
         raise ConfigError(
-            "version",
-            name,
-            "that is the configured policy, or none: give the digits of a version, see the list",
+            "version", name, "nothing is being tried: give the digits of a version, see the list"
         )
+    if not version:
+        fix = "the configured policy, which has no version of its own: give the digits of one, see the list"
+        raise ConfigError("version", name, fix)
     return version

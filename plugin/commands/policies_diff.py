@@ -83,9 +83,11 @@ async def _read(
 
 
 async def _side(shelf: Shelf, settings: Settings, name: str) -> _Side:
-    if name == CONFIGURED:
+    rollout = await shelf.rollout()
+    is_configured = {CONFIGURED: True, "serving": not rollout.serving, "before": not rollout.before}
+    if is_configured.get(name, False):
         return _Side("", stored_policy(settings.policy))
-    found = await shelf.policy(named(name, await shelf.rollout()))
+    found = await shelf.policy(named(name, rollout))
     return _Side(found.version, policy_of(found, await shelf.policy_content(found.version)))
 
 

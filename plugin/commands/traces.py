@@ -22,7 +22,7 @@ from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.terminal import latency_text, one_line, safe, seconds, solved_text
 from inframind.traces.codec import encode
 from inframind.traces.content import HashedContent
-from inframind.traces.export import export_jsonl, export_rows
+from inframind.traces.export import Exported, export_jsonl, export_rows
 from inframind.traces.query import TraceQuery, TraceSummary
 from inframind.traces.records import SolvedKeys, Step, Trajectory
 from inframind.traces.store import POSTGRES_PREFIXES, TraceStore, open_store
@@ -189,12 +189,20 @@ def export_training(
         raise ConfigError("file", str(target), "end the name in .jsonl or .parquet")
     query = by_our_keys(place, query)
     rows = replace(rows, solved_keys=query.solved_keys)
-    count = asyncio.run(_export_rows(place, target, rows, query))
-    console.print(f"{count:,} rows written to {target}")
-    if not count:
-        console.print(
-            Text("only runs with an answer and a verdict make rows; --unlabelled takes the others too", "dim")
-        )
+    done = asyncio.run(_export_rows(place, target, rows, query))
+    console.print(f"{done.rows:,} rows written to {target}")
+    if done.without_texts:
+        console.print(f"{done.without_texts:,} traces without texts (content = hash) left out")
+    if not done.rows:
+        console.print(Text(_why_empty(rows), "dim"))
+
+
+def _why_empty(rows: TrainingRows) -> str:
+    if rows.shape == "pairs":
+        return "a pair needs two answers to the same question, one with a better verdict than the other"
+    if rows.reward.startswith("key:"):
+        return f"only runs with a score under {rows.reward.removeprefix('key:')!r} make rows"
+    return "only runs with an answer and a verdict make rows; --unlabelled takes the others too"
 
 
 def _require_free(target: Path, force: bool) -> None:
@@ -239,7 +247,7 @@ async def _export(place: StorePlace, target: Path, query: TraceQuery) -> int:
         return await export_jsonl(store, target, query)
 
 
-async def _export_rows(place: StorePlace, target: Path, rows: TrainingRows, query: TraceQuery) -> int:
+async def _export_rows(place: StorePlace, target: Path, rows: TrainingRows, query: TraceQuery) -> Exported:
     async with place.opened() as store:
         return await export_rows(store, target, rows, query)
 

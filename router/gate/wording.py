@@ -13,5 +13,7 @@ def short(version: str) -> str:
 
 
 def points(interval: Interval) -> str:
-    """An interval in percentage points."""
+    """An interval in percentage points; shares differ by a hundred of them at most."""
+    if interval.low <= -1.0 or interval.high >= 1.0:
+        return "too early to say by how much it differs"
     return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f} points"

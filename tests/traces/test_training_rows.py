@@ -77,18 +77,14 @@ def run(n: int, *, question: str = "1 + 1?", score: float | None = 1.0, latency_
     )
 
 
-def names_in(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
-
-
 async def exported(tmp_path: Path, runs: Sequence[Trajectory], rows: TrainingRows) -> list[dict[str, Any]]:
     target = tmp_path / "rows.jsonl"
     async with MemoryStore() as store:
         for one in runs:
             await store.put(one)
-        count = await export_rows(store, target, rows, EVERYTHING)
+        done = await export_rows(store, target, rows, EVERYTHING)
     found = [json.loads(line) for line in target.read_bytes().splitlines()]
-    assert len(found) == count
+    assert len(found) == done.rows
     return found
 
 
@@ -171,22 +167,27 @@ async def test_parquet_holds_the_same_rows(tmp_path: Path, shape: Any) -> None:
     async with MemoryStore() as store:
         for one in runs:
             await store.put(one)
-        assert await export_rows(store, tmp_path / "rows.parquet", rows, EVERYTHING) == len(lines)
+        done = await export_rows(store, tmp_path / "rows.parquet", rows, EVERYTHING)
+    assert done.rows == len(lines)
     assert parquet.read_table(tmp_path / "rows.parquet").to_pylist() == lines
 
 
 async def test_an_export_of_nothing_is_a_file_with_columns(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
     async with MemoryStore() as store:
-        assert await export_rows(store, tmp_path / "rows.parquet", TrainingRows(), EVERYTHING) == 0
+        done = await export_rows(store, tmp_path / "rows.parquet", TrainingRows(), EVERYTHING)
+    assert done.rows == 0
     assert parquet.read_table(tmp_path / "rows.parquet").column_names == list(TrainingRows().columns)
 
 
-async def test_traces_without_their_texts_are_refused_and_leave_no_file(tmp_path: Path) -> None:
-    hashed = HashedContent(key=b"0123456789abcdef", read_question=lambda text: {})(run(1))
-    with pytest.raises(ConfigError, match="without its texts"):
-        await exported(tmp_path, [hashed], TrainingRows())
-    assert names_in(tmp_path) == []
+async def test_traces_without_their_texts_are_left_out_and_counted(tmp_path: Path) -> None:
+    read = {"difficulty": 0.0, "log_length": 0.0, "typical_logit": 0.0, "prompt_tokens": 3.0}
+    hashed = HashedContent(key=b"0123456789abcdef", read_question=lambda text: read)(run(1))
+    async with MemoryStore() as store:
+        for one in (hashed, run(2)):
+            await store.put(one)
+        done = await export_rows(store, tmp_path / "rows.jsonl", TrainingRows(), EVERYTHING)
+    assert (done.rows, done.without_texts) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_what_cannot_be_served_is_not_promoted(folder: Path) -> None:
         (("promote", "abcdef", "-r", "a", "-y"), "no policy version 'abcdef'"),
         (("promote", "candidate", "-r", "a", "-y"), "give the digits of a version"),
         (("promote", "abc", "-r", "a", "-y"), "version"),
-        (("show", "serving"), "configured policy, or none"),
+        (("show", "serving"), "has no version of its own"),
     ],
 )
 def test_a_version_that_there_is_not_is_refused(folder: Path, words: tuple[str, ...], says: str) -> None:

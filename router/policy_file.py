@@ -15,7 +15,13 @@ from inframind.router.columns import CANDIDATE_TABLES, TABLES
 from inframind.router.encoder import Encoder, HashingEncoder
 from inframind.router.features import FEATURES_VERSION, Sight
 from inframind.router.latency_state import LatencyState
-from inframind.router.learning.checkpoint import Checkpoint, CheckpointMeta, load_checkpoint, save_checkpoint
+from inframind.router.learning.checkpoint import (
+    Checkpoint,
+    CheckpointMeta,
+    checkpoint_bytes,
+    load_checkpoint,
+    save_checkpoint,
+)
 from inframind.router.offsets import Offsets
 from inframind.router.pacer import LearnedPacer
 from inframind.router.policy_learned import KINDS, HeadWeights, LearnedPolicy, PolicyWeights, Valuation
@@ -108,11 +114,28 @@ def save_policy(path: Path, stored: StoredPolicy) -> Path:
     Raises:
         CheckpointError: a weight is not finite.
     """
+    return save_checkpoint(path, _arrays(stored), _meta(stored))
+
+
+def policy_bytes(stored: StoredPolicy) -> bytes:
+    """What `save_policy` would write; no disk is needed.
+
+    Raises:
+        CheckpointError: a weight is not finite.
+    """
+    return checkpoint_bytes(_arrays(stored), _meta(stored))
+
+
+def _arrays(stored: StoredPolicy) -> dict[str, Array]:
     arrays = _head_arrays(stored.weights) | _query_arrays(stored.queries)
     if stored.pacer is not None:
         arrays |= {_PACER + name: array for name, array in stored.pacer.to_arrays().items()}
+    return arrays
+
+
+def _meta(stored: StoredPolicy) -> CheckpointMeta:
     weights = stored.weights
-    meta = CheckpointMeta(
+    return CheckpointMeta(
         features_version=FEATURES_VERSION,
         names=_names(stored),
         created_from={
@@ -129,7 +152,6 @@ def save_policy(path: Path, stored: StoredPolicy) -> Path:
             "typical": stored.queries.typical if stored.queries else None,
         },
     )
-    return save_checkpoint(path, arrays, meta)
 
 
 def load_policy(path: Path) -> StoredPolicy:

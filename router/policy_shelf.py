@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,9 +15,9 @@ from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import ActionSpace
 from inframind.router.decide import Decider
 from inframind.router.features import FEATURES_VERSION
-from inframind.router.learning.checkpoint import Checkpoint, load_checkpoint
+from inframind.router.learning.checkpoint import checkpoint_in
 from inframind.router.policy import Policy
-from inframind.router.policy_file import StoredPolicy, policy_in, save_policy
+from inframind.router.policy_file import StoredPolicy, policy_bytes, policy_in
 from inframind.router.rollout import VERSION_DIGITS, Served
 from inframind.router.views import Query, Slot
 from inframind.traces.shelf import PolicyVersion
@@ -27,7 +25,6 @@ from inframind.traces.shelf import PolicyVersion
 Bind = Callable[[StoredPolicy, ActionSpace], Policy]
 """Makes a policy that serves of one that was learned: as it is, or exploring."""
 T = TypeVar("T")
-_FILE = "policy.safetensors"
 _DOES_NOT_FIT = (ArithmeticError, LookupError, TypeError, ValueError)
 """What arrays of the wrong shape, or names that are missing, raise where they are used."""
 
@@ -38,8 +35,7 @@ def content_of(stored: StoredPolicy) -> bytes:
     Raises:
         CheckpointError: a weight is not finite.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        return save_policy(Path(folder) / _FILE, stored).read_bytes()
+    return policy_bytes(stored)
 
 
 def version_of(
@@ -75,18 +71,11 @@ def _reading(version: PolicyVersion, content: bytes) -> Generator[None, None, St
             "serve it with the release that it was trained with, or train anew",
         )
     try:
-        checkpoint = _checkpoint(content)
+        checkpoint = checkpoint_in(content, name, features_version=FEATURES_VERSION)
         yield
         return replace(policy_in(checkpoint), version=version.version)
     except CheckpointError as error:
         raise CheckpointError(name, error.what, error.fix) from error
-
-
-def _checkpoint(content: bytes) -> Checkpoint:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / _FILE
-        file.write_bytes(content)
-        return load_checkpoint(file, features_version=FEATURES_VERSION)
 
 
 def _whole(pieces: Generator[None, None, T]) -> T:

@@ -14,9 +14,25 @@ from typing import Any
 import numpy as np
 
 from inframind.errors import CheckpointError
-from inframind.router.learning.tensor_file import AnyArray, TensorFile, read_tensor_file, write_tensor_file
+from inframind.router.learning.tensor_file import (
+    AnyArray,
+    TensorFile,
+    read_tensor_bytes,
+    read_tensor_file,
+    tensor_bytes,
+    write_tensor_file,
+)
 
-__all__ = ["SUFFIX", "Checkpoint", "CheckpointMeta", "kind_of", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "SUFFIX",
+    "Checkpoint",
+    "CheckpointMeta",
+    "checkpoint_bytes",
+    "checkpoint_in",
+    "kind_of",
+    "load_checkpoint",
+    "save_checkpoint",
+]
 
 SUFFIX = ".safetensors"
 
@@ -89,13 +105,20 @@ def save_checkpoint(folder_or_file: Path, arrays: Mapping[str, AnyArray], meta: 
             data.
     """
     path = _file(folder_or_file, meta.kind)
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise CheckpointError(
-                str(path), f"array {name} is not finite", "train again with a smaller learning rate"
-            )
+    _require_finite(path, arrays)
     write_tensor_file(path, arrays, _header(path, meta))
     return path
+
+
+def checkpoint_bytes(arrays: Mapping[str, AnyArray], meta: CheckpointMeta) -> bytes:
+    """What `save_checkpoint` would write; no disk is needed.
+
+    Raises:
+        CheckpointError: as `save_checkpoint`.
+    """
+    name = Path(meta.kind)
+    _require_finite(name, arrays)
+    return tensor_bytes(arrays, _header(name, meta))
 
 
 def load_checkpoint(folder_or_file: Path, *, features_version: str, kind: str = "policy") -> Checkpoint:
@@ -110,7 +133,33 @@ def load_checkpoint(folder_or_file: Path, *, features_version: str, kind: str = 
         CheckpointError: no such file, damaged, of another format, of another kind, or over other features.
     """
     path = _file(folder_or_file, kind)
-    file = read_tensor_file(path)
+    return _checked(path, read_tensor_file(path), features_version, kind)
+
+
+def checkpoint_in(content: bytes, name: str, *, features_version: str, kind: str = "policy") -> Checkpoint:
+    """Read and verify what `checkpoint_bytes` gave, or the bytes of a checkpoint's file.
+
+    Args:
+        content: the bytes.
+        name: what they are, for errors; the checkpoint's ``path``.
+        features_version: version of the columns that the weights will be fed.
+        kind: what it must hold.
+
+    Raises:
+        CheckpointError: damaged, of another format, of another kind, or over other features.
+    """
+    return _checked(Path(name), read_tensor_bytes(content, name), features_version, kind)
+
+
+def _require_finite(path: Path, arrays: Mapping[str, AnyArray]) -> None:
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise CheckpointError(
+                str(path), f"array {name} is not finite", "train again with a smaller learning rate"
+            )
+
+
+def _checked(path: Path, file: TensorFile, features_version: str, kind: str) -> Checkpoint:
     meta = _meta(path, file)
     if meta.kind != kind:
         raise CheckpointError(str(path), f"it holds a {meta.kind}, not a {kind}", "give another path")

@@ -61,8 +61,9 @@ class CallLedger:
                 self._to_replay.setdefault(name_of(decision), []).append(decision)
 
     def keys(self) -> dict[str, str]:
-        """Decision id by call, as plain data."""
-        return {key: decision.decision_id for key, decision in self.made.items()}
+        """Decision id by call, as plain data; from any thread, while the run goes on."""
+        made = list(self.made.items())  # at one go: another thread may be adding to it
+        return {key: decision.decision_id for key, decision in made}
 
     @classmethod
     def of(cls, keys: Mapping[str, str], decisions: Iterable[Decision]) -> CallLedger:

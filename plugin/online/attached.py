@@ -6,11 +6,10 @@ All of it on a loop of its own, in a daemon thread: a slow store or a lost conne
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING
 
 from inframind import __version__
@@ -20,6 +19,7 @@ from inframind.graphs.services import Services
 from inframind.plugin.config import Settings
 from inframind.plugin.online.exploring import exploring
 from inframind.plugin.online.follower import FollowConfig, Follower
+from inframind.plugin.online.tending import DEFAULT_TENDING, TendConfig, tend
 from inframind.plugin.online.watching import ShadowWatch
 from inframind.router.policy_file import StoredPolicy
 from inframind.router.rollout import Lineup
@@ -29,7 +29,6 @@ from inframind.traces.shelves import shelf_of
 if TYPE_CHECKING:
     from inframind.plugin.online.learning import LearnerService
 
-_log = logging.getLogger(__name__)
 RECALL_S = 2.0
 """Longest wait of a resumed run for the version that it began with; then it goes on with what serves."""
 
@@ -41,6 +40,7 @@ class AttachedOnline:
         services: whose versions are swapped.
         settings: what the configuration says.
         name: of this process, unique; host, process id and a random number unless given.
+        tending: how patiently a job that failed is started again.
 
     Attributes:
         name: of this process in the shelf's reports.
@@ -49,8 +49,15 @@ class AttachedOnline:
         ConfigError: the store has no shelf, or settings that contradict each other.
     """
 
-    def __init__(self, services: Services, settings: Settings, *, name: str = "") -> None:
-        self._services, self._portal = services, Portal()
+    def __init__(
+        self,
+        services: Services,
+        settings: Settings,
+        *,
+        name: str = "",
+        tending: TendConfig = DEFAULT_TENDING,
+    ) -> None:
+        self._services, self._portal, self._tending = services, Portal(), tending
         online = settings.online
         shelf = shelf_of(services.store)
         self.name = name or replica_name()
@@ -99,12 +106,17 @@ class AttachedOnline:
 
     async def _start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        jobs: list[Coroutine[None, None, None]] = [self._follower.follow(), self._watch.watch()]
+        jobs: dict[str, Callable[[], Coroutine[None, None, None]]] = {
+            "following the roll-out": self._follower.follow,
+            "watching candidates": self._watch.watch,
+        }
         if self._learner is not None:
-            jobs.append(self._learner.follow())
-        self._tasks = [self._loop.create_task(job) for job in jobs]
-        for task in self._tasks:
-            task.add_done_callback(_say_how_it_ended)
+            jobs["learning"] = self._learner.follow
+        clock = self._services.clock
+        self._tasks = [
+            self._loop.create_task(tend(name, job, clock=clock, config=self._tending))
+            for name, job in jobs.items()
+        ]
 
     async def _recall(self, prefix: str) -> None:
         """On the loop of a request."""
@@ -115,15 +127,6 @@ class AttachedOnline:
             await asyncio.wait_for(asyncio.wrap_future(found), RECALL_S)
         except (TimeoutError, InfraMindError):
             return  # the run goes on with what serves, as it would if the version were gone
-
-
-def _say_how_it_ended(task: asyncio.Task[None]) -> None:
-    """A job that fails takes no request with it, and must not end unheard."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        _log.error(
-            "what runs beside the requests has ended; serving goes on as it is: %s", error, exc_info=error
-        )
 
 
 def replica_name() -> str:

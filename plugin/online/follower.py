@@ -29,6 +29,8 @@ BREATH_S = 0.01
 """Pause between two pieces of work on a version, so that a request meets a few milliseconds of work at most."""
 PRESENT_S = 15.0
 """Age of a process's latest report up to which it counts as present, at least."""
+_DOUBLINGS = 30
+"""Enough for any wait; two to the power of a thousand is no float."""
 _REFUSED = (CheckpointError, ConfigError, UnknownPolicy)
 
 
@@ -221,7 +223,9 @@ class Follower:
     # Outages -------------------------------------------------------------------------------------------
 
     async def _wait_out(self, error: StoreError) -> None:
-        wait_s = min(self._config.first_backoff_s * 2.0**self.failures, self._config.max_backoff_s)
+        wait_s = min(
+            self._config.first_backoff_s * 2.0 ** min(self.failures, _DOUBLINGS), self._config.max_backoff_s
+        )
         if not self.failures:
             _log.warning("the roll-out is not followed until the store answers again: %s", error)
         self.failures += 1

@@ -34,6 +34,11 @@ class LearnConfig:
     max_backoff_s: float = 15.0
     """Longest wait after failures of the store."""
 
+    @property
+    def standby_s(self) -> float:
+        """Seconds between two tries to lead while another does: a try may take a connection of its own."""
+        return max(self.poll_s, self.lease_s / 3)
+
     def __post_init__(self) -> None:
         for name in ("batch", "patience_s", "publish_every", "poll_s", "lease_s", "slice", "max_backoff_s"):
             if getattr(self, name) <= 0:

@@ -13,7 +13,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
-from inframind.errors import LearnerMoved, RolloutMoved, StoreClosed, StoreError
+from inframind.errors import (
+    CheckpointError,
+    ConfigError,
+    LearnerMoved,
+    RolloutMoved,
+    StoreClosed,
+    StoreError,
+    UnknownPolicy,
+)
 from inframind.fleet.clock import Clock
 from inframind.plugin.online.judging import Judge
 from inframind.plugin.online.learn_config import LearnConfig
@@ -41,6 +49,7 @@ ADOPT_EVERY_S = 3600.0
 """Seconds between two looks for what older versions wrote."""
 REMEMBERED = 64
 """Latest runs by which it is seen how much a publication would change."""
+_CANNOT_GO_ON = (CheckpointError, ConfigError, UnknownPolicy)
 _BROKEN = (StoreError, ArithmeticError, LookupError, TypeError, ValueError)
 """What may keep a batch from being learned, and must not keep a candidate from being judged."""
 
@@ -131,23 +140,24 @@ class LearnerService:
         self._adopted_s = float("-inf")
 
     async def follow(self) -> None:
-        """Learn whenever it leads, until cancelled or the store is closed; failures of the store are waited out."""
+        """Learn whenever it leads, until cancelled or the store is closed.
+
+        Failures of the store are waited out. So is a learner's state, or a version that serves, which this release
+        cannot read: a newer release may have written it, and may be about to go on with it.
+        """
+        self._desk = None  # a call that failed may have left half of a batch learned
         failures = 0
         while True:
             try:
-                await self._lead()
+                led = await self._lead()
                 failures = 0
-                await asyncio.sleep(self._config.poll_s)
+                await asyncio.sleep(self._config.poll_s if led else self._config.standby_s)
             except StoreClosed:
                 return
-            except StoreError as error:
+            except (StoreError, *_CANNOT_GO_ON) as error:
                 self._desk = None  # what was committed last is not known for sure: read it again
-                _log.log(
-                    logging.WARNING if not failures else logging.DEBUG,
-                    "learning waits for the store: %s",
-                    error,
-                )
-                wait_s = min(self._config.poll_s * 2.0**failures, self._config.max_backoff_s)
+                _say_why_it_waits(error, is_first=not failures)
+                wait_s = min(self._config.poll_s * 2.0 ** min(failures, 30), self._config.max_backoff_s)
                 failures += 1
                 await asyncio.sleep(wait_s)
 
@@ -202,19 +212,22 @@ class LearnerService:
     def _leading(self) -> AbstractAsyncContextManager[bool]:
         return self._shelf.lead(LEARNER, self._holder, now_s=self._clock.wall_s(), ttl_s=self._config.lease_s)
 
-    async def _lead(self) -> None:
-        """Teach until somebody else leads; at once where somebody does."""
+    async def _lead(self) -> bool:
+        """Teach until somebody else leads; at once where somebody does, and then False."""
+        led = False
         async with self._leading() as leads:
             while leads:
+                led = True
                 try:
                     done = await self._told_round()
                 except LearnerMoved as moved:
                     _log.warning("%s", moved)
                     self._desk = None
-                    return
+                    return led
                 if done.taken < self._config.batch:  # a trickle is kept at most once in so many seconds
                     await asyncio.sleep(self._config.poll_s)
                 leads = await self._renew()
+        return led
 
     async def _renew(self) -> bool:
         return await self._shelf.renew(
@@ -388,6 +401,20 @@ class LearnerService:
         if verdict is None:
             return None, None
         return verdict, await self._judge.act(verdict, rollout)
+
+
+def _say_why_it_waits(error: Exception, *, is_first: bool) -> None:
+    """Once aloud: what is waited out comes again with every try."""
+    if isinstance(error, StoreError):
+        _log.log(logging.WARNING if is_first else logging.DEBUG, "learning waits for the store: %s", error)
+        return
+    level = logging.ERROR if is_first else logging.DEBUG
+    _log.log(
+        level,
+        "learning cannot go on, and is tried again; serving goes on as it is: %s",
+        error,
+        exc_info=error,
+    )
 
 
 def _facts(state: LearnerState, published: Published) -> dict[str, object]:

@@ -45,6 +45,8 @@ class ShadowWatch:
     async def watch(self) -> None:
         """Look at runs until cancelled."""
         self._loop = asyncio.get_running_loop()
+        if self._waiting:  # left by a watch that failed: nothing else says that they are there
+            self._has_come.set()
         while True:
             await self._has_come.wait()
             self._has_come.clear()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from inframind.fleet.clock import SystemClock
 from inframind.plugin.config import settings_from
 from inframind.plugin.mind import InfraMind
 from inframind.plugin.online.assembly import learner_service
+from inframind.plugin.online.learn_config import LearnConfig
 from inframind.plugin.online.learner_state import LearnerState
 from inframind.plugin.online.learning import LEARNER, LearnerService
 from inframind.router.policy_shelf import content_of, policy_of, version_of
@@ -224,6 +228,47 @@ async def test_a_learner_that_cannot_go_on_says_so_and_serving_does(
     assert (await mind.ainvoke("q", topology="IO", team_size=1)).answer == "right"
 
 
+async def test_versions_are_made_and_served_without_a_disk(
+    make_mind: Any, say: Any, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no such folder"))
+    settings = {"policy": {"name": "learned", "exploration": 0.5, "seed": 1}, "online": QUIET}
+    mind = await make_mind(
+        say(lambda asked: "right"), say(lambda asked: "wrong"), settings=settings, store=store
+    )
+    await answer(mind, 12)
+    await service(mind).once()
+    await _until(lambda: mind.online.lineup.candidate is not None)
+    assert mind.online.lineup.candidate.version == (await known(shelf_of(store))).published[0]
+
+
+async def test_a_learner_goes_on_once_its_state_can_be_read(
+    mind: InfraMind, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = shelf_of(mind.store)
+    await answer(mind, 3)
+    await shelf.commit(LEARNER, after=0, state=b"of a newer release", learned=[], holder="x", at_s=0.0)
+    learner = service(mind)
+    task = asyncio.create_task(learner.follow())
+    await _until(lambda: "learning cannot go on" in caplog.text)
+    assert not task.done()
+    fresh = service(mind)
+    fresh._shelf = MemoryStore().shelf
+    state = (await fresh.round()).state
+    await shelf.commit(LEARNER, after=1, state=state.to_bytes(), learned=[], holder="x", at_s=0.0)
+    async with asyncio.timeout(10):
+        while (await known(shelf)).labelled < 3:  # noqa: ASYNC110  # only the store tells
+            await asyncio.sleep(0.005)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
+
+
+def test_who_stands_by_tries_to_lead_less_often_than_it_would_look_for_lessons() -> None:
+    assert LearnConfig(poll_s=1.0, lease_s=30.0).standby_s == 10.0
+    assert LearnConfig(poll_s=20.0, lease_s=30.0).standby_s == 20.0
+
+
 async def test_of_two_learners_one_leads(mind: InfraMind) -> None:
     await answer(mind, 3)
     async with shelf_of(mind.store).lead(LEARNER, "the other", now_s=CLOCK.wall_s(), ttl_s=60) as leads:
@@ -360,8 +405,6 @@ async def test_the_gate_lets_a_candidate_serve_step_by_step(mind: InfraMind) -> 
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    import asyncio
-
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110  # what it waits for happens in another thread
             await asyncio.sleep(0.005)

@@ -45,7 +45,8 @@ class GateSection(Section):
     settle_s: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
     """Age in seconds at which a run counts, with the feedback that it has by then."""
     alarm_s: float = Field(default=300.0, gt=0, allow_inf_nan=False)
-    """Age in seconds at which it is seen whether a run failed or was late; one that takes longer is not seen."""
+    """Age in seconds at which it is seen whether a run failed or was late. One that takes longer is not seen: use more
+    than ``run.budget_s``, or slowness hides itself."""
 
     def to_config(self) -> GateConfig:
         """For the gate.

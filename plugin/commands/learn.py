@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,15 +80,31 @@ async def _learn(options: LearnOptions, settings: Settings, clock: Clock, consol
         if options.mode == "dry-run":
             return await _dry_run(options, settings, store, clock, console)
         board = _board_of(options, settings, store, clock, console)
-        service = _service(settings, store, clock, board.take)
+        rounds: list[Round] = []
+
+        def tell(done: Round) -> None:
+            if options.mode == "once":
+                rounds.append(done)
+            board.take(done)
+
+        service = _service(settings, store, clock, tell)
         with board:
             if options.mode == "once":
                 leads = await service.once()
-                if not leads:
-                    console.print("another process leads: nothing was learned here")
+                if not options.as_json:
+                    console.print(_how_it_went(leads, rounds))
                 return leads
             await _beside(service.follow(), board.count())
     return True
+
+
+def _how_it_went(leads: bool, rounds: Sequence[Round]) -> str:
+    if not leads:
+        return "another process leads: nothing was learned here"
+    learned = sum(done.learned for done in rounds)
+    in_all = rounds[-1].state.labelled if rounds else 0
+    what = f"{learned:,} runs learned" if learned else "nothing new to learn"
+    return f"{what}; {in_all:,} labelled in all"
 
 
 async def _beside(work: Any, display: Any) -> None:

@@ -84,7 +84,7 @@ async def test_what_there_is_is_learned_once_and_published(written: Callable[...
     progress = await on_shelf(config, lambda shelf: shelf.progress(LEARNER))
     assert progress.learned == 4
     again = await run(config, "--once")
-    assert (again.exit_code, again.output) == (0, "")
+    assert (again.exit_code, again.output) == (0, "nothing new to learn; 4 labelled in all\n")
 
 
 async def test_a_dry_run_keeps_nothing(written: Callable[..., Path]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,14 +14,30 @@ from typing import Any
 import pytest
 
 from inframind.errors import ConfigError
+from inframind.plugin.outcomes.asking import MOST_ASTRAY
 from inframind.plugin.outcomes.bench import Bench
 from inframind.plugin.outcomes.judges import Judge, asked_again
 from inframind.traces.memory import MemoryStore
 from inframind.traces.query import TraceQuery
-from inframind.traces.records import Outcome, Trajectory
+from inframind.traces.records import Outcome, Step, Trajectory
 
 EXACT = Judge(name="exact", key="solved", kind="grader")
 AGAIN = Judge(name="again", key="asked_again", kind="signal")
+
+HANGS = """
+import threading
+from inframind.fleet.clock import SystemClock
+from inframind.plugin.outcomes.bench import Bench
+from inframind.plugin.outcomes.judges import Judge
+from inframind.traces.memory import MemoryStore
+from inframind.traces.records import Trajectory
+
+bench = Bench(MemoryStore(), SystemClock(), close_s=0.01)
+bench.add_grader(Judge(name="exact", key="solved", kind="grader"), lambda trace: threading.Event().wait())
+bench(Trajectory(trace_id="0" * 32, question="?", arrived_at_s=0.0, budget_s=1.0, text="4"))
+bench.close()
+print(bench.figures())
+"""
 
 
 class At:
@@ -141,6 +159,85 @@ async def test_what_waits_is_bounded_and_what_was_left_out_is_caught_up(
     assert await bench.catch_up(TraceQuery()) == 2
     assert await bench.catch_up(TraceQuery()) == 0
     assert await store.list(TraceQuery(labelled=False)) == []
+
+
+async def test_a_judge_that_hangs_fails_after_its_time_and_holds_nobody_up(store: MemoryStore) -> None:
+    bench, release = Bench(store, At(), limit_s=0.01), threading.Event()
+    bench.add_grader(EXACT, lambda trace: release.wait(30))
+    bench.add_grader(replace(EXACT, name="quick", key="quick"), lambda trace: True)
+    ((said,),) = await judged(store, bench, run(1))
+    release.set()
+    assert said.source == "grader:quick"
+    assert bench.figures() == {"grader:exact": {"failed": 1}, "grader:quick": {"said": 1}}
+
+
+async def test_a_coroutine_that_hangs_fails_after_its_time(store: MemoryStore) -> None:
+    async def never(trace: Trajectory) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    bench = Bench(store, At(), limit_s=0.01)
+    bench.add_grader(EXACT, never)
+    assert await judged(store, bench, run(1)) == [()]
+    assert bench.figures() == {"grader:exact": {"failed": 1}}
+
+
+async def test_a_judge_whose_threads_do_not_come_back_is_not_asked_for_more(store: MemoryStore) -> None:
+    bench, release = Bench(store, At(), limit_s=0.01), threading.Event()
+    bench.add_grader(EXACT, lambda trace: release.wait(30))
+    runs = [run(number) for number in range(1, MOST_ASTRAY + 3)]
+    for one in runs:
+        await store.put(one)
+    assert await bench.catch_up(TraceQuery()) == 0
+    assert bench.figures() == {"grader:exact": {"failed": MOST_ASTRAY, "left out": 2}}
+    release.set()
+
+
+async def test_closing_waits_only_so_long_and_what_was_left_out_is_caught_up(store: MemoryStore) -> None:
+    bench, release = Bench(store, At(), close_s=0.01), threading.Event()
+    bench.add_grader(EXACT, lambda trace: release.wait(30))
+    runs = [run(number) for number in range(1, 21)]
+    assert await judged(store, bench, *runs) == [()] * 20
+    assert bench.figures() == {"grader:exact": {"left out": 20}}
+    release.set()
+    later = Bench(store, At())
+    later.add_grader(EXACT, lambda trace: release.wait(30))
+    assert await later.catch_up(TraceQuery()) == 20
+    assert await store.list(TraceQuery(labelled=False)) == []
+
+
+def test_a_process_ends_while_a_judge_hangs() -> None:
+    ended = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, "{'grader:exact': {'left out': 1}}\n"), ended.stderr
+
+
+async def test_signals_see_what_was_asked_and_answered_but_not_what_was_weighed(
+    store: MemoryStore, bench: Bench
+) -> None:
+    seen: list[Trajectory] = []
+    bench.add_signal(AGAIN, lambda before, now: seen.append(before))
+    step = Step(
+        step_id=0, node="agent", kind="agent", position=0, round=1, role="Solver", parents=(), decision_id="d",
+        model="small", strategy="Flash", started_s=0.0, finished_s=1.0, text="4, because", answer="4",
+    )  # fmt: skip
+    chat = {"metadata": {"thread_id": "chat"}, "steps": (step,)}
+    await judged(store, bench, run(1, **chat), run(2, **chat))
+    assert [(one.question, one.text, one.steps[0].model) for one in seen] == [("2 + 2?", "4", "small")]
+    assert (seen[0].decisions, seen[0].steps[0].text) == ((), "")
+
+
+async def test_the_thread_heard_longest_ago_is_forgotten_first(store: MemoryStore) -> None:
+    bench = Bench(store, At(), threads=1)
+    bench.add_signal(AGAIN, asked_again)
+    threads = ["a", "b", "a", "a"]
+    runs = [run(number, metadata={"thread_id": thread}) for number, thread in enumerate(threads, 1)]
+    assert [len(said) for said in await judged(store, bench, *runs)] == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("wrong", [{"limit_s": 0.0}, {"close_s": float("nan")}, {"threads": 0}])
+def test_limits_that_cannot_be_meant_are_refused(store: MemoryStore, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Bench(store, At(), **wrong)
 
 
 async def test_the_next_run_of_a_thread_judges_the_one_before(store: MemoryStore, bench: Bench) -> None:

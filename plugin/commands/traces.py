@@ -23,6 +23,7 @@ from inframind.plugin.terminal import latency_text, one_line, safe, seconds, sol
 from inframind.traces.codec import encode
 from inframind.traces.content import HashedContent
 from inframind.traces.export import Exported, export_jsonl, export_rows
+from inframind.traces.mishaps import ErrorEvent, errors_of
 from inframind.traces.query import TraceQuery, TraceSummary
 from inframind.traces.records import SolvedKeys, Step, Trajectory
 from inframind.traces.store import POSTGRES_PREFIXES, TraceStore, open_store
@@ -305,9 +306,15 @@ def _facts(trajectory: Trajectory) -> list[Text]:
             for tool in trajectory.tools
         ]
         lines.append(Text(f"tools: {one_line(', '.join(told), 400)}"))
-    if trajectory.error:
-        lines.append(Text(f"{trajectory.error}: {one_line(trajectory.error_detail, 400)}", "red"))
+    lines += [Text(_mishap(event), "yellow" if event.recovered else "red") for event in errors_of(trajectory)]
     return lines
+
+
+def _mishap(event: ErrorEvent) -> str:
+    where = f" at {event.where}" if event.where else ""
+    recovered = " (recovered)" if event.recovered else ""
+    detail = f": {one_line(event.detail, 400)}" if event.detail else ""
+    return f"{event.error}{where}{recovered}{detail}"
 
 
 _STEP_COLUMNS = (

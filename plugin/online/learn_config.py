@@ -21,6 +21,8 @@ class LearnConfig:
     """Age in seconds at which a run without a verdict is learned from without one."""
     publish_every: int = 200
     """Labelled runs after which what was learned becomes a candidate, while there is none."""
+    least_views: int = 5
+    """Recorded decisions without which nothing is published: nobody could say how much it would change."""
     keep_versions: int = 50
     """Newest versions that are kept."""
     poll_s: float = 1.0
@@ -40,6 +42,15 @@ class LearnConfig:
         return max(self.poll_s, self.lease_s / 3)
 
     def __post_init__(self) -> None:
-        for name in ("batch", "patience_s", "publish_every", "poll_s", "lease_s", "slice", "max_backoff_s"):
+        for name in (
+            "batch",
+            "patience_s",
+            "publish_every",
+            "least_views",
+            "poll_s",
+            "lease_s",
+            "slice",
+            "max_backoff_s",
+        ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"online.{name}", getattr(self, name), "use a positive number")

@@ -23,11 +23,11 @@ class LearnerState:
     Attributes:
         learner: the bytes of `OnlineLearner.state`.
         base: version that its lineage began with, "" for the configured policy.
-        published: versions that it published, oldest first.
+        published: versions that it published and that are still on the shelf, oldest first.
         labelled: labelled runs learned so far, in all.
         fresh: labelled runs learned since its last publication.
-        labels: labels heard so far, by source.
-        set_aside: labels beyond their source's quota, by source.
+        labels: labels heard so far, by kind of source, such as ``user:*``.
+        set_aside: labels beyond their source's quota, by kind of source.
         recent: sources of the latest labels, for quotas.
         sources: what sources said beyond predictions, see `SourceBook.to_json`.
         trials: evidence about the candidate and about what serves, by name, see `inframind.plugin.online.trial`.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
@@ -27,7 +27,16 @@ from inframind.plugin.online.judging import Judge
 from inframind.plugin.online.learn_config import LearnConfig
 from inframind.plugin.online.learner_state import LearnerState
 from inframind.plugin.online.lessons import Hearing
-from inframind.plugin.online.school import Published, School, Student
+from inframind.plugin.online.publishing import (
+    LEARNER,
+    facts_of,
+    is_tried,
+    reason_of,
+    remark,
+    with_own,
+    with_recent,
+)
+from inframind.plugin.online.school import School, Student, Withheld
 from inframind.router.gate.judging import propose
 from inframind.router.gate.verdicts import Verdict
 from inframind.router.guards.drift import Drift, DriftWatch
@@ -42,13 +51,12 @@ from inframind.traces.shelf import Rollout, RolloutEvent, Shelf
 from inframind.traces.store import TraceStore
 
 _log = logging.getLogger(__name__)
-LEARNER = "learner"
-"""Role that is led, and name of the one lineage of policies."""
 READ_AT_ONCE = 64
 ADOPT_EVERY_S = 3600.0
 """Seconds between two looks for what older versions wrote."""
 REMEMBERED = 64
 """Latest runs by which it is seen how much a publication would change."""
+__all__ = ["LEARNER", "LearnerService", "Round"]
 _CANNOT_GO_ON = (CheckpointError, ConfigError, UnknownPolicy)
 _BROKEN = (StoreError, ArithmeticError, LookupError, TypeError, ValueError)
 """What may keep a batch from being learned, and must not keep a candidate from being judged."""
@@ -191,7 +199,7 @@ class LearnerService:
             self._desk = None  # half of a batch may have been learned
             await self._judged(await self._opened(rollout), await self._shelf.rollout())
             raise
-        events = [await self._remark(drift) for drift in taught.drifts]
+        events = [await self._remark_on(drift) for drift in taught.drifts]
         published, event = await self._publish(desk, await self._shelf.rollout())
         events.append(event)
         verdict, event = await self._judged(desk, await self._shelf.rollout())
@@ -248,6 +256,7 @@ class LearnerService:
         if self._desk is None or self._desk.number != number:
             state = LearnerState.from_bytes(progress.state) if progress else None
             self._desk = await self._desk_of(number, state)
+        self._desk.state = await with_own(self._shelf, self._desk.state, rollout)
         if rollout.serving not in self._desk.state.lineage:
             self._desk = await self._new_lineage(self._desk, rollout.serving)
         return self._desk
@@ -340,23 +349,9 @@ class LearnerService:
             for drift in desk.drift.add(streams_of(lesson.run, lesson.label), at_s=lesson.run.arrived_at_s)
         ]
 
-    async def _remark(self, drift: Drift) -> RolloutEvent | None:
-        """For people: nothing follows from it. Overtaken, it is left out; the log has it."""
+    async def _remark_on(self, drift: Drift) -> RolloutEvent | None:
         _log.warning("drift: %s", drift)
-        rollout = await self._shelf.rollout()
-        remark = RolloutEvent(
-            at_s=self._clock.wall_s(),
-            version="",
-            stage=None,
-            frozen=rollout.frozen,
-            by=LEARNER,
-            reason=f"drift of {drift}",
-            figures={"usual": drift.usual, "now": drift.now},
-        )
-        try:
-            return await self._shelf.append(remark, after=rollout.number)
-        except RolloutMoved:
-            return None
+        return await self._remark(f"drift of {drift}", {"usual": drift.usual, "now": drift.now})
 
     # Versions ------------------------------------------------------------------------------------------
 
@@ -366,33 +361,44 @@ class LearnerService:
         if not is_due or rollout.candidate or rollout.frozen or rollout.serving not in desk.state.lineage:
             return "", None
         serving = await self._school.stored(self._shelf, rollout.serving)
-        published = self._school.to_publish(desk.student, serving, tuple(desk.latest))
-        if published is None:
-            return "", None
+        runs = await with_recent(self._store, desk.latest, self._hearing.keys, REMEMBERED)
+        published = self._school.to_publish(desk.student, serving, runs, least_views=self._config.least_views)
+        if isinstance(published, Withheld):
+            return "", await self._withhold(desk, published)
         content = content_of(published.stored)
-        known = {version.version for version in await self._shelf.policies()}
         row = version_of(
             content,
             parent=rollout.serving,
             created_at_s=self._clock.wall_s(),
             created_by=LEARNER,
-            facts=_facts(desk.state, published),
+            facts=facts_of(desk.state, published),
         )
         state = replace(desk.state, fresh=0)
-        if row.version in known:  # nothing new was learned: it has been tried
+        if await is_tried(self._shelf, row.version):  # nothing new was learned
             await self._commit(desk, state)
             return "", None
         await self._shelf.add_policy(row, content)
-        proposal = propose(
-            rollout, row.version, now_s=self._clock.wall_s(), by=LEARNER, reason=_why(desk.state, published)
-        )
+        reason = reason_of(desk.state, published)
+        proposal = propose(rollout, row.version, now_s=self._clock.wall_s(), by=LEARNER, reason=reason)
         try:
             event = await self._shelf.append(proposal, after=rollout.number)
         except RolloutMoved:
             return "", None
-        await self._commit(desk, replace(state, published=(*state.published, row.version)))
         await self._shelf.prune_policies(keep=self._config.keep_versions)
+        kept = {version.version for version in await self._shelf.policies()}
+        before = [version for version in state.published if version in kept]
+        await self._commit(desk, replace(state, published=(*before, row.version)))
         return row.version, event
+
+    async def _withhold(self, desk: _Desk, withheld: Withheld) -> RolloutEvent | None:
+        """Say once why nothing is published, and wait for as many labels again."""
+        reason = f"what {desk.state.fresh} more labelled runs taught is not published: {withheld.reason}"
+        _log.warning("%s", reason)
+        await self._commit(desk, replace(desk.state, fresh=0))
+        return await self._remark(reason, {})
+
+    async def _remark(self, reason: str, figures: Mapping[str, float]) -> RolloutEvent | None:
+        return await remark(self._shelf, reason=reason, figures=figures, now_s=self._clock.wall_s())
 
     async def _judged(self, desk: _Desk, rollout: Rollout) -> tuple[Verdict | None, RolloutEvent | None]:
         state, verdict = await self._judge.look(desk.state, rollout, now_s=self._clock.wall_s())
@@ -414,24 +420,4 @@ def _say_why_it_waits(error: Exception, *, is_first: bool) -> None:
         "learning cannot go on, and is tried again; serving goes on as it is: %s",
         error,
         exc_info=error,
-    )
-
-
-def _facts(state: LearnerState, published: Published) -> dict[str, object]:
-    return {
-        "labelled": state.labelled,
-        "fresh": state.fresh,
-        "labels": dict(state.labels),
-        "fraction": published.fraction,
-        "decisions": published.change.decisions,
-        "changed": published.change.changed,
-        "moved": published.change.moved,
-    }
-
-
-def _why(state: LearnerState, published: Published) -> str:
-    part = "" if published.fraction == 1.0 else f"{published.fraction:.0%} of "
-    return (
-        f"{part}what {state.fresh} more labelled runs taught changes {published.change.changed:.0%} of "
-        f"{published.change.decisions} decisions: it is tried in the shadow"
     )

@@ -66,8 +66,8 @@ class Hearing:
         labels = self.labels(runs, book)
         given = {run.trace_id: labels[run.trace_id] for run in runs if run.trace_id in labels}
         admitted = admit(given, self.quotas, trust=self.trust, recent=state.recent)
-        heard = Counter(state.labels) + Counter(label.source for label in admitted.kept.values())
-        set_aside = Counter(state.set_aside) + Counter(admitted.surplus)
+        heard = _by_kind(state.labels) + _by_kind(Counter(label.source for label in admitted.kept.values()))
+        set_aside = _by_kind(state.set_aside) + _by_kind(admitted.surplus)
         after = replace(
             state,
             labelled=state.labelled + len(admitted.kept),
@@ -98,3 +98,11 @@ class Hearing:
                     yield SourceSample(
                         source=source, slice=slice_of(run), solved=label.solved, expected=expected
                     )
+
+
+def _by_kind(counts: Mapping[str, int]) -> Counter[str]:
+    """Counts of sources as counts of kinds of sources, of which there are few."""
+    kinds: Counter[str] = Counter()
+    for source, count in counts.items():
+        kinds[kind_of(source)] += count
+    return kinds

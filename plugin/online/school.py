@@ -58,6 +58,17 @@ class Published:
     fraction: float
 
 
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Nothing is to be published.
+
+    Attributes:
+        reason: why, for people.
+    """
+
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class School:
     """Makes learners, and policies of what they learned.
@@ -115,17 +126,30 @@ class School:
         return policy_of(row, await shelf.policy_content(version))
 
     def to_publish(
-        self, student: Student, serving: StoredPolicy, runs: Sequence[Trajectory]
-    ) -> Published | None:
-        """What was learned, or as much of it as may change on these runs; None where even little is too much."""
+        self, student: Student, serving: StoredPolicy, runs: Sequence[Trajectory], *, least_views: int
+    ) -> Published | Withheld:
+        """What was learned, or as much of it as may change on these runs; withheld where even little is too much.
+
+        Args:
+            student: who learned.
+            serving: what it is held against.
+            runs: recorded ones.
+            least_views: decisions of theirs that must be there to see a change by.
+        """
         learned, old = student.candidate(), serving.bind(self.actions)
         views = list(views_of(runs, self.actions))
+        if len(views) < least_views:
+            return Withheld(
+                f"{len(views)} recorded decisions show too little; at least {least_views} are needed"
+            )
+        objection = ""
         for fraction in FRACTIONS:
             stored = _part_of(learned, serving.weights.offsets, fraction)
             change = change_of(stored.bind(self.actions), old, views)
-            if not self.limit.objection(change):
+            objection = self.limit.objection(change)
+            if not objection:
                 return Published(stored, change, fraction)
-        return None
+        return Withheld(f"even with {FRACTIONS[-1]:.1%} of it, {objection}")
 
 
 def views_of(runs: Sequence[Trajectory], actions: ActionSpace) -> Iterator[PlanView | StepView]:

@@ -27,11 +27,6 @@ def arm_of(key: str, rollout: Rollout) -> Arm:
     return "candidate"
 
 
-def version_of(key: str, rollout: Rollout) -> str:
-    """The version that serves a run; "" is the configured policy."""
-    return rollout.candidate if arm_of(key, rollout) == "candidate" else rollout.serving
-
-
 def place_of(key: str, salt: str) -> float:
     """A uniform number in [0, 1) by hash; the same in every process."""
     digest = blake2b(key.encode(), digest_size=_DIGEST_BYTES, key=blake2b(salt.encode()).digest()[:32])

@@ -36,6 +36,7 @@ from inframind.plugin.online.publishing import (
     with_own,
     with_recent,
 )
+from inframind.plugin.online.rounds import Round, Taught
 from inframind.plugin.online.school import School, Student, Withheld
 from inframind.router.gate.judging import propose
 from inframind.router.gate.verdicts import Verdict
@@ -60,45 +61,6 @@ __all__ = ["LEARNER", "LearnerService", "Round"]
 _CANNOT_GO_ON = (CheckpointError, ConfigError, UnknownPolicy)
 _BROKEN = (StoreError, ArithmeticError, LookupError, TypeError, ValueError)
 """What may keep a batch from being learned, and must not keep a candidate from being judged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """What one round came to.
-
-    Attributes:
-        learned: runs learned from.
-        labelled: of them, with a label.
-        unreadable: runs that are passed over for good, for they cannot be read.
-        state: where the learner stands.
-        published: version that became a candidate, or "".
-        verdict: what the gate said, or None where nothing is judged.
-        events: that were appended.
-        drifts: streams that are no longer what they were.
-    """
-
-    learned: int = 0
-    labelled: int = 0
-    unreadable: int = 0
-    state: LearnerState
-    published: str = ""
-    verdict: Verdict | None = None
-    events: tuple[RolloutEvent, ...] = ()
-    drifts: tuple[Drift, ...] = ()
-
-    @property
-    def taken(self) -> int:
-        """Lessons that will not come again."""
-        return self.learned + self.unreadable
-
-
-@dataclass(frozen=True, slots=True)
-class _Taught:
-    """What became of a batch."""
-
-    lessons: Sequence[LabelledRun] = ()
-    unreadable: int = 0
-    drifts: Sequence[Drift] = ()
 
 
 @dataclass(slots=True)
@@ -289,7 +251,7 @@ class LearnerService:
             await self._store.adopt_lessons(since_s=now_s - 2 * self._config.patience_s)
             self._adopted_s = now_s
 
-    async def _learn(self, desk: _Desk) -> _Taught:
+    async def _learn(self, desk: _Desk) -> Taught:
         ready = await self._shelf.lessons(
             now_s=self._clock.wall_s(),
             patience_s=self._config.patience_s,
@@ -300,7 +262,7 @@ class LearnerService:
         runs = await self._read(trace_ids)
         unreadable = await self._unreadable(trace_ids, runs)
         if not runs and not unreadable:
-            return _Taught()
+            return Taught()
         lessons, state = self._hearing.lessons(runs, desk.state, desk.reader)
         for first in range(0, len(lessons), self._config.slice):
             desk.student.learn(lessons[first : first + self._config.slice])
@@ -308,7 +270,7 @@ class LearnerService:
         learned = [run.trace_id for run in runs]
         await self._commit(desk, replace(state, learner=desk.student.state()), [*learned, *unreadable])
         desk.latest.extend(runs)
-        return _Taught(lessons, len(unreadable), self._drifts(desk, lessons))
+        return Taught(lessons, len(unreadable), self._drifts(desk, lessons))
 
     async def _read(self, trace_ids: Sequence[str]) -> list[Trajectory]:
         """Those of the traces that are still there and can be read, in the same order."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from inframind.plugin.online.learner_state import LearnerState
 from inframind.router.guards.labels import Trust, labels_of
-from inframind.router.guards.quotas import Admission, QuotaConfig, admit
+from inframind.router.guards.quotas import Admission, QuotaConfig, admit, kind_of
 from inframind.router.guards.sources import SourceBook, SourceConfig, SourceSample, slice_of
 from inframind.router.online.evidence import EvidenceReader
 from inframind.router.online.protocol import Label, LabelledRun

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from inframind.errors import LearnerMoved, StoreError
+from inframind.errors import LearnerMoved, RolloutMoved, StoreError
 from inframind.fleet.clock import SystemClock
 from inframind.plugin.config import settings_from
 from inframind.plugin.mind import InfraMind
@@ -339,6 +339,79 @@ async def test_nothing_is_published_while_the_roll_out_is_frozen(mind: InfraMind
     await answer(mind, 12)
     assert await service(mind).once()
     assert (await shelf.policies(), (await known(shelf)).fresh) == ([], 12)
+
+
+class Cut:
+    """The shelf, whose named method fails once it is asked."""
+
+    def __init__(self, shelf: Shelf, method: str, error: Exception) -> None:
+        self._shelf, self._method, self._error = shelf, method, error
+
+    def __getattr__(self, name: str) -> Any:
+        async def fail(*args: Any, **options: Any) -> Any:
+            raise self._error
+
+        return fail if name == self._method else getattr(self._shelf, name)
+
+
+async def test_a_version_that_was_never_proposed_is_proposed_later(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    await answer(mind, 12)
+    learner = service(mind, batch=100)
+    learner._shelf = Cut(shelf, "append", RolloutMoved(0, 1))  # type: ignore[assignment]
+    assert not (await learner.round()).published
+    [version] = await shelf.policies()
+    learner._shelf = shelf
+    assert (await learner.round()).published == version.version
+    assert (await shelf.rollout()).candidate == version.version
+
+
+async def test_what_was_published_just_before_a_kill_is_known_as_its_own(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    await answer(mind, 12)
+    learner = service(mind, batch=100)
+    learner._shelf = Cut(shelf, "prune_policies", StoreError("prune", "killed"))  # type: ignore[assignment]
+    with pytest.raises(StoreError):
+        await learner.round()
+    made = (await shelf.rollout()).candidate
+    assert (await known(shelf)).published == ()
+    full = RolloutEvent(at_s=0.0, version=made, stage="full", share=1.0, by="user:ann", reason="it is good")
+    await shelf.append(full, after=(await shelf.rollout()).number)
+    await answer(mind, 2)
+    await service(mind).once()
+    state = await known(shelf)
+    assert (state.base, state.published, state.labelled, state.fresh) == ("", (made,), 14, 2)
+
+
+async def test_after_a_restart_a_publication_is_held_against_runs_from_the_store(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    await answer(mind, 9)
+    await service(mind).once()
+    await answer(mind, 1)
+    done = await service(mind).round()
+    assert done.published
+    [version] = await shelf.policies()
+    assert version.facts["decisions"] >= 10
+
+
+async def test_what_nobody_can_foresee_is_not_published_and_said_once(mind: InfraMind) -> None:
+    shelf = shelf_of(mind.store)
+    await answer(mind, 12)
+    learner = service(mind)
+    learner._config = LearnConfig(publish_every=10, least_views=1000)
+    for _ in range(3):
+        await learner.round()
+    [remark] = await shelf.events()
+    assert (remark.stage, remark.by) == (None, "learner")
+    assert "at least 1000 are needed" in remark.reason
+    assert (await shelf.policies(), (await known(shelf)).fresh) == ([], 0)
+
+
+async def test_labels_are_counted_by_kind_of_source(mind: InfraMind) -> None:
+    for number, trace_id in enumerate(await answer(mind, 3, grade=False)):
+        await mind.afeedback(trace_id, solved=True, source=f"user:{number}")
+    await service(mind).once()
+    assert (await known(shelf_of(mind.store))).labels == {"user:*": 3}
 
 
 async def test_what_somebody_else_published_is_what_learning_goes_on_from(mind: InfraMind) -> None:

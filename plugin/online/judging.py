@@ -136,7 +136,8 @@ class Judge:
     async def _foreseen(self, rollout: Rollout, state: LearnerState) -> Interval | None:
         """What the latest labelled runs say of the candidate beside what serves."""
         query = TraceQuery(labelled=True, solved_keys=self._hearing.keys, limit=LATEST)
-        runs = [run async for run in self._store.iter(query)]
+        found = await self._store.list(query)
+        runs = await self._store.get_many([one.trace_id for one in found])
         new, old = [
             await self._school.stored(self._shelf, version)
             for version in (rollout.candidate, rollout.serving)

@@ -13,7 +13,7 @@ from inframind.router.gate.evidence import Evidence, GateRun, Record, RunColumns
 from inframind.router.guards.quotas import Admission
 from inframind.router.online.protocol import Label
 from inframind.router.rollout import VERSION_DIGITS
-from inframind.traces.query import TraceQuery, format_cursor
+from inframind.traces.query import TraceQuery
 from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore
 
@@ -48,10 +48,12 @@ class Place:
             limit=PAGE,
             oldest_first=True,
         )
-        runs = [run async for run in store.iter(query)]
-        if not runs:
+        found = await store.list(query)
+        if not found:
             return [], self
-        return runs, replace(self, cursor=format_cursor(runs[-1].arrived_at_s, runs[-1].trace_id))
+        # Not `iter`: one trace that cannot be read must not keep the gate from all that come after it.
+        runs = await store.get_many([one.trace_id for one in found])
+        return list(runs), replace(self, cursor=found[-1].cursor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

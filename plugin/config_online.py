@@ -129,6 +129,8 @@ class OnlineSection(Section):
     """Labelled runs after which what was learned becomes a candidate, while there is none."""
     keep_versions: int = Field(default=50, ge=2)
     """Newest versions that are kept."""
+    networks: bool = False
+    """Whether the networks learn on, too, slowly, by replay with clipped importance weights; else offsets alone."""
     gate: GateSection = GateSection()
     """When a candidate goes on, and when it ends."""
     guards: GuardsSection = GuardsSection()

@@ -15,6 +15,7 @@ from inframind.plugin.online.learning import LearnerService, Round
 from inframind.plugin.online.lessons import Hearing
 from inframind.plugin.online.school import School
 from inframind.router.actions import ActionSpace
+from inframind.router.online.config import OnlineConfig, SlowConfig
 from inframind.traces.records import SolvedKeys
 from inframind.traces.shelf import Shelf
 from inframind.traces.shelves import shelf_of
@@ -57,7 +58,10 @@ def learner_service(
         gate=settings.gate_config(), settle_s=online.gate.settle_s, alarm_s=online.gate.alarm_s
     )
     school = School(
-        configured=stored_policy(settings.policy), actions=actions, exploration=settings.policy.exploration
+        configured=stored_policy(settings.policy),
+        actions=actions,
+        exploration=settings.policy.exploration,
+        config=OnlineConfig(slow=SlowConfig() if online.networks else None),
     )
     return LearnerService(
         store,

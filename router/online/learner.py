@@ -165,6 +165,8 @@ class OnlineLearner:
     ) -> OnlineLearner:
         """Go on from where `state` was taken, under the same configuration.
 
+        Networks that are to learn by now, and did not when it was taken, begin with the policy's.
+
         Raises:
             CheckpointError: damaged, or of another release.
         """
@@ -182,10 +184,7 @@ class OnlineLearner:
         learner._runs_of = Counter(header["runs_of"])
         learner._label_share = header["label_share"]
         learner.welcome(actions)
-        if learner._slow is not None:
-            if "slow" not in file.arrays:
-                found = "it was kept without the slow part that is configured"
-                raise CheckpointError("the learner's state", found, "configure none, or begin anew")
+        if learner._slow is not None and "slow" in file.arrays:
             learner._slow.restore(file.arrays["slow"].tobytes())
             learner._read_with_networks()
         return learner

@@ -481,3 +481,16 @@ async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110  # what it waits for happens in another thread
             await asyncio.sleep(0.005)
+
+
+async def test_networks_learn_on_where_that_is_configured_from_then_on(
+    mind: InfraMind, store: MemoryStore
+) -> None:
+    sizes = []
+    for networks in (False, True, True, False):
+        await answer(mind, 2)
+        assert (await service(mind, networks=networks).round()).labelled == 2
+        sizes.append(len((await known(shelf_of(store))).learner))
+    without, begun, resumed, without_again = sizes
+    assert without < begun <= resumed
+    assert without_again < begun

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inframind.errors import CheckpointError, ConfigError
+from inframind.errors import ConfigError
 from inframind.router.online.config import OnlineConfig, SlowConfig
 from inframind.router.online.learner import OnlineLearner
 from inframind.router.online.protocol import LabelledRun
@@ -95,11 +95,12 @@ def test_runs_without_a_label_leave_what_is_right_as_it_was(
     assert after == pytest.approx(before, abs=0.02)
 
 
-def test_a_state_without_networks_is_refused_where_they_are_to_learn(
+def test_networks_that_are_to_learn_from_now_on_begin_with_the_policys(
     learner: OnlineLearner, bench: Any
 ) -> None:
-    with pytest.raises(CheckpointError, match="slow part"):
-        OnlineLearner.restored(learner.state(), bench.actions, EAGER)
+    begun = OnlineLearner.restored(learner.state(), bench.actions, EAGER)
+    assert begun.offsets == learner.offsets
+    assert len(begun.state()) > len(learner.state())
 
 
 @pytest.mark.parametrize("values", [{"share": 0.0}, {"fewest": 100, "kept": 50}, {"critic_rate": 0.0}])

@@ -99,6 +99,11 @@ def test_quick_is_three_short_epochs(items: Path, tmp_path: Path) -> None:
     assert [one.runs for one in read_history(tmp_path / "run")] == [16, 32, 48]
 
 
+def heed_interrupts() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_training_that_was_stopped_goes_on_to_the_same_policy(
     items: Path, tmp_path: Path, stop: signal.Signals
@@ -106,7 +111,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_policy(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     arguments = [word if word != "2" else "4" for word in small(items)]
     command = [sys.executable, "-m", "inframind.plugin.cli", *arguments, "--out", str(parts)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
     while not (parts / "state.safetensors").exists():
         assert child.poll() is None
         time.sleep(0.02)

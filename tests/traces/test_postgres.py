@@ -252,7 +252,8 @@ def test_any_document_comes_back_from_its_escaped_form(text: str) -> None:
 
     document = orjson.dumps({text: [text, 0.1, None]}).decode()
     assert orjson.loads(unescape_json(escape_json(document))) == {text: [text, 0.1, None]}
-    assert "\0" not in orjson.dumps(orjson.loads(escape_json(document))).decode().replace(r"\u0000", "\0")
+    ((key, (value, *_)),) = orjson.loads(escape_json(document)).items()
+    assert "\0" not in key + value
 
 
 async def test_odd_text_everywhere_comes_back_as_it_was(fresh_postgres: str) -> None:

@@ -49,7 +49,7 @@ settle_s = 0.5
 alarm_s = 0.5
 least_runs = 6
 least_labels = 1
-most_runs = 60
+most_runs = 3000
 epsilon = 0.9
 canary_share = 0.4
 ramp_shares = [0.5]
@@ -74,11 +74,13 @@ class Child:
         self._process = process
 
     @classmethod
-    async def start(cls, *words: str) -> Child:
+    async def start(cls, *words: str, is_heard: bool = True) -> Child:
+        """A pipe that nobody reads from would fill, and hold the process up."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
         pipe = asyncio.subprocess.PIPE
+        out = pipe if is_heard else asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *words, stdin=pipe, stdout=pipe, env=environment
+            sys.executable, *words, stdin=pipe, stdout=out, env=environment
         )
         return cls(process)
 
@@ -106,7 +108,7 @@ async def children(config: Path) -> AsyncIterator[tuple[list[Child], list[Child]
     async with AsyncExitStack() as stack:
         started = await asyncio.gather(
             *(Child.start(str(HERE / "serving_process.py"), str(config)) for _ in range(3)),
-            *(Child.start(*learn) for _ in range(2)),
+            *(Child.start(*learn, is_heard=False) for _ in range(2)),
         )
         for child in started:
             stack.push_async_callback(child.kill)

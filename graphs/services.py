@@ -19,6 +19,7 @@ from inframind.graphs.prompts import PromptBuilder
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.state import Run
 from inframind.router.decide import Decider
+from inframind.router.gate.arms import key_of
 from inframind.router.latency import estimate_tokens
 from inframind.router.rollout import ServingVersions
 from inframind.router.views import Query
@@ -86,7 +87,7 @@ class Services:
     def decider_of(self, recorder: RunRecorder, thread_id: str = "") -> Decider:
         """Who decides for a run: settled at its first decision, by its thread where it has one, and kept to its end."""
         if recorder.decider is None:
-            given = self.versions.assign(thread_id or recorder.trace_id, recorder.decisions)
+            given = self.versions.assign(key_of(recorder.trace_id, thread_id), recorder.decisions)
             recorder.decider = given.decider
             recorder.dealt = recorder.dealt or given.facts
         return recorder.decider

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.text import Text
 
 from inframind.plugin.terminal import one_line
+from inframind.router.rollout import VERSION_DIGITS
 from inframind.traces.shelf import Rollout, RolloutEvent
 
-_DIGITS = 12
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 _STYLES = {"full": "green", "rolled_back": "red"}
 _STAGES = {
@@ -21,7 +21,7 @@ _STAGES = {
 
 def name_of(version: str) -> str:
     """``version 3f9a1c04b2d7``, or ``the configured policy``."""
-    return f"version {version[:_DIGITS]}" if version else "the configured policy"
+    return f"version {version[:VERSION_DIGITS]}" if version else "the configured policy"
 
 
 def ago(then_s: float, now_s: float) -> str:

@@ -114,26 +114,6 @@ def delay_weights(feedback: Feedback, score_B: Array) -> Array:
     return weights_B
 
 
-def one_sided_rate(heard_B: Flags, age_s_B: Array, delays: Delays) -> float:
-    """Share of runs that get a signal which only ever says yes, such as a copied answer; NaN while nothing is expected.
-
-    ``sum 1[heard] / sum P(delay <= age)`` (Vernade, Cappé and Perchet 2017): silence of a young run counts for little,
-    that of an old one in full.
-
-    Args:
-        heard_B: whether it has come.
-        age_s_B: seconds since the run's end.
-        delays: how long it takes.
-
-    Raises:
-        ConfigError: lengths differ.
-    """
-    heard_B, age_s_B = flags("heard_B", heard_B), floats("age_s_B", age_s_B)
-    require_same_shape({"heard_B": heard_B, "age_s_B": age_s_B})
-    expected = float(delays.heard_by(age_s_B).sum())
-    return float(heard_B.sum()) / expected if expected > 0 else float("nan")
-
-
 def _at_least(values: Array, at_D: Array, *, exactly: bool = False) -> Array:
     """How many values are at least, or exactly, each of these (D)."""
     ordered = np.sort(values)

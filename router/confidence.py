@@ -299,16 +299,6 @@ def student_interval(moments: Moments, *, delta: float, side: Side = "both") -> 
     return _around(moments.mean, quantile * math.sqrt(moments.variance / moments.n), side)
 
 
-def normal_interval(mean: float, standard_error: float, *, delta: float, side: Side = "both") -> Interval:
-    """``mean ± z standard_error``, for estimates whose error is known to be normal. Not to be peeked at.
-
-    Raises:
-        ConfigError: delta is out of range.
-    """
-    _check(delta, TUNED_FOR, None)
-    return _around(mean, NormalDist().inv_cdf(1 - _per_side(delta, side)) * standard_error, side)
-
-
 def student_quantile(probability: float, degrees: int) -> float:
     """Quantile of Student's t distribution, to 1e-6.
 

@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol
 
 from inframind.traces.records import SOLVED_ONLY, SolvedKeys
 
+PRESENT_S = 60.0
+"""A process that has reported within these seconds counts as present."""
 Stage = Literal["shadow", "canary", "ramp", "full", "rolled_back"]
 LessonState = Literal["pending", "matured", "unheard", "learned", "late"]
 

@@ -11,12 +11,10 @@ from inframind.plugin.config import Settings
 from inframind.plugin.online.learning import LEARNER
 from inframind.plugin.rollout_words import ago, name_of, rollout_line
 from inframind.router.policy_shelf import policy_of
-from inframind.traces.shelf import Progress, Replica, Rollout, Shelf
+from inframind.traces.shelf import PRESENT_S, Progress, Replica, Rollout, Shelf
 from inframind.traces.shelves import shelf_of
 from inframind.traces.store import open_store
 
-PRESENT_S = 60.0
-"""Age of a process's latest report up to which it counts as present."""
 ASLEEP_S = 3600.0
 """Age of the learner's latest commit from which on somebody should look."""
 

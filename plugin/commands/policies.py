@@ -23,16 +23,14 @@ from inframind.plugin.terminal import one_line, safe
 from inframind.router.guards.freezing import freeze, thaw
 from inframind.router.policy_file import load_policy
 from inframind.router.policy_shelf import policy_of, version_of
-from inframind.traces.shelf import PolicyVersion, Replica, Rollout, RolloutEvent, Shelf, Stage
+from inframind.router.rollout import VERSION_DIGITS
+from inframind.traces.shelf import PRESENT_S, PolicyVersion, Replica, Rollout, RolloutEvent, Shelf, Stage
 from inframind.traces.shelves import shelf_of
 from inframind.traces.store import TraceStore
 
 CONFIGURED = "configured"
 RAMP_FROM = 0.5
 """Share from which on a trial by hand is called a ramp."""
-REPORTED_S = 60.0
-"""Age of a process's latest report up to which it counts as present."""
-_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +158,10 @@ def _row(version: PolicyVersion, seen: Seen, now_s: float) -> Row:
     )
     cells = (
         Text(str(version.number)),
-        Text(version.version[:_DIGITS], "bold" if standing == "serves" else ""),
+        Text(version.version[:VERSION_DIGITS], "bold" if standing == "serves" else ""),
         Text(standing or _end_of(version.version, seen.events), "green" if standing == "serves" else ""),
         Text(share),
-        Text(version.parent[:_DIGITS] or "configured"),
+        Text(version.parent[:VERSION_DIGITS] or "configured"),
         Text(ago(version.created_at_s, now_s)),
         Text(safe(version.created_by)),
         Text(one_line(facts, 80)),
@@ -188,7 +186,7 @@ def _replicas_line(replicas: Sequence[Replica]) -> Text:
     refused = sorted({one for replica in replicas for one in replica.facts.get("refused", {})})
     text = Text(f"{len(replicas)} process(es) report: {told}", "dim")
     if refused:
-        text.append(f"; refused: {', '.join(one[:_DIGITS] for one in refused)}", "red")
+        text.append(f"; refused: {', '.join(one[:VERSION_DIGITS] for one in refused)}", "red")
     return text
 
 
@@ -227,7 +225,7 @@ def add_policy(desk: PolicyDesk, file: Path, *, as_json: bool, console: Console)
     if as_json:
         typer.echo(json.dumps(asdict(added)))
         return
-    digits = added.version[:_DIGITS]
+    digits = added.version[:VERSION_DIGITS]
     console.print(f"version {digits} is number {added.number}; nothing is served by it yet. To try it:")
     console.print(Text(f'  inframind policies promote {digits} --share 0.1 --reason "..."', "bold"))
 
@@ -303,9 +301,9 @@ def _require_promotable(rollout: Rollout, version: str, share: float | None) -> 
         raise ConfigError("rollout.frozen", True, "thaw it first: inframind policies thaw --reason ...")
     if rollout.candidate not in ("", version):
         fix = "another version is being tried: roll it back first, or promote it"
-        raise ConfigError("rollout.candidate", rollout.candidate[:_DIGITS], fix)
+        raise ConfigError("rollout.candidate", rollout.candidate[:VERSION_DIGITS], fix)
     if version == rollout.serving:
-        raise ConfigError("version", version[:_DIGITS], "it serves already")
+        raise ConfigError("version", version[:VERSION_DIGITS], "it serves already")
     if share == 1.0:
         raise ConfigError("--share", share, "leave --share out to let it serve all runs")
 
@@ -345,7 +343,7 @@ async def _look(desk: PolicyDesk) -> Seen:
             rollout=await shelf.rollout(),
             versions=await shelf.policies(),
             events=await shelf.events(),
-            replicas=await shelf.replicas(since_s=desk.clock.wall_s() - REPORTED_S),
+            replicas=await shelf.replicas(since_s=desk.clock.wall_s() - PRESENT_S),
         )
 
 

@@ -33,7 +33,6 @@ from inframind.traces.records import SolvedKeys, Trajectory
 from inframind.traces.shelf import Shelf
 
 SHOWN = 10
-_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)

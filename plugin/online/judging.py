@@ -22,7 +22,7 @@ from inframind.router.gate.watching import record_at, record_before, watch
 from inframind.router.guards.quotas import Admission
 from inframind.traces.query import TraceQuery
 from inframind.traces.records import Trajectory
-from inframind.traces.shelf import Rollout, RolloutEvent, Shelf
+from inframind.traces.shelf import PRESENT_S, Rollout, RolloutEvent, Shelf
 from inframind.traces.store import TraceStore
 
 _log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class Judge:
 
     async def _refusal(self, rollout: Rollout, now_s: float) -> Verdict | None:
         """A candidate that a process cannot load is not tried any longer."""
-        for replica in await self._shelf.replicas(since_s=now_s - 60.0):
+        for replica in await self._shelf.replicas(since_s=now_s - PRESENT_S):
             reason = replica.facts.get("refused", {}).get(rollout.candidate)
             if reason is None or rollout.frozen:
                 continue

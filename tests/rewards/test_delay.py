@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inframind.errors import ConfigError
-from inframind.rewards.delay import Delays, Feedback, delay_weights, one_sided_rate
+from inframind.rewards.delay import Delays, Feedback, delay_weights
 
 
 def feedback(*runs: tuple[float | None, float]) -> Feedback:
@@ -54,13 +52,6 @@ def test_weights_mend_a_share_that_complaints_reach_sooner() -> None:
     weights = delay_weights(said, is_good.astype(np.float64))
     assert is_good[is_heard].mean() < 0.6
     assert np.average(is_good, weights=weights) == pytest.approx(0.7, abs=0.01)
-
-
-def test_silence_of_a_young_run_counts_for_little() -> None:
-    delays = Delays(at_s_D=np.array([1.0, 3.0]), share_D=np.array([0.5, 1.0]))
-    heard, age_s = np.array([True, False, False]), np.array([9.0, 1.0, 0.0])
-    assert one_sided_rate(heard, age_s, delays) == pytest.approx(1 / 1.5)
-    assert math.isnan(one_sided_rate(np.array([False]), np.array([0.0]), delays))
 
 
 @given(

@@ -18,10 +18,11 @@ MAY_IMPORT = {
     "traces": {"fleet"},
     "rewards": {"fleet", "traces"},
     "router": {"fleet", "traces", "rewards"},
+    "advisor": {"fleet", "traces", "rewards", "router"},
     "graphs": {"fleet", "traces", "rewards", "router"},
-    "plugin": {"fleet", "traces", "rewards", "router", "graphs"},
+    "plugin": {"fleet", "traces", "rewards", "router", "advisor", "graphs"},
     "simulator": {"fleet", "rewards"},
-    "arena": {"fleet", "traces", "rewards", "router", "graphs", "simulator"},
+    "arena": {"fleet", "traces", "rewards", "router", "advisor", "graphs", "simulator"},
 }
 HOMES = {
     "torch": {"router"},
@@ -33,6 +34,8 @@ HOMES = {
     "zstandard": {"traces"},
     "pyarrow": {"traces", "arena"},
     "ray": {"arena"},
+    "sklearn": {"advisor"},
+    "tomlkit": {"plugin"},
     "openai": {"fleet"},
     "math_verify": {"rewards"},
     "httptools": {"fleet"},

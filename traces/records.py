@@ -326,6 +326,9 @@ class Trajectory:
         metadata: the caller's own plain data (thread id, user, tags).
         outcomes: feedback so far, in the order it was recorded.
         question_read: what the router read of the question, where its text was not kept; empty otherwise.
+        configuration: id of the configuration that decided it, see `inframind.traces.configurations`, or "".
+        cost: dollars of all steps at the configured prices; where models have none, billions of parameters times
+            millions of output tokens. None where it is not known.
         record_version: version of this record's layout.
     """
 
@@ -352,6 +355,8 @@ class Trajectory:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     outcomes: tuple[Outcome, ...] = ()
     question_read: Mapping[str, float] = field(default_factory=dict)
+    configuration: str = ""
+    cost: float | None = None
     record_version: int = RECORD_VERSION
 
     @property

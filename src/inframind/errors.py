@@ -12,6 +12,8 @@
     │   ├── InvalidItems            a file of questions cannot be read
     │   ├── UnknownTrace            the store holds no trace under that id
     │   ├── UnknownPolicy           no policy version of that name is on the shelf
+    │   ├── UnknownConfiguration    no configuration of that id was ever used
+    │   ├── UnknownRecommendation   no recommendation of that id was ever made
     │   ├── CheckpointError         a file of learned weights is damaged, or does not fit
     │   └── StoreClosed             the store was used after it was closed
     └── RunError                    the call was right, the run went wrong
@@ -20,7 +22,8 @@
         ├── StoreError              a trace could not be read or written
         ├── Overtaken               somebody else changed what was about to be changed
         │   ├── RolloutMoved            the roll-out has gone on since it was read
-        │   └── LearnerMoved            another process has committed as the same learner
+        │   ├── LearnerMoved            another process has committed as the same learner
+        │   └── AdviceMoved             a recommendation was decided on already
         └── EndpointError           one endpoint failed one call
             ├── EndpointTimeout         no (complete) answer before the deadline
             ├── EndpointUnreachable     connection refused, reset or closed
@@ -155,6 +158,22 @@ class UnknownPolicy(CallerError):
         self.version = version
 
 
+class UnknownConfiguration(CallerError):
+    """No configuration of that id was ever used."""
+
+    def __init__(self, configuration_id: str) -> None:
+        super().__init__(f"no configuration {configuration_id!r}; `inframind configs list` shows them")
+        self.configuration_id = configuration_id
+
+
+class UnknownRecommendation(CallerError):
+    """No recommendation of that id was ever made."""
+
+    def __init__(self, recommendation_id: str) -> None:
+        super().__init__(f"no recommendation {recommendation_id!r}; `inframind advise list` shows them")
+        self.recommendation_id = recommendation_id
+
+
 class StoreClosed(CallerError):
     """The store was used after it was closed."""
 
@@ -216,6 +235,17 @@ class LearnerMoved(Overtaken):
             f"learner {learner!r} was overtaken: {detail}; load its progress and go on from there"
         )
         self.learner, self.detail = learner, detail
+
+
+class AdviceMoved(Overtaken):
+    """A recommendation was decided on already."""
+
+    def __init__(self, recommendation_id: str, kind: str, earlier: str) -> None:
+        super().__init__(
+            f"recommendation {recommendation_id[:12]} was {earlier} already, and cannot be {kind}; "
+            f"`inframind advise show {recommendation_id[:12]}` tells its story"
+        )
+        self.recommendation_id, self.kind, self.earlier = recommendation_id, kind, earlier
 
 
 class EndpointError(RunError):

@@ -1,0 +1,1 @@
+"""Advice: what fails, what to change in the configuration, and what people make of it."""

@@ -13,9 +13,8 @@ from itertools import accumulate, compress
 import numpy as np
 
 from inframind.router.masks import TOO_SLOW
+from inframind.router.rulebook import RULE
 from inframind.router.views import Mask
-
-_MAY_FAIL_OVER = frozenset({"", TOO_SLOW})
 
 
 def behaviour(
@@ -69,8 +68,9 @@ def failover_order(
 ) -> list[int]:
     """Places in the order in which they are to be tried.
 
-    The chosen one first, then the allowed ones by how the policy ranks them, and at last those that are only predicted
-    to be too slow: late is better than none. Ties go to the faster.
+    The chosen one first, then the allowed ones by how the policy ranks them, then those that only a rule avoids, and at
+    last those that are only predicted to be too slow: a rule ends no run, and late is better than none. Ties go to the
+    faster.
 
     Args:
         same_strategy: places of all models with the chosen strategy.
@@ -79,9 +79,17 @@ def failover_order(
         reasons: why candidates are masked (A), "" where they are not.
         q50_s: predicted median seconds (A).
     """
-    others = [place for place in same_strategy if place != chosen and reasons[place] in _MAY_FAIL_OVER]
+    others = [
+        place
+        for place in same_strategy
+        if place != chosen and (reasons[place] in ("", TOO_SLOW) or reasons[place].startswith(RULE))
+    ]
     others.sort(
-        key=lambda place: (1, 0.0, q50_s[place]) if reasons[place] else (0, -ranks[place], q50_s[place])
+        key=lambda place: (
+            (1 + (reasons[place] == TOO_SLOW), 0.0, q50_s[place])
+            if reasons[place]
+            else (0, -ranks[place], q50_s[place])
+        )
     )
     return [chosen, *others]
 

@@ -16,16 +16,21 @@ from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import ADVANCE, STAY, ActionSpace, PlannerAction
+from inframind.router.choices import Plan, StepChoice
 from inframind.router.choosing import behaviour, best_of, draw, failover_order
 from inframind.router.features import FEATURES_VERSION
 from inframind.router.latency import LatencyModel
 from inframind.router.masks import TOO_SLOW, PaceMask
 from inframind.router.policy import Policy, Proposal
+from inframind.router.rulebook import RuleBook
+from inframind.router.rules import RoutingRule
 from inframind.router.switching import SwitchingConfig
 from inframind.router.topology import TopologySpec
 from inframind.router.viewer import Viewer
 from inframind.router.views import Array, Mask, PaceView, PlanView, Query, RoleView, Slot, StepView
 from inframind.traces.records import Decision, DecisionKind
+
+__all__ = ["DecideConfig", "Decider", "Plan", "StepChoice"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,34 +66,6 @@ class DecideConfig:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A topology, and the role of each agent."""
-
-    topology: TopologySpec
-    team: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StepChoice:
-    """A model, a strategy, and what to fall back on.
-
-    Attributes:
-        model: chosen model.
-        strategy: chosen strategy.
-        models: the chosen model first, then for failover the allowed ones in the policy's order, and at last
-            those that are only predicted to be too slow: late is better than none.
-        q50_s: predicted median seconds of the step.
-        q90_s: predicted 90 % quantile.
-    """
-
-    model: str
-    strategy: str
-    models: tuple[str, ...]
-    q50_s: float
-    q90_s: float
-
-
 V = TypeVar("V", PlanView, StepView)
 NO_HASTE = 0.95
 """A deadline that leaves at least this part of a run's whole time hurries nobody."""
@@ -105,6 +82,7 @@ class Decider:
         clock: time.
         rng: chance.
         config: exploration, or greedy evaluation.
+        book: rules over the same ``actions``; none unless given.
     """
 
     def __init__(
@@ -116,26 +94,40 @@ class Decider:
         clock: Clock,
         rng: np.random.Generator,
         config: DecideConfig | None = None,
+        book: RuleBook | None = None,
     ) -> None:
         self.actions, self.policy, self.latency = actions, policy, latency
-        self._clock, self._rng, self._config = clock, rng, config or DecideConfig()
+        self.config, self.book = config or DecideConfig(), book or RuleBook((), actions)
+        self._clock, self._rng = clock, rng
         self._viewer = Viewer(
             actions,
             latency,
             clock=clock,
-            switching=self._config.switching,
+            switching=self.config.switching,
             is_careful=self.is_careful,
+            book=self.book,
         )
 
     @property
     def is_careful(self) -> bool:
         """Whether the 90 % quantile of a step must fit the time that is left; otherwise the median must."""
-        return self._config.deadline_quantile == 0.9
+        return self.config.deadline_quantile == 0.9
 
     def with_policy(self, policy: Policy, *, rng: np.random.Generator | None = None) -> Decider:
         """Another policy beside this one: both look at one world, and draw from one chance unless ``rng`` is given."""
         twin = copy(self)
         twin.policy, twin._rng = policy, rng or self._rng
+        return twin
+
+    def with_rules(self, rules: Sequence[RoutingRule]) -> Decider:
+        """The same policy under other rules.
+
+        Raises:
+            ConfigError: two rules have one name, or a rule speaks of what there is not.
+        """
+        twin = copy(self)
+        twin.book = self.book.with_rules(rules)
+        twin._viewer = self._viewer.with_book(twin.book)
         return twin
 
     def plan(
@@ -212,6 +204,7 @@ class Decider:
         probabilities = self._behaviour(weights, view.allowed)
         chosen = draw(probabilities, self._rng)
         action = view.actions[chosen]
+        avoid = self._viewer.avoided_endpoints(query, slot)
         decision = self._record(
             "step", decision_id, deadline, proposal, self.actions.executor_labels, probabilities, reasons, chosen,
             probability=probabilities[chosen],
@@ -229,6 +222,7 @@ class Decider:
                 "agreement": slot.agreement,
                 "prompt_tokens": slot.prompt_tokens,
                 **({"warm_model": slot.warm_model, "warm_tokens": slot.warm_tokens} if slot.warm_tokens else {}),
+                **({"avoid_endpoints": sorted(avoid)} if avoid else {}),
                 **context,
                 **self._degraded(
                     reasons, self.actions.executor_labels, view.remaining_s, whole_s, self.policy.step,
@@ -238,7 +232,7 @@ class Decider:
             },
         )  # fmt: skip
         ranks = weights if proposal.ranks is None else proposal.ranks.tolist()
-        return self._choice(decision, ranks), decision
+        return self._choice(decision, ranks, avoid), decision
 
     def pace(
         self,
@@ -255,7 +249,7 @@ class Decider:
     ) -> tuple[bool, Decision]:
         """Another round (True, STAY) or on to the judge (False, ADVANCE)."""
         remaining_s = deadline.remaining_s(self._clock)
-        round_q90_s = 2 * self._viewer.fastest_q90_s(snapshot, query.prompt_tokens)
+        round_q90_s = 2 * self._viewer.fastest_q90_s(query, topology.name, snapshot)
         mask = PaceMask.of(topology.max_rounds - round_number, round_q90_s, remaining_s)
         view = PaceView(
             query=query,
@@ -304,7 +298,7 @@ class Decider:
         return team, probability
 
     def _behaviour(self, weights: Sequence[float], allowed: Mask) -> list[float]:
-        config = self._config
+        config = self.config
         return behaviour(
             weights,
             allowed,
@@ -332,7 +326,7 @@ class Decider:
         best = best_of(propose(view).weights.tolist(), view.allowed)
         return {"degraded": labels[best]} if reasons[best] == TOO_SLOW else _NOTHING
 
-    def _choice(self, decision: Decision, ranks: Sequence[float]) -> StepChoice:
+    def _choice(self, decision: Decision, ranks: Sequence[float], avoid: frozenset[str]) -> StepChoice:
         actions, columns = self.actions.executor_actions, len(self.actions.strategies)
         chosen, q50_s = decision.chosen, decision.latency_q50_s
         same_strategy = range(chosen % columns, len(actions), columns)
@@ -343,6 +337,7 @@ class Decider:
             models=tuple([actions[place].model for place in order]),
             q50_s=q50_s[chosen],
             q90_s=decision.latency_q90_s[chosen],
+            avoid=avoid,
         )
 
     # Recording -----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -174,7 +175,7 @@ class RuleBook:
             if (not rule.when.roles or role in rule.when.roles)
             and (not rule.when.topologies or topology in rule.when.topologies)
         ]
-        avoided = list(accumulate((rule.avoid_endpoints for rule in rules), frozenset.union))
+        avoided = list(accumulate((rule.avoid_endpoints for rule in rules), operator.or_))
         steps = self._actions.executor_actions
         masks = [
             (rule.name, [self._leaves(rule, endpoints, step) for step in steps])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import lru_cache
 from itertools import compress
 from typing import NamedTuple
@@ -14,11 +15,13 @@ from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import ActionSpace, PlannerAction
 from inframind.router.latency import LatencyModel
-from inframind.router.masks import StepMasks, plan_masks
+from inframind.router.masks import OPEN, StepMasks, plan_masks
+from inframind.router.rulebook import RuleBook, narrowed
 from inframind.router.switching import SwitchingConfig, saved_cost, saved_s
-from inframind.router.views import Array, PlanView, Query, Slot, StepView
+from inframind.router.views import Array, Mask, PlanView, Query, Slot, StepView
 
 _PLANNED_KEPT = 256
+_NO_ENDPOINTS: frozenset[str] = frozenset()
 
 
 class Planned(NamedTuple):
@@ -39,6 +42,7 @@ class Viewer:
         clock: time.
         switching: worth of a warm prefix cache.
         is_careful: whether the 90 % quantile of a step must fit the time that is left, or the median alone.
+        book: rules, over the same candidates.
     """
 
     def __init__(
@@ -49,12 +53,20 @@ class Viewer:
         clock: Clock,
         switching: SwitchingConfig,
         is_careful: bool,
+        book: RuleBook,
     ) -> None:
         self._actions, self._latency, self._clock = actions, latency, clock
         self._switching, self._is_careful = switching, is_careful
         self._quality, self._cost = static_columns(actions)
         self._masks = StepMasks(actions)
+        self._book = book
         self.planned = lru_cache(maxsize=_PLANNED_KEPT)(self._narrowed)
+
+    def with_book(self, book: RuleBook) -> Viewer:
+        """The same sight under other rules."""
+        twin = copy(self)
+        twin._book = book
+        return twin
 
     def _narrowed(self, topology: str | None, team_size: int | None) -> Planned:
         if topology is not None and team_size is not None:
@@ -91,6 +103,8 @@ class Viewer:
             sorted(compress(column.tolist(), is_allowed)) for column in (step.q50_s, step.q90_s, step.quality)
         )
         allowed, reasons = plan_masks(depth * (q90_s if self._is_careful else q50_s)[0], remaining_s)
+        if self._book.rules:
+            allowed, reasons = self._ruled_plans(query, planned, allowed, reasons)
         view = PlanView(
             query=query,
             budget_s=deadline.budget_s,
@@ -122,6 +136,8 @@ class Viewer:
             q50_s, q90_s, cost = self._warmed(slot, q50_s, q90_s)
         upper_s = q90_s if self._is_careful else q50_s
         allowed, reasons = self._masks.of(query, slot, snapshot, q50_s, upper_s, remaining_s)
+        if self._book.rules:
+            allowed, reasons = self._ruled(query, slot.role, slot.topology, allowed, reasons)
         view = StepView(
             query=query,
             slot=slot,
@@ -160,11 +176,55 @@ class Viewer:
                 known = ", ".join(self._actions.strategies)
                 raise ConfigError("strategy", strategy, f"use 'auto' or one of {known}")
 
-    def fastest_q90_s(self, snapshot: FleetSnapshot, prompt_tokens: int) -> float:
-        """Predicted 90 % quantile of the fastest step of the models that can be called now; infinite without any."""
-        q90_s = self._latency.predict(snapshot, prompt_tokens).q90_s.min(axis=1)
+    def fastest_q90_s(self, query: Query, topology: str, snapshot: FleetSnapshot) -> float:
+        """Predicted 90 % quantile of the fastest step of a topology that can be called now; infinite without any."""
+        q90_s = self._latency.predict(snapshot, query.prompt_tokens).q90_s
         callable_now = [snapshot.least_loaded(model) is not None for model in self._actions.models]
-        return float(q90_s[callable_now].min(initial=np.inf))
+        if not self._book.rules:
+            return float(q90_s[callable_now].min(initial=np.inf))
+        allowed = np.repeat(callable_now, q90_s.shape[1])
+        reasons = tuple(["" if may else OPEN for may in allowed.tolist()])
+        allowed, _ = self._ruled(query, "", topology, allowed, reasons)
+        return float(q90_s.reshape(-1)[allowed].min(initial=np.inf))
+
+    # Rules ---------------------------------------------------------------------------------------------
+
+    def avoided_endpoints(self, query: Query, slot: Slot) -> frozenset[str]:
+        """Servers that a step is to try after all others."""
+        if not self._book.rules:
+            return _NO_ENDPOINTS
+        return self._book.avoided_endpoints(
+            domain=query.domain,
+            role=slot.role,
+            topology=slot.topology,
+            prompt_tokens=query.prompt_tokens,
+            wall_s=self._clock.wall_s(),
+        )
+
+    def _ruled(
+        self, query: Query, role: str, topology: str, allowed: Mask, reasons: tuple[str, ...]
+    ) -> tuple[Mask, tuple[str, ...]]:
+        """A mask of steps with what rules forbid beside it (A)."""
+        ruled = self._book.at_step(
+            domain=query.domain,
+            role=role,
+            topology=topology,
+            prompt_tokens=query.prompt_tokens,
+            wall_s=self._clock.wall_s(),
+        )
+        return narrowed(reasons, ruled) if ruled else (allowed, reasons)
+
+    def _ruled_plans(
+        self, query: Query, planned: Planned, allowed: Mask, reasons: tuple[str, ...]
+    ) -> tuple[Mask, tuple[str, ...]]:
+        """A mask of plans with what rules forbid beside it (P)."""
+        ruled = self._book.at_plan(
+            planned.actions,
+            domain=query.domain,
+            prompt_tokens=query.prompt_tokens,
+            wall_s=self._clock.wall_s(),
+        )
+        return narrowed(reasons, ruled) if ruled else (allowed, reasons)
 
 
 def _median(ordered: Sequence[float]) -> float:

@@ -52,6 +52,10 @@ class Chooser(Protocol):
         """One draw of the worth of K options (K), for a person of a segment."""
         ...
 
+    def draws(self, features_KD: Array, segment: str, count: int, rng: np.random.Generator) -> Array:
+        """Independent draws as those of `scores` (N, K), at the price of little more than one."""
+        ...
+
     def learn(self, lessons: Sequence[Lesson]) -> None:
         """Learn from lessons, in any number of calls; a lesson that comes again with more in it replaces itself."""
         ...

@@ -1,0 +1,335 @@
+"""What became of recommendations: a fold of them and their events, in any order, that duplicates leave as it is.
+
+A recommendation is *decided* once a person accepted or rejected it (taking an accepted one back rejects it), *ignored*
+once something newer was shown to its segment `patience_s` later than itself and it is still undecided, and *open*
+until then. Open and ignored ones teach nothing of acceptance: nobody said anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import ValidationError
+
+from inframind.advisor.ranking.changes import change_of, have_changed, rules_of, switches_model
+from inframind.advisor.ranking.features import COLUMNS, VERSION, Tally
+from inframind.advisor.ranking.protocol import Lesson, Verdict
+from inframind.traces.advice import (
+    AdviceEvent,
+    AdviceEventKind,
+    Prediction,
+    Recommendation,
+    RecommendationKind,
+)
+
+_EventKey = tuple[AdviceEventKind, float, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How reliable runs were after a change, less before.
+
+    Attributes:
+        at_s: when that was found, seconds since the Unix epoch.
+        change: difference of the shares of success, -1 to 1.
+        improved: whether that is above 0 for sure.
+    """
+
+    at_s: float
+    change: float
+    improved: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What became of one recommendation so far.
+
+    Attributes:
+        recommendation: it.
+        change: what its rules do; see `inframind.advisor.ranking.changes`.
+        switches: whether they move steps from one model to another.
+        well_formed: whether its rules can be read.
+        shown_at_s: when it was shown first, or decided without being shown; None where neither.
+        verdict: of a person, or None.
+        decided_at_s: when the verdict came.
+        undone_at_s: when a person took it back, or the gate did, after it was accepted.
+        measured: the latest measurement.
+        latest_s: when the latest of this came.
+    """
+
+    recommendation: Recommendation
+    change: frozenset[str]
+    switches: bool
+    well_formed: bool
+    shown_at_s: float | None
+    verdict: Verdict | None
+    decided_at_s: float
+    undone_at_s: float | None
+    measured: Measured | None
+    latest_s: float
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether somebody accepted it and nobody undid it."""
+        return self.verdict == "accepted" and self.undone_at_s is None
+
+    @property
+    def group(self) -> int:
+        """A number that those that were made together, for one segment, share."""
+        made = self.recommendation
+        text = f"{made.made_at_s!r}|{made.segment}|{made.configuration_id}"
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
+
+
+class History:
+    """All recommendations so far and what became of them.
+
+    Args:
+        patience_s: seconds after which a recommendation without a verdict counts as ignored, once something newer
+            has been shown to its segment.
+    """
+
+    def __init__(self, *, patience_s: float = 86_400.0) -> None:
+        self.patience_s = patience_s
+        self._made: dict[str, Recommendation] = {}
+        self._events: defaultdict[str, dict[_EventKey, AdviceEvent]] = defaultdict(dict)
+        self._fates: dict[str, Fate] = {}
+        self._by_change: defaultdict[frozenset[str], set[str]] = defaultdict(set)
+        self._tallies: Counter[tuple[str | None, str | None, bool | None, Verdict]] = Counter()
+        self._newest_shown_s: dict[str, float] = {}
+
+    @classmethod
+    def of(
+        cls,
+        recommendations: Iterable[Recommendation],
+        events: Iterable[AdviceEvent],
+        *,
+        patience_s: float = 86_400.0,
+    ) -> History:
+        """Of these."""
+        history = cls(patience_s=patience_s)
+        history.add(recommendations, events)
+        return history
+
+    def __len__(self) -> int:
+        return len(self._fates)
+
+    def add(
+        self, recommendations: Iterable[Recommendation] = (), events: Iterable[AdviceEvent] = ()
+    ) -> frozenset[str]:
+        """Take in more; returns the ids of recommendations of which something new is known.
+
+        Events may come before their recommendation; they wait for it.
+        """
+        touched: set[str] = set()
+        for made in recommendations:
+            if made.recommendation_id not in self._made:
+                self._made[made.recommendation_id] = made
+                touched.add(made.recommendation_id)
+        for event in events:
+            if self._is_news(event):
+                touched.add(event.recommendation_id)
+        known = frozenset(touched & self._made.keys())
+        for recommendation_id in known:
+            self._refold(recommendation_id)
+        return known
+
+    def fate(self, recommendation_id: str) -> Fate | None:
+        """What became of one, or None where it is not known."""
+        return self._fates.get(recommendation_id)
+
+    def decided(self) -> tuple[Fate, ...]:
+        """Those with a verdict, in the order of the verdicts."""
+        found = (fate for fate in self._fates.values() if fate.verdict is not None)
+        return tuple(sorted(found, key=_when_decided))
+
+    def ignored(self) -> tuple[Fate, ...]:
+        """Those without a verdict that will hardly get one, in the order in which they were shown."""
+        return tuple(sorted(self._without_verdict(ignored=True), key=_when_shown))
+
+    def open(self) -> tuple[Fate, ...]:
+        """Those that a verdict may yet come of, in the order in which they were shown."""
+        return tuple(sorted(self._without_verdict(ignored=False), key=_when_shown))
+
+    def lessons(self) -> tuple[Lesson, ...]:
+        """Decided and ignored ones, as choosers learn them; those of former columns are left out."""
+        found = (self.lesson(fate) for fate in (*self.decided(), *self.ignored()))
+        return tuple(lesson for lesson in found if lesson is not None)
+
+    def lesson(self, fate: Fate) -> Lesson | None:
+        """What is to be learned of one, or None where it is not over or was seen through other columns."""
+        made = fate.recommendation
+        verdict = fate.verdict or ("ignored" if self._is_ignored(fate) else None)
+        if verdict is None or made.features_version != VERSION or len(made.features) != len(COLUMNS):
+            return None
+        return Lesson(
+            recommendation_id=made.recommendation_id,
+            features_D=np.array(made.features, dtype=np.float64),
+            segment=made.segment,
+            verdict=verdict,
+            well_formed=fate.well_formed,
+            reliability_change=fate.measured.change if fate.measured else None,
+            improved=bool(fate.measured and fate.measured.improved),
+            shown_with=fate.group,
+            at_s=fate.latest_s,
+        )
+
+    def tally(
+        self,
+        *,
+        segment: str | None = None,
+        kind: RecommendationKind | None = None,
+        switches: bool | None = None,
+    ) -> Tally:
+        """Verdicts of a segment, of a kind, of changes that switch models or of those that do not; None is all."""
+        accepted = self._tallies[segment, kind, switches, "accepted"]
+        return Tally(accepted, self._tallies[segment, kind, switches, "rejected"])
+
+    def objection(
+        self,
+        change: frozenset[str],
+        predictions: Sequence[Prediction],
+        *,
+        segment: str,
+        now_s: float,
+        pause_s: float,
+    ) -> str:
+        """Why a change is not to be recommended to a segment now, in words; "" where it may be.
+
+        What was accepted and not undone is in force. What this segment rejected, or anybody undid, comes back after a
+        pause, and then only with other predictions: see `inframind.advisor.ranking.changes.have_changed`.
+        """
+        fates = [self._fates[one] for one in self._by_change.get(change, ())]
+        if any(fate.is_in_force for fate in fates):
+            return "accepted before"
+        refusals = [(at_s, fate) for fate in fates if (at_s := _refused_at(fate, segment)) is not None]
+        if not refusals:
+            return ""
+        at_s, fate = max(refusals, key=lambda one: (one[0], one[1].recommendation.recommendation_id))
+        if now_s - at_s < pause_s:
+            return "rejected not long ago"
+        if not have_changed(fate.recommendation.predictions, predictions):
+            return "rejected, and its predictions are what they were"
+        return ""
+
+    def _is_news(self, event: AdviceEvent) -> bool:
+        events = self._events[event.recommendation_id]
+        key = (event.kind, event.at_s, event.by)
+        if key in events and events[key].number >= event.number:
+            return False
+        events[key] = event
+        return True
+
+    def _refold(self, recommendation_id: str) -> None:
+        old = self._fates.get(recommendation_id)
+        if old is not None:
+            self._count(old, -1)
+        events = self._events.get(recommendation_id, {})
+        fate = _fate_of(self._made[recommendation_id], tuple(events.values()), old)
+        self._fates[recommendation_id] = fate
+        self._by_change[fate.change].add(recommendation_id)
+        self._count(fate, 1)
+        if fate.shown_at_s is not None:
+            segment = fate.recommendation.segment
+            newest_s = self._newest_shown_s.get(segment, -math.inf)
+            self._newest_shown_s[segment] = max(newest_s, fate.shown_at_s)
+
+    def _count(self, fate: Fate, by: int) -> None:
+        if fate.verdict is None:
+            return
+        made = fate.recommendation
+        for segment in (made.segment, None):
+            for kind in (made.kind, None):
+                for switches in (fate.switches, None):
+                    self._tallies[segment, kind, switches, fate.verdict] += by
+
+    def _without_verdict(self, *, ignored: bool) -> Iterator[Fate]:
+        for fate in self._fates.values():
+            is_shown = fate.verdict is None and fate.shown_at_s is not None
+            if is_shown and self._is_ignored(fate) == ignored:
+                yield fate
+
+    def _is_ignored(self, fate: Fate) -> bool:
+        if fate.verdict is not None or fate.shown_at_s is None:
+            return False
+        newest_s = self._newest_shown_s[fate.recommendation.segment]
+        return newest_s - fate.shown_at_s >= self.patience_s
+
+
+def _fate_of(made: Recommendation, events: Sequence[AdviceEvent], old: Fate | None) -> Fate:
+    first: dict[AdviceEventKind, float] = {}
+    for event in events:
+        first[event.kind] = min(event.at_s, first.get(event.kind, math.inf))
+    verdict, decided_at_s = _verdict_of(first)
+    undone = [first[kind] for kind in ("reverted", "rolled_back") if kind in first]
+    shown = [first["shown"]] if "shown" in first else [decided_at_s] if verdict else []
+    change, switches, well_formed = (
+        (old.change, old.switches, old.well_formed) if old is not None else _read(made.rules)
+    )
+    return Fate(
+        recommendation=made,
+        change=change,
+        switches=switches,
+        well_formed=well_formed,
+        shown_at_s=shown[0] if shown else None,
+        verdict=verdict,
+        decided_at_s=decided_at_s,
+        undone_at_s=max(undone) if undone else None,
+        measured=_measured_of(events),
+        latest_s=max((event.at_s for event in events), default=made.made_at_s),
+    )
+
+
+def _verdict_of(first: Mapping[AdviceEventKind, float]) -> tuple[Verdict | None, float]:
+    """A person's last word: who takes back what they accepted has rejected it after all. The gate has no say here."""
+    if "reverted" in first:
+        return "rejected", first["reverted"]
+    said: list[tuple[float, Verdict]] = []
+    if "accepted" in first:
+        said.append((first["accepted"], "accepted"))
+    if "rejected" in first:
+        said.append((first["rejected"], "rejected"))
+    if not said:
+        return None, 0.0
+    at_s, verdict = min(said)
+    return verdict, at_s
+
+
+def _measured_of(events: Sequence[AdviceEvent]) -> Measured | None:
+    """The latest measurement whose facts can be read: ``change``, with ``low`` or ``improved``."""
+    measured = [event for event in events if event.kind == "measured"]
+    for event in sorted(measured, key=lambda one: (one.at_s, one.number, one.by), reverse=True):
+        change, low = event.facts.get("change"), event.facts.get("low")
+        if isinstance(change, int | float) and math.isfinite(change) and -1 <= change <= 1:
+            improved = event.facts.get("improved", isinstance(low, int | float) and low > 0)
+            return Measured(event.at_s, float(change), bool(improved))
+    return None
+
+
+def _read(documents: Iterable[Mapping[str, object]]) -> tuple[frozenset[str], bool, bool]:
+    try:
+        rules = rules_of(documents)
+    except ValidationError:
+        return frozenset(), False, False
+    return change_of(rules), switches_model(rules), True
+
+
+def _refused_at(fate: Fate, segment: str) -> float | None:
+    if fate.undone_at_s is not None:
+        return fate.undone_at_s
+    if fate.verdict == "rejected" and fate.recommendation.segment == segment:
+        return fate.decided_at_s
+    return None
+
+
+def _when_decided(fate: Fate) -> tuple[float, str]:
+    return fate.decided_at_s, fate.recommendation.recommendation_id
+
+
+def _when_shown(fate: Fate) -> tuple[float, str]:
+    return fate.shown_at_s or 0.0, fate.recommendation.recommendation_id

@@ -1,0 +1,249 @@
+"""Recommendations: a handful of an analysis' options for a person, best first, as the chooser in charge sees it.
+
+`recommend` is pure: the same options, history, chooser and seed give the same recommendations. `Ranking` holds what
+it needs and learns as events come in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+
+from inframind.advisor.analysis import Analysis
+from inframind.advisor.option import Option
+from inframind.advisor.ranking.changes import change_of, rule_document, rules_of
+from inframind.advisor.ranking.features import VERSION, features_of
+from inframind.advisor.ranking.history import History
+from inframind.advisor.ranking.protocol import Array, Chooser
+from inframind.advisor.ranking.unranked import Unranked
+from inframind.errors import ConfigError
+from inframind.traces.advice import AdviceEvent, Recommendation
+from inframind.traces.configurations import Configuration
+
+DAY_S = 86_400.0
+Mode = Literal["learned", "process"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingConfig:
+    """How recommendations are ranked.
+
+    Raises:
+        ConfigError: a number out of its range, or an unknown mode.
+    """
+
+    mode: Mode = "learned"
+    """``learned``: by chance, then the supervised ranker, then the bandit. ``process``: group-relative updates, as
+    long as measured reliability keeps up with what people accept; then as ``learned``."""
+    most: int = 4
+    """Recommendations at a time."""
+    patience_s: float = DAY_S
+    """Seconds after which one without a verdict counts as ignored, once something newer was shown."""
+    pause_s: float = 7 * DAY_S
+    """Seconds before something that was rejected may come back, with other predictions."""
+    draws: int = 200
+    """Draws behind the probability that one comes first."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("learned", "process"):
+            raise ConfigError("advisor.ranking.mode", self.mode, "use learned or process")
+        for name in ("most", "draws"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"advisor.ranking.{name}", getattr(self, name), "use at least 1")
+        for name in ("patience_s", "pause_s"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"advisor.ranking.{name}", getattr(self, name), "use seconds of at least 0")
+
+
+class Ranking:
+    """Everything that ranks, kept up to date as recommendations are made and decided on.
+
+    Not thread-safe. What it believes hangs on the recommendations and events alone, in whatever order they came.
+
+    Args:
+        config: how.
+    """
+
+    def __init__(self, config: RankingConfig | None = None) -> None:
+        self.config = config or RankingConfig()
+        self.history = History(patience_s=self.config.patience_s)
+
+    @classmethod
+    def of(cls, config: RankingConfig | None = None) -> Self:
+        """One that knows nothing yet."""
+        return cls(config)
+
+    def add(self, recommendations: Iterable[Recommendation] = (), events: Iterable[AdviceEvent] = ()) -> None:
+        """Take in recommendations and what became of them: any number, in any order, again if need be."""
+        self.history.add(recommendations, events)
+
+    @property
+    def chooser(self) -> Chooser:
+        """Who is in charge now."""
+        return Unranked()
+
+    def recommend(
+        self,
+        analysis: Analysis,
+        *,
+        segment: str = "",
+        domain: str = "",
+        configuration: Configuration | None = None,
+        most: int | None = None,
+        now_s: float,
+        rng: np.random.Generator,
+        new_id: Callable[[], str],
+    ) -> tuple[Recommendation, ...]:
+        """See `recommend`; what it returns is not known to `self.history` before it is added."""
+        return recommend(
+            analysis,
+            self.history,
+            self.chooser,
+            segment=segment,
+            domain=domain,
+            configuration=configuration,
+            most=self.config.most if most is None else most,
+            pause_s=self.config.pause_s,
+            draws=self.config.draws,
+            now_s=now_s,
+            rng=rng,
+            new_id=new_id,
+        )
+
+
+def recommend(
+    analysis: Analysis,
+    history: History,
+    chooser: Chooser,
+    *,
+    segment: str = "",
+    domain: str = "",
+    configuration: Configuration | None = None,
+    most: int = 4,
+    pause_s: float = 7 * DAY_S,
+    draws: int = 200,
+    now_s: float,
+    rng: np.random.Generator,
+    new_id: Callable[[], str],
+) -> tuple[Recommendation, ...]:
+    """Recommendations for a person, best first, at most one of a kind.
+
+    What is in force is not recommended again, and what the segment rejected only as
+    `inframind.advisor.ranking.history.History.objection` says. Options that score the same come in any order.
+
+    Args:
+        analysis: whose options are on offer.
+        history: of recommendations so far.
+        chooser: scores options.
+        segment: of the person, "" where there are none.
+        domain: of the person's questions: options for other domains are left out; "" for all.
+        configuration: in force: what its rules do already is not recommended.
+        most: recommendations.
+        pause_s: seconds before something that was rejected may come back.
+        draws: how often the chooser is asked what it would put first, for the probabilities.
+        now_s: seconds since the Unix epoch.
+        rng: all chance there is.
+        new_id: gives ids of 32 lowercase hex digits.
+    """
+    options = _on_offer(analysis, history, segment, domain, configuration, pause_s, now_s)
+    if not options:
+        return ()
+    options = [options[place] for place in rng.permutation(len(options))]
+    features_KD = features_of(
+        options,
+        analysis=analysis,
+        acceptance=history,
+        segment=segment,
+        domain=domain,
+        configuration=configuration,
+    )
+    places = _best_of_each_kind(options, chooser.scores(features_KD, segment, rng))[:most]
+    chances_K = _chances_to_be_first(chooser.draws(features_KD, segment, draws, rng))
+    return tuple(
+        _recommendation(
+            options[place],
+            features_KD[place],
+            analysis=analysis,
+            segment=segment,
+            chooser=chooser,
+            probability=float(chances_K[place]),
+            rank=rank,
+            now_s=now_s,
+            new_id=new_id,
+        )
+        for rank, place in enumerate(places)
+    )
+
+
+def _on_offer(
+    analysis: Analysis,
+    history: History,
+    segment: str,
+    domain: str,
+    configuration: Configuration | None,
+    pause_s: float,
+    now_s: float,
+) -> list[Option]:
+    in_force = (
+        change_of(rules_of(configuration.document.get("rules") or ())) if configuration else frozenset()
+    )
+    offered: list[Option] = []
+    for option in sorted(analysis.options, key=lambda one: one.option_id):
+        change = change_of(option.rules)
+        if domain and option.domain not in ("", domain) or change <= in_force:
+            continue
+        if not history.objection(change, option.predictions, segment=segment, now_s=now_s, pause_s=pause_s):
+            offered.append(option)
+    return offered
+
+
+def _best_of_each_kind(options: Sequence[Option], scores_K: Array) -> list[int]:
+    order: list[int] = np.argsort(-scores_K, kind="stable").tolist()
+    best: dict[str, int] = {}
+    for place in order:
+        best.setdefault(options[place].kind, place)
+    return list(best.values())
+
+
+def _chances_to_be_first(draws_NK: Array) -> Array:
+    """Share of draws in which each is largest (K); those that share the largest share the draw."""
+    is_first_NK = draws_NK == draws_NK.max(axis=1, keepdims=True)
+    shares_K: Array = (is_first_NK / is_first_NK.sum(axis=1, keepdims=True)).mean(axis=0)
+    return shares_K
+
+
+def _recommendation(
+    option: Option,
+    features_D: Array,
+    *,
+    analysis: Analysis,
+    segment: str,
+    chooser: Chooser,
+    probability: float,
+    rank: int,
+    now_s: float,
+    new_id: Callable[[], str],
+) -> Recommendation:
+    recommendation_id = new_id()
+    return Recommendation(
+        recommendation_id=recommendation_id,
+        made_at_s=now_s,
+        kind=option.kind,
+        configuration_id=analysis.configuration_id,
+        cluster_id=option.cluster_id,
+        title=option.title,
+        reason=option.reason,
+        rules=tuple(rule_document(rule, advice=recommendation_id) for rule in option.rules),
+        predictions=option.predictions,
+        evidence=option.evidence,
+        segment=segment,
+        domain=option.domain,
+        features=tuple(features_D.tolist()),
+        features_version=VERSION,
+        chosen_by=chooser.name,
+        probability=probability,
+        rank=rank,
+    )

@@ -18,6 +18,7 @@ from inframind.fleet.breaker import BreakerConfig
 from inframind.fleet.endpoints import EndpointSpec
 from inframind.fleet.pool import FleetConfig
 from inframind.graphs.services import RunDefaults
+from inframind.plugin.config_advisor import AdvisorSection
 from inframind.plugin.config_online import OnlineSection
 from inframind.plugin.config_section import Section as _Section
 from inframind.router.actions import DEFAULT_STRATEGIES, StrategySpec
@@ -236,12 +237,15 @@ class Settings(BaseSettings):
     """What feedback means."""
     online: OnlineSection = OnlineSection()
     """Learning from production."""
+    advisor: AdvisorSection = AdvisorSection()
+    """Recommendations."""
 
     @model_validator(mode="after")
     def _online_fits(self) -> Settings:
         """Refuse at once what could not learn, or would serve what nobody meant."""
         policy = self.policy
         self.online.require_fitting(policy.name, policy.exploration, self.traces.url)
+        self.advisor.require_fitting(self.online.learner)
         return self
 
     @classmethod

@@ -29,11 +29,13 @@ class RecordedStep:
         view: what was seen.
         chosen: place of the choice among the view's candidates.
         probabilities: behaviour probability of each candidate.
+        wall_s: when it was decided, in seconds since the Unix epoch.
     """
 
     view: StepView
     chosen: int
     probabilities: Array
+    wall_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,14 @@ class RecordedPlan:
         chosen: place of the choice among the view's candidates.
         probabilities: behaviour probability of each candidate.
         seats: view and place of the role of each seat.
+        wall_s: when it was decided, in seconds since the Unix epoch.
     """
 
     view: PlanView
     chosen: int
     probabilities: Array
     seats: tuple[tuple[RoleView, int], ...]
+    wall_s: float = 0.0
 
 
 class RecordedViews:
@@ -81,6 +85,7 @@ class RecordedViews:
                     self._step_view(decision, trajectory, query),
                     decision.chosen,
                     np.array(decision.probabilities),
+                    trajectory.arrived_at_s + decision.made_s,
                 )
 
     def plan(self, trajectory: Trajectory) -> RecordedPlan | None:
@@ -99,6 +104,7 @@ class RecordedViews:
             decision.chosen,
             np.array(decision.probabilities),
             tuple(self._seats(trajectory, query, view.actions[decision.chosen])),
+            trajectory.arrived_at_s + decision.made_s,
         )
 
     def _step_view(self, decision: Decision, trajectory: Trajectory, query: Query) -> StepView:

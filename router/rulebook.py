@@ -110,7 +110,7 @@ class RuleBook:
         roles: Collection[str] = (),
     ) -> None:
         self.rules = tuple(rules)
-        self._actions, self._roles = actions, frozenset(roles)
+        self.actions, self._roles = actions, frozenset(roles)
         facts = actions.models
         self._servers = {
             model: frozenset((endpoints or {}).get(model, facts[model].endpoints)) for model in facts
@@ -135,7 +135,7 @@ class RuleBook:
             ConfigError: two rules have one name, or a rule speaks of what there is not.
         """
         servers = {model: tuple(names) for model, names in self._servers.items()}
-        return RuleBook(rules, self._actions, servers, roles=self._roles)
+        return RuleBook(rules, self.actions, servers, roles=self._roles)
 
     # Steps ---------------------------------------------------------------------------------------------
 
@@ -176,7 +176,7 @@ class RuleBook:
             and (not rule.when.topologies or topology in rule.when.topologies)
         ]
         avoided = list(accumulate((rule.avoid_endpoints for rule in rules), operator.or_))
-        steps = self._actions.executor_actions
+        steps = self.actions.executor_actions
         masks = [
             (rule.name, [self._leaves(rule, endpoints, step) for step in steps])
             for rule, endpoints in zip(rules, avoided, strict=True)
@@ -250,7 +250,7 @@ class RuleBook:
     # Names ---------------------------------------------------------------------------------------------
 
     def _require_known(self, rule: RoutingRule) -> None:
-        actions, when = self._actions, rule.when
+        actions, when = self.actions, rule.when
         roles = {JUDGE_ROLE, *self._roles, *(name for names in actions.roles.values() for name in names)}
         servers = frozenset().union(*self._servers.values())
         for field, given, known in (

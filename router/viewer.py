@@ -112,8 +112,8 @@ class Viewer:
             actions=planned.actions,
             calls=planned.calls,
             allowed=allowed,
-            q50_s=depth * _median(q50_s),
-            q90_s=depth * _median(q90_s),
+            q50_s=depth * median(q50_s),
+            q90_s=depth * median(q90_s),
             step_quality=quality[-1],
             depth=depth,
             step_actions=step.actions,
@@ -227,7 +227,8 @@ class Viewer:
         return narrowed(reasons, ruled) if ruled else (allowed, reasons)
 
 
-def _median(ordered: Sequence[float]) -> float:
+def median(ordered: Sequence[float]) -> float:
+    """Of numbers in ascending order."""
     middle = len(ordered) // 2
     return (ordered[middle] + ordered[-middle - 1]) / 2
 

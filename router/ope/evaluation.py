@@ -20,6 +20,7 @@ from inframind.router.ope.runs import LEVELS, Level, raw_value
 from inframind.router.policy import Policy
 from inframind.router.policy_learned import LearnedPolicy
 from inframind.router.query_model import QueryModel
+from inframind.router.rulebook import RuleBook
 from inframind.traces.records import Trajectory
 
 Found = Mapping[Method, Estimate | NoSupport]
@@ -164,24 +165,39 @@ def read_traces(
     return reader.read(trajectories, labels, reward=config.reward, labelled_probability=labelled_probability)
 
 
-def evaluate_read(policy: Policy, traces: ReadTraces, config: OpeConfig) -> Evaluation:
-    """`evaluate`, of traces that were read before."""
-    found = _raw(policy, traces, config)
+def evaluate_read(
+    policy: Policy, traces: ReadTraces, config: OpeConfig, *, rules: RuleBook | None = None
+) -> Evaluation:
+    """`evaluate`, of traces that were read before; under rules, see `ReadTraces.under`."""
+    found = _raw(policy, traces, config, rules)
     return _evaluation({method: config.rule.judge(one) for method, one in found.items()}, traces)
 
 
-def compare_read(new: Policy, old: Policy | None, traces: ReadTraces, config: OpeConfig) -> Evaluation:
-    """`compare`, of traces that were read before."""
-    of_new = _raw(new, traces, config)
-    of_old = _raw(old or new, traces, config, is_what_happened=old is None)
+def compare_read(
+    new: Policy,
+    old: Policy | None,
+    traces: ReadTraces,
+    config: OpeConfig,
+    *,
+    rules: RuleBook | None = None,
+    old_rules: RuleBook | None = None,
+) -> Evaluation:
+    """`compare`, of traces that were read before; either under rules of its own, see `ReadTraces.under`."""
+    of_new = _raw(new, traces, config, rules)
+    of_old = _raw(old or new, traces, config, old_rules, is_what_happened=old is None)
     found = {method: config.rule.judge(difference(of_new[method], of_old[method])) for method in of_new}
     return _evaluation(found, traces)
 
 
 def _raw(
-    policy: Policy, traces: ReadTraces, config: OpeConfig, *, is_what_happened: bool = False
+    policy: Policy,
+    traces: ReadTraces,
+    config: OpeConfig,
+    rules: RuleBook | None,
+    *,
+    is_what_happened: bool = False,
 ) -> dict[Method, Estimate]:
-    runs = traces.under(policy, exploration=config.exploration, weighs_roles=config.weighs_roles)
+    runs = traces.under(policy, exploration=config.exploration, weighs_roles=config.weighs_roles, rules=rules)
     runs = runs.on_policy() if is_what_happened else runs
     return {method: raw_value(runs, config.level, method) for method in config.methods}
 

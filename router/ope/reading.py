@@ -23,6 +23,8 @@ from inframind.router.ope.reward_model import RewardSamples, fitted_forwards
 from inframind.router.ope.runs import LoggedRuns
 from inframind.router.policy import Policy, Proposal
 from inframind.router.recorded_views import RecordedPlan, RecordedStep, RecordedViews
+from inframind.router.rulebook import RuleBook
+from inframind.router.ruled_views import RuledViews
 from inframind.router.views import PlanView, RoleView, StepView
 from inframind.traces.records import Trajectory
 
@@ -70,16 +72,27 @@ class ReadTraces:
             unsupported=0.0,
         )
 
-    def under(self, policy: Policy, *, exploration: float = 0.0, weighs_roles: bool = False) -> LoggedRuns:
+    def under(
+        self,
+        policy: Policy,
+        *,
+        exploration: float = 0.0,
+        weighs_roles: bool = False,
+        rules: RuleBook | None = None,
+    ) -> LoggedRuns:
         """The runs with a policy's probabilities, over the very candidates that were on offer.
+
+        Rules only narrow those: what was masked when the runs were made stays masked, even where another rule did it,
+        since nothing is known of it.
 
         Args:
             policy: who is asked; rules and greedy policies put all on one candidate.
             exploration: share of its decisions that it would draw uniformly, as `DecideConfig.exploration`.
             weighs_roles: whether who sits where is its choice too; otherwise that stays as it was, which spares an
                 importance weight per seat.
+            rules: under which it would have decided, at the times and in the circumstances of the runs.
         """
-        asked = _Asked(policy, exploration)
+        asked = _Asked(policy, exploration, rules)
         plans = [(run.plan, run) for run in self._runs if run.plan is not None]
         steps = [step for run in self._runs for step in run.steps]
         roles = [asked.roles(plan) / run.team_probability if weighs_roles else 1.0 for plan, run in plans]
@@ -90,14 +103,14 @@ class ReadTraces:
             weight_R=self.weight_R,
             plans=self._batch(
                 [plan for plan, _ in plans],
-                [asked.plan(plan.view) for plan, _ in plans],
+                [asked.plan(plan) for plan, _ in plans],
                 plan_run_N,
                 self._plan_q,
                 np.array(roles),
             ),
             steps=self._batch(
                 steps,
-                [asked.step(step.view) for step in steps],
+                [asked.step(step) for step in steps],
                 step_run_N,
                 self._step_q,
                 np.ones(len(steps)),
@@ -274,17 +287,21 @@ class _Asked:
     Args:
         policy: who is asked.
         exploration: share that is spread evenly over what is allowed.
+        rules: what narrows that.
     """
 
-    def __init__(self, policy: Policy, exploration: float) -> None:
+    def __init__(self, policy: Policy, exploration: float, rules: RuleBook | None) -> None:
         if not 0 <= exploration <= 1:
             raise ConfigError("exploration", exploration, "use a share in [0, 1]")
         self._policy, self._exploration = policy, exploration
+        self._ruled = RuledViews(rules) if rules and rules.rules else None
 
-    def plan(self, view: PlanView) -> list[float]:
+    def plan(self, plan: RecordedPlan) -> list[float]:
+        view = self._ruled.plan(plan.view, plan.wall_s) if self._ruled else plan.view
         return self._behaviour(self._policy.plan(view), view)
 
-    def step(self, view: StepView) -> list[float]:
+    def step(self, step: RecordedStep) -> list[float]:
+        view = self._ruled.step(step.view, step.wall_s) if self._ruled else step.view
         return self._behaviour(self._policy.step(view), view)
 
     def roles(self, plan: RecordedPlan) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -189,6 +189,7 @@ class Fleet:
         priority: int = 0,
         on_delta: OnDelta | None = None,
         prefer: str = "",
+        avoid: Collection[str] = (),
     ) -> Completion:
         """One answer from the first model that gives one, before the deadline.
 
@@ -204,6 +205,7 @@ class Fleet:
             on_delta: awaited with each piece of the answer.
             prefer: endpoint whose prefix cache holds the prompt's beginning; of its model's replicas it is tried
                 first, unless it is much busier than another.
+            avoid: endpoints that are tried only when no other of any candidate is left.
 
         Raises:
             UnknownModel: a candidate that no endpoint serves.
@@ -219,7 +221,7 @@ class Fleet:
                 break
             if number:
                 await self._back_off(number, deadline)
-            for endpoint in self._ranked(models, prefer):
+            for endpoint in self._ranked(models, prefer, avoid):
                 if len(failures) >= self._config.max_attempts:
                     break
                 try:
@@ -299,19 +301,28 @@ class Fleet:
             endpoint.in_flight_tokens -= expected_output_tokens
             endpoint.own_calls.note_ended(self.clock.now_s())
 
-    def _ranked(self, models: Sequence[str], prefer: str) -> Iterator[_Endpoint]:
-        """Endpoints to try: models in the order given, each model's free and least occupied replica first."""
+    def _ranked(self, models: Sequence[str], prefer: str, avoid: Collection[str]) -> Iterator[_Endpoint]:
+        """Endpoints to try: models in the order given, and in that order once more those to be avoided."""
         for model in models:
-            now_s = self.clock.now_s()
-            replicas = [self._endpoints[name] for name in self.models[model].endpoints]
-            allowed = [replica for replica in replicas if replica.breaker.allows(now_s)]
-            yield from sorted(
-                allowed,
-                key=lambda replica: (
-                    replica.limit.is_full,
-                    self._load(replica, now_s).occupancy - (LOYALTY if replica.spec.name == prefer else 0.0),
-                ),
+            yield from self._replicas(
+                [name for name in self.models[model].endpoints if name not in avoid], prefer
             )
+        for model in models if avoid else ():
+            yield from self._replicas(
+                [name for name in self.models[model].endpoints if name in avoid], prefer
+            )
+
+    def _replicas(self, names: Iterable[str], prefer: str) -> list[_Endpoint]:
+        """Those that may be called now, free and least occupied ones first."""
+        now_s = self.clock.now_s()
+        replicas = [self._endpoints[name] for name in names]
+        return sorted(
+            (replica for replica in replicas if replica.breaker.allows(now_s)),
+            key=lambda replica: (
+                replica.limit.is_full,
+                self._load(replica, now_s).occupancy - (LOYALTY if replica.spec.name == prefer else 0.0),
+            ),
+        )
 
     async def _back_off(self, number: int, deadline: Deadline) -> None:
         longest_s = self._config.backoff_s * 2 ** (number - 1)

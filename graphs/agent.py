@@ -82,6 +82,7 @@ class _StepCall:
             deadline=self._recorder.deadline,
             priority=self._slack_priority(choice),
             is_final=self._task["is_final"],
+            avoid=choice.avoid,
         )
         try:
             completion, message_id = await call.run(config)

@@ -111,4 +111,5 @@ def choice_of(decision: Decision, actions: ActionSpace) -> StepChoice | None:
         models=tuple(actions.executor_actions[other].model for other in order),
         q50_s=decision.latency_q50_s[place],
         q90_s=decision.latency_q90_s[place],
+        avoid=frozenset(decision.seen.get("avoid_endpoints", ())),
     )

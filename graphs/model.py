@@ -43,6 +43,7 @@ class StepCall:
         deadline: of the whole run.
         priority: lower is sooner.
         is_final: whether its text is the run's answer, and may be streamed to whoever listens.
+        avoid: servers to try after all others.
     """
 
     request: ChatRequest
@@ -51,6 +52,7 @@ class StepCall:
     deadline: Deadline
     priority: int
     is_final: bool
+    avoid: frozenset[str] = frozenset()
 
     async def run(self, config: RunnableConfig) -> tuple[Completion, str]:
         """Make the call within the graph's run.
@@ -72,7 +74,12 @@ class StepCall:
     async def send(self, on_delta: OnDelta | None = None) -> Completion:
         """Make the call."""
         return await self.fleet.complete(
-            self.request, self.models, self.deadline, priority=self.priority, on_delta=on_delta
+            self.request,
+            self.models,
+            self.deadline,
+            priority=self.priority,
+            on_delta=on_delta,
+            avoid=self.avoid,
         )
 
 

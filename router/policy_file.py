@@ -26,6 +26,7 @@ from inframind.router.offsets import Offsets
 from inframind.router.pacer import LearnedPacer
 from inframind.router.policy_learned import KINDS, HeadWeights, LearnedPolicy, PolicyWeights, Valuation
 from inframind.router.query_model import SHAPE_COLUMNS, QueryModel, QueryWeights
+from inframind.router.rules import RoutingRule
 from inframind.router.scorer import ScorerWeights
 from inframind.router.views import Array
 
@@ -44,6 +45,7 @@ class StoredPolicy:
         sight: what may be looked at.
         pacer: decides between rounds, where one was trained.
         facts: whence it came, as plain data.
+        rules: under which it serves, beside those of the configuration.
         version: digest of the file, "" before it is one.
     """
 
@@ -53,6 +55,7 @@ class StoredPolicy:
     sight: Sight = field(default_factory=Sight)
     pacer: LearnedPacer | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    rules: tuple[RoutingRule, ...] = ()
     version: str = ""
 
     @property
@@ -150,6 +153,8 @@ def _meta(stored: StoredPolicy) -> CheckpointMeta:
             "latency": weights.latency.to_json() if weights.latency else None,
             "length_slope": stored.queries.length_slope if stored.queries else None,
             "typical": stored.queries.typical if stored.queries else None,
+            # Files without rules are those of releases that knew none, byte for byte: their digests are their names.
+            **({"rules": [rule.to_plain() for rule in stored.rules]} if stored.rules else {}),
         },
     )
 
@@ -187,9 +192,10 @@ def policy_in(checkpoint: Checkpoint) -> StoredPolicy:
             sight=Sight(**given["sight"]),
             pacer=_pacer(checkpoint.arrays),
             facts=given["facts"],
+            rules=tuple(RoutingRule.model_validate(rule) for rule in given.get("rules", ())),
             version=checkpoint.sha256,
         )
-    except (KeyError, TypeError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise CheckpointError(
             str(checkpoint.path),
             f"it does not hold together: {error}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -74,6 +74,10 @@ class RoutingRule(BaseModel):
     advice: str = ""
     """Id of the recommendation that it came from. With ``[online]`` such a rule serves where the roll-out says so."""
 
+    def to_plain(self) -> dict[str, Any]:
+        """As plain data, as in the configuration file: what is not as by default, names in alphabetical order."""
+        return _plain(self.model_dump(exclude_defaults=True))
+
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
         asked = self.model_dump(exclude={"name", "when", "advice"})
@@ -88,3 +92,12 @@ class RoutingRule(BaseModel):
                 f"rule {self.name!r} concerns plans, which have neither role nor topology yet: leave them out of `when`"
             )
         return self
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    kinds = {frozenset: sorted, tuple: list, dict: _plain}
+    return {name: kinds.get(type(value), _same)(value) for name, value in values.items()}
+
+
+def _same(value: Any) -> Any:
+    return value

@@ -11,6 +11,8 @@ import numpy as np
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import Policy
 from inframind.router.recorded_views import RecordedViews
+from inframind.router.rulebook import RuleBook
+from inframind.router.ruled_views import RuledViews
 from inframind.router.views import Array, Mask
 from inframind.traces.records import Decision, Trajectory
 
@@ -41,7 +43,7 @@ class WouldChoose:
 
 
 def best_choice(
-    policy: Policy, trajectory: Trajectory, decision: Decision, views: RecordedViews
+    policy: Policy, trajectory: Trajectory, decision: Decision, views: RecordedViews, rules: RuledViews
 ) -> str | None:
     """Label of what a policy prefers where a run decided on a plan or a step.
 
@@ -50,11 +52,12 @@ def best_choice(
     alone = replace(trajectory, decisions=(decision,))
     if decision.kind == "plan":
         plan = views.plan(alone)
-        return _best(policy.plan(plan.view).weights, plan.view.allowed, decision) if plan else None
-    steps = (
-        _best(policy.step(step.view).weights, step.view.allowed, decision) for step in views.steps(alone)
-    )
-    return next(steps, None)
+        if plan is None:
+            return None
+        planned = rules.plan(plan.view, plan.wall_s)
+        return _best(policy.plan(planned).weights, planned.allowed, decision)
+    steps = (rules.step(step.view, step.wall_s) for step in views.steps(alone))
+    return next((_best(policy.step(view).weights, view.allowed, decision) for view in steps), None)
 
 
 def _best(weights: Array, allowed: Mask, decision: Decision) -> str:
@@ -67,16 +70,18 @@ class Shadow:
     Args:
         policy: who is asked.
         actions: over what.
+        book: under which rules; none unless given.
     """
 
-    def __init__(self, policy: Policy, actions: ActionSpace) -> None:
+    def __init__(self, policy: Policy, actions: ActionSpace, book: RuleBook | None = None) -> None:
         self.policy = policy
         self._views = RecordedViews(actions)
+        self._rules = RuledViews(book or RuleBook((), actions))
 
     def look(self, trajectory: Trajectory, noted: WouldChoose) -> None:
         """Note what it would have chosen in a run so far."""
         for decision in trajectory.decisions:
             if decision.decision_id not in noted.choices:
-                label = best_choice(self.policy, trajectory, decision, self._views)
+                label = best_choice(self.policy, trajectory, decision, self._views, self._rules)
                 if label is not None:
                     noted.choices[decision.decision_id] = label

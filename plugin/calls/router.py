@@ -157,6 +157,7 @@ class _Call:
                 priority=self._priority(made.choice, share),
                 on_delta=on_delta,
                 prefer=self._warmth.endpoint if self._warmth else "",
+                avoid=made.choice.avoid,
             )
         except InfraMindError as error:
             now_s = self._services.clock.now_s()

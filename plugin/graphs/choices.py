@@ -136,11 +136,15 @@ class NodeChooser:
         fleet = self._calls.services.fleet
         return self._replica(model, fleet.snapshot()) if model in fleet.models else None
 
-    def _replica(self, model: str, snapshot: FleetSnapshot) -> EndpointSpec:
-        """The least loaded server of a model, one that is lost only where there is no other."""
+    def _replica(self, model: str, snapshot: FleetSnapshot, avoid: Collection[str] = ()) -> EndpointSpec:
+        """The least loaded server of a model, one that is lost or to be avoided only where there is no other."""
         names = self._calls.services.fleet.models[model].endpoints
         loads = [load for name in names if (load := snapshot.loads[name]).is_available]
-        best = min(loads, key=lambda load: (_is_lost(load), load.occupancy), default=snapshot.loads[names[0]])
+        best = min(
+            loads,
+            key=lambda load: (_is_lost(load), load.endpoint in avoid, load.occupancy),
+            default=snapshot.loads[names[0]],
+        )
         return self._endpoints[best.endpoint]
 
     def _decided(
@@ -165,7 +169,7 @@ class NodeChooser:
             models=self._models(own, earlier, snapshot),
             strategies=frozenset({PLAIN}),
         )
-        _, decision = services.decider_of(recorder).step(
+        chosen, decision = services.decider_of(recorder).step(
             self._calls.query(asked),
             slot,
             snapshot,
@@ -175,7 +179,7 @@ class NodeChooser:
             whole_s=recorder.deadline.budget_s,
         )
         model = str(decision.choice["model"])
-        endpoint = self._replica(model, snapshot)
+        endpoint = self._replica(model, snapshot, chosen.avoid)
         failed = earlier.failed if earlier else frozenset()
         return NodeChoice(node, decision, endpoint, slot.prompt_tokens, failed=failed - {model})
 

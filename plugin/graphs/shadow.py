@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from inframind.fleet.clock import Deadline
+from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.snapshot import FleetSnapshot
 from inframind.graphs.recorder import RunRecorder
 from inframind.graphs.services import Services
@@ -80,14 +80,14 @@ def _shadow(entry: Mapping[str, Any]) -> ShadowDecision:
 class _Instant:
     """The clock of a decision that is made later than it is about."""
 
-    def __init__(self) -> None:
-        self.at_s = 0.0
+    def __init__(self, clock: Clock) -> None:
+        self.at_s, self._clock = 0.0, clock
 
     def now_s(self) -> float:
         return self.at_s
 
     def wall_s(self) -> float:
-        raise NotImplementedError("decisions are made on the monotonic axis alone")
+        return self._clock.wall_s() - (self._clock.now_s() - self.at_s)
 
 
 class ShadowDecider:
@@ -101,17 +101,23 @@ class ShadowDecider:
     """
 
     def __init__(self, services: Services, config: DecideConfig) -> None:
-        self._services, self._clock = services, _Instant()
-        decider = services.decider
-        self._decider = Decider(
-            decider.actions,
-            decider.policy,
-            decider.latency,
+        self._services, self._clock = services, _Instant(services.clock)
+        self._config = DecideConfig(
+            greedy=True, switching=config.switching, deadline_quantile=config.deadline_quantile
+        )
+        self._serving = services.versions.lineup.serving.decider
+        self._decider = self._beside(self._serving)
+
+    def _beside(self, serving: Decider) -> Decider:
+        """Decides by the same policy and rules."""
+        return Decider(
+            serving.actions,
+            serving.policy,
+            serving.latency,
             clock=self._clock,
             rng=np.random.default_rng(0),
-            config=DecideConfig(
-                greedy=True, switching=config.switching, deadline_quantile=config.deadline_quantile
-            ),
+            config=self._config,
+            book=serving.book,
         )
 
     def decide(
@@ -127,7 +133,10 @@ class ShadowDecider:
         context: Mapping[str, Any],
     ) -> Decision:
         """What would have been chosen at that instant, with the prompt as the application wrote it."""
-        self._clock.at_s, self._decider.policy = at_s, self._services.versions.lineup.serving.policy
+        serving = self._services.versions.lineup.serving.decider
+        if serving is not self._serving:
+            self._serving, self._decider = serving, self._beside(serving)
+        self._clock.at_s, self._decider.policy = at_s, serving.policy
         slot = Slot(
             topology=SINGLE_CALL,
             role=role,

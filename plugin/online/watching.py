@@ -62,5 +62,5 @@ class ShadowWatch:
         if noted is None or candidate is None or candidate.policy.version != noted.version:
             return  # it is a candidate no more, or another one is
         if self._shadow is None or self._shadow.policy is not candidate.policy:
-            self._shadow = Shadow(candidate.policy, self._actions)
+            self._shadow = Shadow(candidate.policy, self._actions, candidate.decider.book)
         self._shadow.look(recorder.freeze("open"), noted)

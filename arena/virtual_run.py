@@ -19,14 +19,14 @@ from inframind.arena.results.episodes import Answer, Call, Episode
 from inframind.arena.results.tables import LoadSample
 from inframind.arena.runner import run_workload
 from inframind.arena.scenario import Scenario, Workload
-from inframind.graphs.assembly import Parts, assemble
-from inframind.graphs.registry import TopologyRegistry
+from inframind.graphs.assembly import Parts, PolicyToBind, assemble
 from inframind.graphs.services import Services
 from inframind.graphs.state import RouteContext
 from inframind.graphs.workflow import RoutedWorkflow
 from inframind.router.decide import DecideConfig
 from inframind.router.latency import LatencyModel
 from inframind.router.policy import Policy
+from inframind.router.rules import RoutingRule
 from inframind.simulator.items import Item
 from inframind.simulator.virtual import VirtualClock, run_in_virtual_time
 from inframind.simulator.virtual_fleet import VirtualFleet
@@ -58,13 +58,15 @@ class VirtualRun:
 
 def run_virtually(
     scenario: Scenario,
-    policy: Policy,
+    policy: Policy | PolicyToBind,
     *,
     seed: int,
     rate_per_min: float,
     grader: RememberingGrader,
     latency: LatencyModel | None = None,
     decide: DecideConfig | None = None,
+    parts: Parts | None = None,
+    rules: Sequence[RoutingRule] = (),
 ) -> VirtualRun:
     """Let a policy answer one workload.
 
@@ -76,11 +78,16 @@ def run_virtually(
         grader: says what was right; grading takes no virtual time.
         latency: predicts steps; a fresh model that learns from this run alone unless given.
         decide: how proposals become choices; draws from them, and masks carefully, unless given.
+        parts: what services are made of, but for the servers, which are the scenario's, and ``decide`` where that is
+            given; the default topologies, strategies and roles unless given.
+        rules: what is to be avoided, and when.
     """
     workload = scenario.workload(seed, rate_per_min)
     with _fewer_collections():
         return run_in_virtual_time(
-            lambda clock: _Session(scenario, policy, seed, grader, latency, decide, clock).run(workload)
+            lambda clock: _Session(scenario, policy, seed, grader, latency, decide, parts, rules, clock).run(
+                workload
+            )
         )
 
 
@@ -108,23 +115,26 @@ class _Session:
     def __init__(
         self,
         scenario: Scenario,
-        policy: Policy,
+        policy: Policy | PolicyToBind,
         seed: int,
         grader: RememberingGrader,
         latency: LatencyModel | None,
         decide: DecideConfig | None,
+        parts: Parts | None,
+        rules: Sequence[RoutingRule],
         clock: VirtualClock,
     ) -> None:
         self._grader, self._clock = grader, clock
         self._fleet = VirtualFleet(scenario.specs(), scenario.outcomes, clock=clock, seed=seed)
         self._store = MemoryStore(max_traces=scenario.questions, through_codec=False)
-        registry = TopologyRegistry()
+        given = parts or Parts(endpoints=())
+        parts = replace(
+            given,
+            endpoints=scenario.endpoints(self._fleet.base_urls),
+            decide=decide or given.decide,
+        )
         self._services: Services = assemble(
-            Parts(
-                endpoints=scenario.endpoints(self._fleet.base_urls),
-                registry=registry,
-                decide=decide or DecideConfig(),
-            ),
+            parts,
             policy,
             self._store,
             clock=clock,
@@ -132,7 +142,9 @@ class _Session:
             wire=self._fleet,
             latency=latency,
         )
-        self._workflow = RoutedWorkflow(self._services, registry)
+        if rules:
+            self._services.decider = self._services.decider.with_rules(rules)
+        self._workflow = RoutedWorkflow(self._services, parts.registry)
         self._timeline: list[LoadSample] = []
 
     async def run(self, workload: Workload) -> VirtualRun:

@@ -103,6 +103,8 @@ class OutcomeParameters:
         models: by served model name.
         strategies: by name.
         roles: by domain, then by role name; the fit of the role to such questions.
+        clashes: by role name, then by strategy; logit added where the role's prompt and the strategy's instruction
+            contradict each other, such as a role that is told to show its working and a strategy that forbids it.
         subjects: how much harder questions of a MATH subject are than others of their level, in units of difficulty.
         populations: by benchmark; how hard its questions are, MATH's where it is not listed.
         default_strategy: stands in for a strategy that is absent or unknown: no instruction, no degradation.
@@ -130,6 +132,7 @@ class OutcomeParameters:
     models: Mapping[str, ModelTraits] = field(default_factory=lambda: _shipped().models)
     strategies: Mapping[str, StrategyTraits] = field(default_factory=lambda: _shipped().strategies)
     roles: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: _shipped().roles)
+    clashes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     subjects: Mapping[str, float] = field(default_factory=lambda: _shipped().subjects)
     populations: Mapping[str, Population] = field(default_factory=shipped_populations)
     default_strategy: str = "Plain"

@@ -2,7 +2,8 @@
 
 One model alone answers question q rightly with
 
-    logit P = ability[model, strategy] + effect[topology] + fit[role, domain] - slope * d(q) + quirk(model, q)
+    logit P = ability[model, strategy] + effect[topology] + fit[role, domain] + clash[role, strategy]
+              - slope * d(q) + quirk(model, q)
     d(q) = mean + spread * (level_step * (level - mean_level) + subject + item_spread * z(q))
 
 where mean and spread belong to the question's benchmark (0 and 1 for MATH, see `inframind.simulator.benchmarks`), and
@@ -101,6 +102,7 @@ class LatentDifficultyModel:
             return 0.0
         ability = self._ability(model, strategy, is_step_by_step=topology == STEP_BY_STEP_TOPOLOGY)
         fit = parameters.roles.get(item.domain, {}).get(role, 0.0)
+        fit += parameters.clashes.get(role, {}).get(strategy, 0.0)
         return _sigmoid(ability + fit - facts.hardness + facts.quirk(model))
 
     def probability(self, item: Item, model: str, context: StepContext, shown: Sequence[str] = ()) -> float:

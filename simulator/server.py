@@ -67,6 +67,9 @@ class ServerSpec:
         is_reasoning: whether thinking is sent apart, as ``reasoning``.
         api_key: key that ``/v1`` routes ask for, or None for none.
         seed: part of the seed of every reply; give replicas of one model the same.
+        max_output_tokens: longest answer that the server gives anybody, whatever is asked for, as ``max_new_tokens``
+            in vLLM's ``--override-generation-config`` does; longer ones end with finish reason ``length``. None for
+            no such limit.
     """
 
     name: str
@@ -75,11 +78,14 @@ class ServerSpec:
     is_reasoning: bool = False
     api_key: str | None = field(default=None, repr=False)
     seed: int = 0
+    max_output_tokens: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("name", "model"):
             if not getattr(self, name):
                 raise ConfigError(name, getattr(self, name), "give a non-empty name")
+        if self.max_output_tokens is not None and self.max_output_tokens < 1:
+            raise ConfigError("max_output_tokens", self.max_output_tokens, "give at least 1, or None")
         if self.api_key == "":
             raise ConfigError("api_key", "", "give a key, or None for a server without one")
 
@@ -246,7 +252,8 @@ class SimulatedServer:
     ) -> ChatExchange | Response:
         """Decide every answer's text, and queue its tokens."""
         pieces = prompt_pieces(call.messages, call.tools)
-        max_tokens = room_for_answer(call, len(pieces), self.spec.profile.max_model_len)
+        room = room_for_answer(call, len(pieces), self.spec.profile.max_model_len)
+        max_tokens = min(room, self.spec.max_output_tokens or room)
         keys = prefix_keys(pieces, self.spec.profile.block_size)
         news = asyncio.Event()
         answers: list[Answer] = []

@@ -22,6 +22,8 @@ from inframind.router.latency import LatencyModel
 from inframind.router.latency_learned import LearnedLatencyModel
 from inframind.router.latency_state import LatencyState
 from inframind.router.policy import Policy
+from inframind.router.rulebook import RuleBook
+from inframind.router.rules import RoutingRule
 from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore
 
@@ -36,6 +38,7 @@ class Parts:
         strategies: prompt strategies.
         roles: the whole catalogue by name.
         max_team: most agents of a team.
+        rules: what is not to be chosen, and when.
         fleet: retries, breaker and scraping.
         decide: exploration, or greedy evaluation.
         defaults: what applies where a caller says nothing.
@@ -46,6 +49,7 @@ class Parts:
     strategies: Sequence[StrategySpec] = DEFAULT_STRATEGIES
     roles: Mapping[str, RoleSpec] = field(default_factory=lambda: merge_roles(default_roles()))
     max_team: int = 6
+    rules: Sequence[RoutingRule] = ()
     fleet: FleetConfig = field(default_factory=FleetConfig)
     decide: DecideConfig = field(default_factory=DecideConfig)
     defaults: RunDefaults = field(default_factory=RunDefaults)
@@ -59,6 +63,14 @@ class Parts:
             roles=roles_by_domain(self.roles),
             max_team=self.max_team,
         )
+
+    def rule_book(self, actions: ActionSpace) -> RuleBook:
+        """The rules over what may be chosen.
+
+        Raises:
+            ConfigError: a rule speaks of what there is not.
+        """
+        return RuleBook(self.rules, actions, roles=self.roles.keys())
 
 
 @runtime_checkable
@@ -116,6 +128,7 @@ def assemble(
         clock=clock,
         rng=decide_rng,
         config=parts.decide,
+        book=parts.rule_book(actions),
     )
     return Services(
         fleet=fleet,

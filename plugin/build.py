@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
+from inframind.fleet.endpoints import group_by_model
 from inframind.fleet.wire import Wire
 from inframind.graphs.assembly import Parts, PolicyToBind, assemble
 from inframind.graphs.registry import TopologyRegistry
@@ -42,8 +44,9 @@ def build_services(
     """Everything that the graphs need.
 
     Raises:
-        ConfigError: settings that contradict each other.
+        ConfigError: settings that contradict each other, or a rule that speaks of what there is not.
     """
+    require_rules(settings, registry, roles)
     return assemble(
         parts_of(settings, registry, roles),
         policy or _policy_of(settings),
@@ -98,10 +101,22 @@ def parts_of(settings: Settings, registry: TopologyRegistry, roles: Sequence[Rol
         strategies=settings.all_strategies(),
         roles=_catalogue(settings, roles),
         max_team=settings.policy.max_team,
+        rules=settings.own_rules(),
         fleet=settings.fleet_config(),
         decide=settings.decide_config(),
         defaults=settings.run_defaults(),
     )
+
+
+def require_rules(settings: Settings, registry: TopologyRegistry, roles: Sequence[RoleSpec] = ()) -> None:
+    """Check all rules, those included that serve with a version alone.
+
+    Raises:
+        ConfigError: a rule speaks of a model, server, strategy, topology, role or domain that there is not.
+    """
+    if settings.rules:
+        parts = replace(parts_of(settings, registry, roles), rules=settings.rules)
+        parts.rule_book(parts.action_space(group_by_model(parts.endpoints)))
 
 
 def _policy_of(settings: Settings) -> Policy | PolicyToBind:

@@ -24,6 +24,8 @@ from inframind.plugin.config_section import Section as _Section
 from inframind.router.actions import DEFAULT_STRATEGIES, StrategySpec
 from inframind.router.decide import DecideConfig
 from inframind.router.gate.config import GateConfig
+from inframind.router.rulebook import require_own_names
+from inframind.router.rules import RoutingRule
 from inframind.router.topology import MAX_TEAM_SIZE
 from inframind.traces.group_commit import DEFAULT_LIMITS, WriteLimits
 from inframind.traces.spans import SpanConfig
@@ -223,6 +225,8 @@ class Settings(BaseSettings):
     """Prompt strategies of your own; one with the name of a default replaces it."""
     roles_file: Path | None = None
     """TOML file with more roles."""
+    rules: tuple[RoutingRule, ...] = ()
+    """What is not to be chosen, and when; of two that leave nothing together, the earlier one counts."""
     run: RunSection = RunSection()
     """Defaults of a run."""
     policy: PolicySection = PolicySection()
@@ -246,6 +250,7 @@ class Settings(BaseSettings):
         policy = self.policy
         self.online.require_fitting(policy.name, policy.exploration, self.traces.url)
         self.advisor.require_fitting(self.online.learner)
+        require_own_names(self.rules)
         return self
 
     @classmethod
@@ -268,6 +273,14 @@ class Settings(BaseSettings):
         """Default strategies, replaced and extended by the file's."""
         by_name = {strategy.name: strategy for strategy in (*DEFAULT_STRATEGIES, *self.strategies)}
         return tuple(by_name.values())
+
+    def own_rules(self) -> tuple[RoutingRule, ...]:
+        """Rules that the configured policy serves under.
+
+        With ``[online]`` those that came from a recommendation are left out: a version carries them, and the roll-out
+        says which runs that serves.
+        """
+        return tuple(rule for rule in self.rules if not (self.online.enabled and rule.advice))
 
     def run_defaults(self) -> RunDefaults:
         """For the graphs."""

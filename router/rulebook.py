@@ -115,7 +115,7 @@ class RuleBook:
         self._servers = {
             model: frozenset((endpoints or {}).get(model, facts[model].endpoints)) for model in facts
         }
-        _require_own_names(self.rules)
+        require_own_names(self.rules)
         for rule in self.rules:
             self._require_known(rule)
         self._times = sorted({0, *(rule.when.min_prompt_tokens for rule in self.rules)})
@@ -274,7 +274,12 @@ def _leaves_plan(rule: RoutingRule, plan: PlannerAction) -> bool:
     return not is_too_large and plan.topology not in rule.avoid_topologies
 
 
-def _require_own_names(rules: Sequence[RoutingRule]) -> None:
+def require_own_names(rules: Iterable[RoutingRule]) -> None:
+    """Refuse two rules of one name.
+
+    Raises:
+        ConfigError: naming it.
+    """
     seen: set[str] = set()
     for rule in rules:
         if rule.name in seen:

@@ -22,6 +22,7 @@ from inframind.plugin.config import (
     load_settings,
 )
 from inframind.router.actions import StrategySpec
+from inframind.router.rules import Circumstances, RoutingRule
 
 CLI = CliRunner()
 
@@ -82,14 +83,28 @@ def test_init_writes_a_configuration_that_loads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "section",
-    [EndpointSection, RunSection, PolicySection, FleetSection, BreakerSection, TracesSection, StrategySpec],
+    [
+        EndpointSection,
+        RunSection,
+        PolicySection,
+        FleetSection,
+        BreakerSection,
+        TracesSection,
+        StrategySpec,
+        RoutingRule,
+        Circumstances,
+    ],
 )
 def test_the_example_shows_every_key_there_is(tmp_path: Path, section: type[BaseModel]) -> None:
     path = tmp_path / "new.toml"
     CLI.invoke(app, ["init", str(path)])
     shown = {line.lstrip("# ").partition(" =")[0] for line in path.read_text().splitlines() if " = " in line}
 
-    hidden = {"api_key", "breaker"}  # a key belongs into no file; [fleet.breaker] is a table
+    hidden = {
+        "api_key",
+        "breaker",
+        "when",
+    }  # a key belongs into no file; [fleet.breaker], [rules.when] are tables
 
     assert set(section.model_fields) - hidden <= shown
 
@@ -106,12 +121,14 @@ def test_the_example_also_loads_with_every_commented_key(tmp_path: Path) -> None
     for line in path.read_text().splitlines():
         bare = line.removeprefix("# ")
         is_key = " = " in bare and bare.split(" = ")[0].isidentifier() and not bare.startswith(excluded)
-        lines.append(bare if is_key or bare == "[[strategies]]" else line)
+        lines.append(bare if is_key or bare.startswith(("[[strategies]]", "[[rules]]", "[rules")) else line)
     path.write_text("\n".join(lines))
 
     settings = load_settings(path)
 
     assert settings.strategies[0].name == "Bullets"
+    assert [rule.name for rule in settings.rules] == ["small model stays off code", "small teams"]
+    assert settings.rules[0].when.hours_utc == (22, 6)
     assert settings.endpoints[0].api_key_env == "SMALL_API_KEY"
 
 

@@ -140,14 +140,8 @@ def _objection(candidate: Candidate, baseline: Setup, taken: set[str]) -> str:
 
 
 def plain_rule(rule: RoutingRule) -> Mapping[str, Any]:
-    """What a rule says, as plain data; equal rules give equal data, in any process."""
-    data = rule.model_dump(exclude={"advice"}, exclude_defaults=True)
-    when = {key: _sorted(value) for key, value in data.pop("when", {}).items()}
-    return {**{key: _sorted(value) for key, value in data.items()}, **({"when": when} if when else {})}
-
-
-def _sorted(value: Any) -> Any:
-    return sorted(value) if isinstance(value, frozenset) else value
+    """What a rule says, as plain data; whose advice it was does not matter."""
+    return rule.model_copy(update={"advice": ""}).to_plain()
 
 
 def digest_of(document: object) -> str:

@@ -32,7 +32,7 @@ def encode(trajectory: Trajectory) -> bytes:
         StoreError: a value is not plain JSON data: a NaN or infinite number, a lone surrogate in a string, an
             integer of more than 64 bits, a key that is not a string, or an object of another type.
     """
-    return _dump(trajectory, f"trace {trajectory.trace_id}")
+    return encode_record(trajectory, f"trace {trajectory.trace_id}")
 
 
 def decode(payload: bytes | str) -> Trajectory:
@@ -85,16 +85,25 @@ def check_outcome(outcome: Outcome) -> Outcome:
     Raises:
         StoreError: as `encode`.
     """
-    _dump(outcome, f"outcome {outcome.feedback_id}")
+    encode_record(outcome, f"outcome {outcome.feedback_id}")
     return outcome
 
 
-def _dump(record: Trajectory | Outcome, name: str) -> bytes:
+def encode_record(record: object, name: str) -> bytes:
+    """Any record as JSON bytes, as `encode` has a trajectory.
+
+    Args:
+        record: a dataclass of plain data.
+        name: how errors call it.
+
+    Raises:
+        StoreError: as `encode`.
+    """
     _require_finite(record, name)
     return _dump_finite(record, name)
 
 
-def _require_finite(record: Trajectory | Outcome, name: str) -> None:
+def _require_finite(record: object, name: str) -> None:
     if _has_non_finite(record):
         raise StoreError(
             "encode", f"{name} holds a NaN or infinite number; leave the value out (None) instead"

@@ -10,6 +10,7 @@ from typing import Self
 from inframind.errors import ConfigError, StoreClosed, StoreError, UnknownTrace
 from inframind.traces.aliases import canonical, check_alias
 from inframind.traces.codec import check_outcome, decode, encode
+from inframind.traces.memory_graph import MemoryGraph
 from inframind.traces.memory_shelf import MemoryShelf
 from inframind.traces.prefix import check_prefix, only_match
 from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary, parse_cursor
@@ -34,6 +35,7 @@ class MemoryStore:
 
     Attributes:
         shelf: what a learner and those who serve share, see `inframind.traces.shelves.shelf_of`.
+        graph: configurations, runs and advice, see `inframind.traces.outcome_graphs.graph_of`.
 
     Raises:
         ConfigError: ``max_traces`` is below 1.
@@ -50,6 +52,7 @@ class MemoryStore:
         self._aliases_of: dict[str, set[str]] = {}
         self._closed = False
         self.shelf = MemoryShelf(self._lock, self._said_of)
+        self.graph = MemoryGraph(self._lock, self._said_of)
 
     async def __aenter__(self) -> Self:
         return self
@@ -66,6 +69,7 @@ class MemoryStore:
         with self._lock:
             self._traces[trajectory.trace_id] = kept
             self.shelf.keep_lesson(trajectory)
+            self.graph.keep_run(trajectory)
             recorded = self._outcomes.setdefault(trajectory.trace_id, {})
             for outcome in outcomes:
                 recorded.setdefault(outcome.feedback_id, outcome)
@@ -194,6 +198,7 @@ class MemoryStore:
         """Forget everything. Closing twice is fine."""
         self._closed = True
         self.shelf.close()
+        self.graph.close()
         with self._lock:
             self._traces.clear()
             self._outcomes.clear()
@@ -234,6 +239,7 @@ class MemoryStore:
     def _forget(self, trace_id: str) -> None:
         self._traces.pop(trace_id, None)
         self.shelf.forget_lesson(trace_id)
+        self.graph.forget_run(trace_id)
         self._outcomes.pop(trace_id, None)
         self._forget_aliases(trace_id)
 

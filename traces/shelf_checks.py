@@ -158,10 +158,11 @@ def plain(value: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The value as it will be read again: tuples become lists.
 
     Raises:
-        StoreError: it is no plain JSON data, or holds a number that is not finite.
+        StoreError: it is no plain JSON data, or holds a number that is not finite or a lone surrogate.
     """
     try:
-        copied: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
+        written = json.dumps(dict(value), allow_nan=False, ensure_ascii=False).encode()
+        copied: dict[str, Any] = json.loads(written)
     except (TypeError, ValueError) as error:
         raise StoreError("encode", f"{name} is no plain JSON data: {error}") from error
     return copied

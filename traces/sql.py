@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Final
 
@@ -12,9 +12,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from inframind.traces.codec import check_outcome, encode_apart
+from inframind.traces.figures import run_of
 from inframind.traces.migration import Dialect
 from inframind.traces.query import EXCERPT_CHARS
 from inframind.traces.records import Outcome, Trajectory
+from inframind.traces.sql_graph_tables import runs
 from inframind.traces.sql_read import PENDING, trace_of
 from inframind.traces.sql_tables import Row, Text, aliases, lessons, outcomes, traces
 
@@ -28,7 +30,7 @@ _WANTED = bindparam("wanted", type_=Text)
 
 PRUNE_PENDING: Final = delete(outcomes).where(PENDING, outcomes.c.recorded_at_s < bindparam("before_s"))
 DELETE_TRACE: Final[Sequence[Statement]] = tuple(
-    delete(table).where(table.c.trace_id == _WANTED) for table in (traces, outcomes, aliases, lessons)
+    delete(table).where(table.c.trace_id == _WANTED) for table in (traces, outcomes, aliases, lessons, runs)
 )
 
 
@@ -59,6 +61,7 @@ class Statements:
 
     def __init__(self, dialect: Dialect) -> None:
         self.put_trace = replacing(insert(dialect, traces), traces)
+        self.put_run = replacing(insert(dialect, runs), runs)
         self.keep_outcome = insert(dialect, outcomes).on_conflict_do_nothing()
         self.put_outcome = _put_outcome(insert(dialect, outcomes))
         self.put_alias = replacing(insert(dialect, aliases), aliases)
@@ -72,6 +75,7 @@ class Statements:
         )
         ordered = (
             (self.put_trace, "trace_id"),
+            (self.put_run, "trace_id"),
             (self.keep_outcome, "trace_id"),
             (self.put_alias, "alias"),
             (self.join_waiting, "joins"),
@@ -110,11 +114,11 @@ class Statements:
                 yield statement, rows
 
     def put(self, trajectory: Trajectory) -> Write:
-        """Keep a trajectory and what it says of outcomes; once its run has ended, it is a lesson."""
+        """Keep a trajectory, its figures and what it says of outcomes; once its run has ended, it is a lesson."""
         own_id = trajectory.trace_id
         inside = [outcome_row(outcome, trace_id=own_id) for outcome in trajectory.outcomes]
         row = trace_row(replace(trajectory, outcomes=()) if inside else trajectory)
-        write: list[tuple[Statement, Row]] = [(self.put_trace, row)]
+        write: list[tuple[Statement, Row]] = [(self.put_trace, row), (self.put_run, run_row(trajectory))]
         write += [(self.keep_outcome, outcome) for outcome in inside]
         if trajectory.status != "open":
             write += [(self.put_lessons, {"ended": own_id}), (self.hear_early, {"ended": own_id})]
@@ -228,6 +232,11 @@ def trace_row(trajectory: Trajectory) -> Row:
         "payload": document.decode(),
         "decisions": decisions,
     }
+
+
+def run_row(trajectory: Trajectory) -> Row:
+    """The figures of a trajectory that `trace_row` did not refuse."""
+    return asdict(run_of(trajectory))
 
 
 def outcome_row(outcome: Outcome, **named: str) -> Row:

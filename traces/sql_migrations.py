@@ -6,6 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from inframind.errors import StoreError
 from inframind.traces.migration import Dialect, Migration
+from inframind.traces.sql_graph_tables import GRAPH
 from inframind.traces.sql_shelf_tables import SHELF
 
 _FIRST = Migration(
@@ -128,7 +129,7 @@ _LESSONS = Migration(
 _DECISIONS_APART = Migration(sqlite=("ALTER TABLE traces ADD COLUMN decisions BLOB",), postgresql=())
 
 # A new migration is appended, and is an entry of its own. Version = how many were applied.
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _ALIASES, _LESSONS, SHELF, _DECISIONS_APART)
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _ALIASES, _LESSONS, SHELF, _DECISIONS_APART, GRAPH)
 
 
 def is_current(connection: Connection, place: str) -> bool:

@@ -179,8 +179,8 @@ def lock_key(name: str) -> Any:
 
 
 def document(value: object) -> str:
-    """Plain data as a `Document`."""
-    return json.dumps(value, allow_nan=False)
+    """Plain data as a `Document`; text stands there as it is, so that `Document` sees what it has to escape."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)
 
 
 def from_document(text: str) -> dict[str, Any]:

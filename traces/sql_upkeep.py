@@ -8,7 +8,8 @@ from dataclasses import replace
 from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
 
 from inframind.traces.memory import abandoned
-from inframind.traces.sql import Statements, trace_row
+from inframind.traces.sql import Statements, run_row, trace_row
+from inframind.traces.sql_graph_tables import runs
 from inframind.traces.sql_read import WHOLE, whole
 from inframind.traces.sql_tables import aliases, lessons, outcomes, traces
 
@@ -28,7 +29,7 @@ def prune_batch(connection: Connection, before_s: float) -> int:
     """Delete some of the traces that arrived before an instant, oldest first, and all that belongs to them."""
     oldest = select(traces.c.trace_id).where(traces.c.arrived_at_s < before_s)
     found = connection.execute(oldest.order_by(traces.c.arrived_at_s).limit(BATCH_TRACES)).scalars().all()
-    for table in (traces, outcomes, aliases, lessons):
+    for table in (traces, outcomes, aliases, lessons, runs):
         connection.execute(delete(table).where(table.c.trace_id.in_(found)))
     return len(found)
 
@@ -42,6 +43,8 @@ def close_batch(connection: Connection, statements: Statements, before_s: float)
         row = trace_row(replace(trajectory, outcomes=()))
         changed = {name: row[name] for name in ("status", "payload", "decisions")}
         connection.execute(_CLOSE.values(**changed), {"closes": trajectory.trace_id})
+    if closed:
+        connection.execute(statements.put_run, [run_row(trajectory) for trajectory in closed])
     _learn_of(connection, statements, [trajectory.trace_id for trajectory in closed])
     return len(closed)
 

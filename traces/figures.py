@@ -1,0 +1,216 @@
+"""What became of runs, as numbers that can be added up: one run, many of them, and what is read off them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Final, Literal
+
+from inframind.traces.differences import differences
+from inframind.traces.newcombe import share_difference
+from inframind.traces.outcome_graph import (
+    Comparison,
+    ConfigurationSummary,
+    RunFigures,
+    ShareDifference,
+    Worsening,
+)
+from inframind.traces.records import Status, Trajectory
+
+ShareMetric = Literal["on_time", "solved", "success"]
+SHARE_METRICS: tuple[ShareMetric, ...] = ("on_time", "solved", "success")
+GROUPINGS: Final = ("configuration", "topology", "domain")
+"""Fields of a run by which `worsenings` groups; a group's key has one of each, in this order."""
+LEAST_RUNS = 10
+"""With fewer on either side nothing is said to be worse: the interval is an approximation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The figures of one run; a row beside its trace.
+
+    Attributes:
+        trace_id: of its trace.
+        configuration: id of the configuration that decided it, or "".
+        arrived_at_s: seconds since the Unix epoch.
+        status: as the trace's; an ``open`` one counts nowhere.
+        is_on_time: whether there was an answer within the budget.
+        is_failed: whether it ended without an answer.
+        latency_s: seconds.
+        cost: or None where it is not known.
+        completion_tokens: of all steps.
+        topology: name, or "".
+        domain: name.
+    """
+
+    trace_id: str
+    configuration: str
+    arrived_at_s: float
+    status: Status
+    is_on_time: bool
+    is_failed: bool
+    latency_s: float
+    cost: float | None
+    completion_tokens: int
+    topology: str
+    domain: str
+
+
+def run_of(trajectory: Trajectory) -> Run:
+    """The figures of a trajectory. An answer that came too late is one; an ``ok`` run needs no text to have one."""
+    return Run(
+        trace_id=trajectory.trace_id,
+        configuration=trajectory.configuration,
+        arrived_at_s=float(trajectory.arrived_at_s),
+        status=trajectory.status,
+        is_on_time=trajectory.on_time,
+        is_failed=trajectory.status != "ok" and not (trajectory.answer or trajectory.text),
+        latency_s=float(trajectory.latency_s),
+        cost=None if trajectory.cost is None else float(trajectory.cost),
+        completion_tokens=trajectory.completion_tokens,
+        topology=trajectory.topology,
+        domain=trajectory.domain,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Sums over runs, see `RunFigures`; times, costs and tokens are sums here, and ``priced`` runs have a cost."""
+
+    runs: int = 0
+    on_time: int = 0
+    failed: int = 0
+    labelled: int = 0
+    solved: int = 0
+    success: int = 0
+    priced: int = 0
+    latency_s: float = 0.0
+    cost: float = 0.0
+    completion_tokens: float = 0.0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(**{name: getattr(self, name) + getattr(other, name) for name in _SUMS})
+
+    @property
+    def figures(self) -> RunFigures:
+        """The same with means instead of sums."""
+        runs, priced = max(self.runs, 1), max(self.priced, 1)
+        return RunFigures(
+            runs=self.runs,
+            on_time=self.on_time,
+            failed=self.failed,
+            labelled=self.labelled,
+            solved=self.solved,
+            success=self.success,
+            latency_s=self.latency_s / runs,
+            cost=self.cost / priced,
+            completion_tokens=self.completion_tokens / runs,
+        )
+
+
+_SUMS = tuple(field.name for field in fields(Tally))
+NOTHING = Tally()
+
+
+def tally_of(run: Run, solved: bool | None) -> Tally:
+    """One run that has ended, with its verdict."""
+    return Tally(
+        runs=1,
+        on_time=int(run.is_on_time),
+        failed=int(run.is_failed),
+        labelled=int(solved is not None),
+        solved=int(solved is True),
+        success=int(solved is True and run.is_on_time),
+        priced=int(run.cost is not None),
+        latency_s=run.latency_s,
+        cost=run.cost or 0.0,
+        completion_tokens=float(run.completion_tokens),
+    )
+
+
+def difference_of(metric: ShareMetric, before: RunFigures, after: RunFigures) -> ShareDifference | None:
+    """How far a share has moved; None where either side has nothing to take a share of."""
+    of_before, of_after = _of(metric, before), _of(metric, after)
+    if not (of_before and of_after):
+        return None
+    return share_difference(getattr(after, metric), of_after, getattr(before, metric), of_before)
+
+
+def comparison(old: ConfigurationSummary, new: ConfigurationSummary) -> Comparison:
+    """Two configurations side by side."""
+    return Comparison(
+        old=old,
+        new=new,
+        changes=differences(old.configuration.document, new.configuration.document),
+        success=difference_of("success", old.figures, new.figures),
+        on_time=difference_of("on_time", old.figures, new.figures),
+        solved=difference_of("solved", old.figures, new.figures),
+    )
+
+
+GroupKey = tuple[str, str, str]
+"""Configuration, topology, domain."""
+
+
+def worsenings(before: Mapping[GroupKey, Tally], after: Mapping[GroupKey, Tally]) -> Sequence[Worsening]:
+    """What does worse after than before, for sure, the largest loss first.
+
+    For sure: the 95 % interval of each difference by itself is below zero. Of many groups that stay the same,
+    one in forty is still found. What has no name is no group.
+    """
+    found = [
+        worse
+        for place, by in enumerate(GROUPINGS)
+        for name, (old, new) in _sides(_folded(before, place), _folded(after, place)).items()
+        for metric in SHARE_METRICS
+        if (worse := _worse(by, name, metric, old, new)) is not None
+    ]
+    return sorted(found, key=lambda one: (one.difference.change, one.by, one.name, one.metric))
+
+
+def front(
+    found: Iterable[tuple[ConfigurationSummary, Tally]], *, least_labels: int
+) -> Sequence[ConfigurationSummary]:
+    """Those that no other is at least as good as in success and cost, and better in one; cheapest first.
+
+    Those whose cost nobody knows are left out, and so are those with fewer labels.
+    """
+    points = [
+        (tally.cost / tally.priced, tally.success / tally.labelled, summary)
+        for summary, tally in found
+        if tally.priced and tally.labelled >= max(least_labels, 1)
+    ]
+    points.sort(key=lambda point: (point[0], -point[1], point[2].configuration.configuration_id))
+    kept: list[tuple[float, float, ConfigurationSummary]] = []
+    for point in points:
+        if not kept or point[1] > kept[-1][1] or point[:2] == kept[-1][:2]:
+            kept.append(point)
+    return [summary for _, _, summary in kept]
+
+
+def _worse(
+    by: str, name: str, metric: ShareMetric, before: RunFigures, after: RunFigures
+) -> Worsening | None:
+    if min(_of(metric, before), _of(metric, after)) < LEAST_RUNS:
+        return None
+    difference = difference_of(metric, before, after)
+    if difference is None or difference.high >= 0:
+        return None
+    return Worsening(by=by, name=name, metric=metric, before=before, after=after, difference=difference)
+
+
+def _of(metric: ShareMetric, figures: RunFigures) -> int:
+    return figures.runs if metric == "on_time" else figures.labelled
+
+
+def _folded(tallies: Mapping[GroupKey, Tally], place: int) -> dict[str, Tally]:
+    folded: dict[str, Tally] = {}
+    for key, tally in tallies.items():
+        folded[key[place]] = folded.get(key[place], NOTHING) + tally
+    return folded
+
+
+def _sides(
+    before: Mapping[str, Tally], after: Mapping[str, Tally]
+) -> dict[str, tuple[RunFigures, RunFigures]]:
+    return {name: (before[name].figures, after[name].figures) for name in before if name and name in after}

@@ -6,8 +6,10 @@ it needs and learns as events come in.
 
 from __future__ import annotations
 
+import bisect
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import numpy as np
@@ -17,7 +19,12 @@ from inframind.advisor.option import Option
 from inframind.advisor.ranking.changes import change_of, rule_document, rules_of
 from inframind.advisor.ranking.features import VERSION, features_of
 from inframind.advisor.ranking.history import History
-from inframind.advisor.ranking.protocol import Array, Chooser
+from inframind.advisor.ranking.monitor import MonitorConfig, Stop, first_stop, news_of
+from inframind.advisor.ranking.process import ProcessConfig, ProcessPolicy
+from inframind.advisor.ranking.protocol import Array, Chooser, Lesson
+from inframind.advisor.ranking.supervised import SupervisedConfig, SupervisedRanker
+from inframind.advisor.ranking.takeover import Comparison, Takeover, TakeoverConfig
+from inframind.advisor.ranking.thompson import ThompsonConfig, ThompsonSampling
 from inframind.advisor.ranking.unranked import Unranked
 from inframind.errors import ConfigError
 from inframind.traces.advice import AdviceEvent, Recommendation
@@ -46,6 +53,18 @@ class RankingConfig:
     """Seconds before something that was rejected may come back, with other predictions."""
     draws: int = 200
     """Draws behind the probability that one comes first."""
+    supervised: SupervisedConfig = field(default_factory=SupervisedConfig)
+    """Of the supervised ranker."""
+    thompson: ThompsonConfig = field(default_factory=ThompsonConfig)
+    """Of the bandit."""
+    takeover: TakeoverConfig = field(default_factory=TakeoverConfig)
+    """Of who is in charge."""
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    """Of group-relative updates."""
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    """Of what stops these."""
+    resumed_at_s: float = -math.inf
+    """When a person last let the mode ``process`` go on after it was stopped, seconds since the Unix epoch."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("learned", "process"):
@@ -58,10 +77,28 @@ class RankingConfig:
                 raise ConfigError(f"advisor.ranking.{name}", getattr(self, name), "use seconds of at least 0")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Who ranks, and why.
+
+    Attributes:
+        chooser: its name.
+        labels: verdicts that were learned.
+        comparison: how the supervised ranker and the bandit predicted verdicts.
+        stop: why the mode ``process`` was stopped, or None.
+    """
+
+    chooser: str
+    labels: int
+    comparison: Comparison
+    stop: Stop | None = None
+
+
 class Ranking:
     """Everything that ranks, kept up to date as recommendations are made and decided on.
 
-    Not thread-safe. What it believes hangs on the recommendations and events alone, in whatever order they came.
+    Not thread-safe. What it believes hangs on the recommendations and events alone, in whatever order they came; only
+    that the mode ``process`` was stopped is not forgotten while it lives.
 
     Args:
         config: how.
@@ -70,6 +107,20 @@ class Ranking:
     def __init__(self, config: RankingConfig | None = None) -> None:
         self.config = config or RankingConfig()
         self.history = History(patience_s=self.config.patience_s)
+        self._lessons: dict[str, Lesson] = {}
+        self._places: dict[str, tuple[float, str]] = {}
+        self._order: list[tuple[float, str]] = []
+        self._supervised = SupervisedRanker(self.config.supervised)
+        self._thompson = ThompsonSampling(self.config.thompson)
+        self._process = ProcessPolicy(self.config.process)
+        self._takeover = Takeover(
+            self.config.takeover,
+            supervised=lambda: SupervisedRanker(self.config.supervised),
+            thompson=lambda: ThompsonSampling(self.config.thompson),
+        )
+        self._resumed_at_s = self.config.resumed_at_s
+        self._stop: Stop | None = None
+        self._is_process_stale = False
 
     @classmethod
     def of(cls, config: RankingConfig | None = None) -> Self:
@@ -78,12 +129,55 @@ class Ranking:
 
     def add(self, recommendations: Iterable[Recommendation] = (), events: Iterable[AdviceEvent] = ()) -> None:
         """Take in recommendations and what became of them: any number, in any order, again if need be."""
-        self.history.add(recommendations, events)
+        changed = self.history.add(recommendations, events)
+        news = [lesson for one in sorted(changed) if (lesson := self._decided(one)) is not None]
+        self._supervised.learn(news)
+        self._thompson.learn(news)
+        self._is_process_stale |= bool(changed)
+
+    def resume(self, at_s: float) -> None:
+        """Let the mode ``process`` go on after it was stopped; what was known by then counts no more against it.
+
+        To last beyond this object, it has to stand in the configuration as well: `RankingConfig.resumed_at_s`.
+        """
+        self._resumed_at_s = max(at_s, self._resumed_at_s)
+        self._stop = None
+        self._is_process_stale = True
 
     @property
     def chooser(self) -> Chooser:
         """Who is in charge now."""
-        return Unranked()
+        if len(self._lessons) < self.config.takeover.labels:
+            return Unranked()
+        if self.config.mode == "process":
+            return self._thompson if self.stop else self._process
+        return self._thompson if self.comparison.in_charge == "thompson" else self._supervised
+
+    @property
+    def comparison(self) -> Comparison:
+        """How the supervised ranker and the bandit predicted verdicts so far."""
+        return self._takeover.compare([self._lessons[one] for _, one in self._order])
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why the mode ``process`` was stopped, or None where it was not or is not on."""
+        if self.config.mode == "process" and self._is_process_stale:
+            self._process.learn(self.history.lessons())
+            if self._stop is None:
+                news = news_of(self.history, self._process.name)
+                self._stop = first_stop(news, self.config.monitor, resumed_at_s=self._resumed_at_s)
+            self._is_process_stale = False
+        return self._stop
+
+    @property
+    def standing(self) -> Standing:
+        """Who is in charge now, and why."""
+        return Standing(
+            chooser=self.chooser.name,
+            labels=len(self._lessons),
+            comparison=self.comparison,
+            stop=self.stop,
+        )
 
     def recommend(
         self,
@@ -112,6 +206,21 @@ class Ranking:
             rng=rng,
             new_id=new_id,
         )
+
+    def _decided(self, recommendation_id: str) -> Lesson | None:
+        """The lesson of a recommendation with a verdict, put where that belongs among the others."""
+        fate = self.history.fate(recommendation_id)
+        lesson = self.history.lesson(fate) if fate is not None and fate.verdict is not None else None
+        if fate is None or lesson is None:
+            return None
+        place = (fate.decided_at_s, recommendation_id)
+        if (before := self._places.get(recommendation_id)) != place:
+            if before is not None:
+                self._order.remove(before)
+            bisect.insort(self._order, place)
+            self._places[recommendation_id] = place
+        self._lessons[recommendation_id] = lesson
+        return lesson
 
 
 def recommend(
@@ -193,7 +302,7 @@ def _on_offer(
     offered: list[Option] = []
     for option in sorted(analysis.options, key=lambda one: one.option_id):
         change = change_of(option.rules)
-        if domain and option.domain not in ("", domain) or change <= in_force:
+        if change <= in_force or (domain and option.domain not in ("", domain)):
             continue
         if not history.objection(change, option.predictions, segment=segment, now_s=now_s, pause_s=pause_s):
             offered.append(option)

@@ -16,7 +16,8 @@ class Unranked:
 
     def scores(self, features_KD: Array, segment: str, rng: np.random.Generator) -> Array:
         """One even draw each (K)."""
-        return self.draws(features_KD, segment, 1, rng)[0]
+        drawn_K: Array = self.draws(features_KD, segment, 1, rng)[0]
+        return drawn_K
 
     def draws(self, features_KD: Array, segment: str, count: int, rng: np.random.Generator) -> Array:
         """Even draws (N, K)."""

@@ -1,0 +1,186 @@
+"""A small supervised ranker: how likely is it that an option is accepted? Useful from ten verdicts on.
+
+Logistic regression of accepted or rejected on the columns, drawn towards nothing as far as the evidence wants
+(`inframind.advisor.ranking.belief`): ridge strengths are weighed by their marginal likelihoods in Laplace's
+approximation, which needs no data held out and so no more than ten of them. Kinds have the widest prior, in common and
+for each segment, so that ten verdicts of a segment order the four kinds before anything finer is learned.
+
+Options are ordered by draws of the fitted log odds from their posterior: what the labels cannot tell apart comes in any
+order, instead of always in the same one.
+
+Source: MacKay, "The evidence framework applied to classification networks", Neural Computation 1992.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inframind.advisor.ranking.belief import OWN, Belief, Posterior, PriorConfig, Sums, log_chance
+from inframind.advisor.ranking.features import COLUMNS
+from inframind.advisor.ranking.lessons import LessonBook, Table
+from inframind.advisor.ranking.protocol import Array, Lesson
+from inframind.errors import ConfigError
+from inframind.router.learning.ridge_logistic import logistic
+
+_MOST_ROUNDS = 100
+_CLOSE_ENOUGH = 1e-7
+_SHORTEST_STEP = 1e-6
+_LEAST_CURVATURE = 1e-10
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedConfig:
+    """What the ranker believes beforehand, and how far back it looks.
+
+    Raises:
+        ConfigError: fewer than ten lessons.
+    """
+
+    prior: PriorConfig = field(default_factory=lambda: PriorConfig(spread=2.0))
+    """Of weights, in log odds."""
+    most_lessons: int = 400
+    """Latest verdicts that it is fitted to: a ranker for few of them."""
+
+    def __post_init__(self) -> None:
+        if self.most_lessons < 10:
+            raise ConfigError(
+                "advisor.ranking.supervised.most_lessons", self.most_lessons, "use at least 10 verdicts"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Samples:
+    """Labels with the place of each one's segment.
+
+    Attributes:
+        features_BD: columns.
+        accepted_B: 1 or 0.
+        place_B: of its segment.
+        segments: number of segments.
+    """
+
+    features_BD: Array
+    accepted_B: Array
+    place_B: np.ndarray[tuple[int], np.dtype[np.intp]]
+    segments: int
+
+    def logits(self, shared_D: Array, own_SE: Array) -> Array:
+        """Log odds (B)."""
+        shared_B: Array = self.features_BD @ shared_D
+        own_B: Array = (self.features_BD[:, OWN] * own_SE[self.place_B]).sum(axis=1)
+        return shared_B + own_B
+
+    def log_likelihood(self, logits_B: Array) -> float:
+        """Of the labels."""
+        return float((self.accepted_B * logits_B - np.logaddexp(0.0, logits_B)).sum())
+
+    def sums(self, logits_B: Array) -> Sums:
+        """Of the quadratic that fits the likelihood at these log odds best (B)."""
+        chance_B = logistic(logits_B)
+        weight_B = np.maximum(chance_B * (1 - chance_B), _LEAST_CURVATURE)
+        target_B = weight_B * logits_B + self.accepted_B - chance_B
+        columns = len(COLUMNS)
+        gram = np.zeros((self.segments, columns, columns))
+        moment = np.zeros((self.segments, columns))
+        for place in range(self.segments):
+            here = self.place_B == place
+            x_BD = self.features_BD[here]
+            gram[place] = (x_BD.T * weight_B[here]) @ x_BD
+            moment[place] = x_BD.T @ target_B[here]
+        return Sums(gram, moment)
+
+
+class SupervisedRanker:
+    """A chooser that learns which options are accepted.
+
+    Args:
+        config: what it believes beforehand.
+    """
+
+    name = "supervised"
+
+    def __init__(self, config: SupervisedConfig | None = None) -> None:
+        self._config = config or SupervisedConfig()
+        self._book = LessonBook()
+        self._belief: Belief | None = None
+
+    @property
+    def labels(self) -> int:
+        """Verdicts that were learned."""
+        return len(self._book)
+
+    @property
+    def belief(self) -> Belief:
+        """Of log odds of acceptance, after all lessons so far."""
+        if self._belief is None:
+            self._belief = self._fitted()
+        return self._belief
+
+    def learn(self, lessons: Sequence[Lesson]) -> None:
+        """Learn verdicts; see `inframind.advisor.ranking.protocol.Chooser.learn`."""
+        if self._book.add(lessons):
+            self._belief = None
+
+    def scores(self, features_KD: Array, segment: str, rng: np.random.Generator) -> Array:
+        """Log odds of acceptance of options (K), one draw."""
+        drawn_K: Array = self.draws(features_KD, segment, 1, rng)[0]
+        return drawn_K
+
+    def draws(self, features_KD: Array, segment: str, count: int, rng: np.random.Generator) -> Array:
+        """Log odds of acceptance of options, as many draws (N, K)."""
+        return self.belief.draws(features_KD, segment, count, rng)
+
+    def acceptance(self, features_KD: Array, segment: str) -> Array:
+        """Expected probability that options are accepted (K)."""
+        return logistic(self.belief.means(features_KD, segment))
+
+    def _fitted(self) -> Belief:
+        samples, places = self._samples()
+        posteriors, log_chances = [], []
+        for scale in self._config.prior.scales:
+            shared_D, own_E = self._config.prior.precisions(scale)
+            posterior, height = _laplace(samples, shared_D, own_E)
+            posteriors.append(posterior)
+            log_chances.append(log_chance(scale, posterior.log_volume, height))
+        return Belief.of(places, posteriors, log_chances)
+
+    def _samples(self) -> tuple[_Samples, dict[str, int]]:
+        latest = sorted(self._book, key=lambda lesson: (lesson.at_s, lesson.recommendation_id))
+        lessons = latest[-self._config.most_lessons :]
+        segments = sorted({lesson.segment for lesson in lessons})
+        places = {segment: place for place, segment in enumerate(segments)}
+        if not lessons:
+            return _Samples(np.zeros((0, len(COLUMNS))), np.zeros(0), np.zeros(0, dtype=np.intp), 0), places
+        table = Table.of(lessons)
+        place_B = np.array([places[lesson.segment] for lesson in lessons], dtype=np.intp)
+        return _Samples(table.features_BD, table.accepted_B, place_B, len(segments)), places
+
+
+def _laplace(samples: _Samples, shared_D: Array, own_E: Array) -> tuple[Posterior, float]:
+    """The normal that fits the posterior at its peak, by Newton's method, and the logarithm of the peak's height.
+
+    Raises:
+        ArithmeticError: the peak was not reached, as happens to columns that are not finite.
+    """
+
+    def height(shared: Array, own: Array) -> float:
+        penalty = shared_D @ shared**2 + (own**2 @ own_E).sum()
+        return samples.log_likelihood(samples.logits(shared, own)) - float(penalty) / 2
+
+    shared, own = np.zeros(len(shared_D)), np.zeros((samples.segments, len(own_E)))
+    now = height(shared, own)
+    for _ in range(_MOST_ROUNDS):
+        posterior = Posterior.of(samples.sums(samples.logits(shared, own)), shared_D, own_E)
+        to_shared, to_own = posterior.mean_D - shared, posterior.deviations() - own
+        step = 1.0
+        while (
+            then := height(shared + step * to_shared, own + step * to_own)
+        ) < now and step > _SHORTEST_STEP:
+            step /= 2
+        if then - now < _CLOSE_ENOUGH:
+            return posterior, now
+        shared, own, now = shared + step * to_shared, own + step * to_own, then
+    raise ArithmeticError(f"no peak within {_MOST_ROUNDS} rounds of Newton's method")

@@ -1,0 +1,86 @@
+"""A look at an application: read its runs, group its failures, find what could be changed, and say how it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from inframind.advisor.analysis import Analysis
+from inframind.advisor.clustering import find_clusters
+from inframind.advisor.failure import failure_of
+from inframind.advisor.options.config import AnalysisConfig
+from inframind.advisor.options.proposing import Proposer
+from inframind.advisor.options.reading import LogReader
+from inframind.router.actions import ActionSpace
+from inframind.router.policy import Policy
+from inframind.router.rulebook import RuleBook
+from inframind.router.rules import RoutingRule
+from inframind.traces.records import SOLVED_ONLY, SolvedKeys, Trajectory, solved_of
+
+_NONE: Mapping[str, Sequence[str]] = {}
+
+
+def analyse(
+    runs: Sequence[Trajectory],
+    *,
+    actions: ActionSpace,
+    policy: Policy,
+    rules: Sequence[RoutingRule] = (),
+    configuration_id: str = "",
+    keys: SolvedKeys = SOLVED_ONLY,
+    exploration: float = 0.0,
+    previous: Analysis | None = None,
+    now_s: float,
+    rng: np.random.Generator,
+    config: AnalysisConfig | None = None,
+    endpoints: Mapping[str, Sequence[str]] = _NONE,
+) -> Analysis:
+    """What fails in some runs, and what could be changed.
+
+    Slow: for the background, or for a command. Reads each run once.
+
+    Args:
+        runs: recent runs, in any order.
+        actions: what may be chosen now; decisions over anything else predict nothing.
+        policy: who serves.
+        rules: what it serves under; what they say is not recommended again, nor what contradicts them.
+        configuration_id: of the configuration that served most recently.
+        keys: which feedback says whether a run was solved.
+        exploration: share of decisions that are drawn evenly.
+        previous: an earlier analysis, so that a pattern that is found again keeps its id.
+        now_s: seconds since the Unix epoch.
+        rng: breaks ties.
+        config: how changes are found and when they are believed in.
+        endpoints: names of the servers of each model; those of ``actions`` unless given.
+
+    Raises:
+        ConfigError: a rule speaks of what there is not, or an extra is missing that patterns are found with.
+    """
+    config = config or AnalysisConfig()
+    servers = {model: tuple(endpoints.get(model, facts.endpoints)) for model, facts in actions.models.items()}
+    book = RuleBook(rules, actions, servers)
+    found = find_clusters(runs, keys=keys, previous=previous, rng=rng)
+    reader = LogReader(
+        actions,
+        policy,
+        book,
+        keys=keys,
+        exploration=exploration,
+        choosing_share=config.choosing_share,
+    )
+    logs = reader.read(runs)
+    proposer = Proposer(logs=logs, actions=actions, book=book, servers=servers, config=config, rng=rng)
+    arrivals = [run.arrived_at_s for run in runs]
+    return Analysis(
+        at_s=now_s,
+        configuration_id=configuration_id,
+        runs=len(runs),
+        labelled=sum(solved_of(run.outcomes, keys) is not None for run in runs),
+        failures=sum(failure_of(run, keys) is not None for run in runs),
+        since_s=min(arrivals, default=now_s),
+        until_s=max(arrivals, default=now_s),
+        clusters=found.clusters,
+        options=proposer.options(found.clusters),
+        notes=(*found.notes, *logs.notes),
+    )

@@ -1,0 +1,250 @@
+"""Which changes are offered: chosen on some of the runs, tested on the others.
+
+The best-looking of a thousand changes looks better than it is. So changes are found and chosen on one part of the runs
+and predicted from the other, which had no say in the choice. And where several are tested, some look good by chance:
+what is offered is what a Benjamini-Hochberg test at level delta lets through, and intervals of k offered changes out of
+m tested ones are those of level ``1 - delta k / m``, so that of all the intervals that people see at most a share delta
+misses (Benjamini and Yekutieli 2005, false coverage rate).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inframind.advisor.cluster import FailureCluster
+from inframind.advisor.options.claims import Claim, claim_of, errors_at, has_support, objection_of
+from inframind.advisor.options.config import AnalysisConfig
+from inframind.advisor.options.effect import Effect, Effects
+from inframind.advisor.options.generating import Pattern
+from inframind.router.rules import RoutingRule
+from inframind.traces.advice import RecommendationKind
+
+_ORDER: tuple[RecommendationKind, ...] = ("model_switch", "highest_performance", "cheapest", "balanced")
+"""In which kinds pick, so that all differ: whoever has the fewest to choose from first."""
+_PROMISING = 1.0
+"""Standard errors by which a claim must hold on the runs it was found on."""
+_FEWEST_IN_EFFECT = 20.0
+"""Decisions in effect below which nothing is promising."""
+_SCORED_AT = 2.0
+"""Standard errors of the lower bound by which changes are compared."""
+_JITTER = 1e-9
+_MOSTLY = 0.5
+"""Share of a pattern's runs that a change must concern to answer it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bucket:
+    """What changes are chosen for: a failure pattern, or the whole application.
+
+    Attributes:
+        cluster: the pattern, or None.
+        pattern: where and with what it happens, or None.
+        rules: changes that could be made for it.
+    """
+
+    cluster: FailureCluster | None
+    pattern: Pattern | None
+    rules: tuple[RoutingRule, ...] = field(repr=False)
+
+    def kinds(self, rule: RoutingRule) -> tuple[RecommendationKind, ...]:
+        """What a change could be recommended as here."""
+        if self.pattern is not None and _switches(rule, self.pattern):
+            return _ORDER
+        return _ORDER[1:]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """A change that was chosen for a purpose.
+
+    Attributes:
+        bucket: for what.
+        kind: what it is after.
+        rank: 0-based place among those of its kind there.
+        effect: what the runs say that it was not chosen on.
+        delta: share of intervals like its own that may miss.
+    """
+
+    bucket: Bucket
+    kind: RecommendationKind
+    rank: int
+    effect: Effect
+    delta: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    bucket: Bucket
+    kind: RecommendationKind
+    effect: Effect
+    score: float
+
+
+class Chooser:
+    """Chooses changes.
+
+    Args:
+        effects: what the runs say of rules.
+        config: how it is chosen.
+        rng: breaks ties, so that no order of names does.
+    """
+
+    def __init__(self, effects: Effects, config: AnalysisConfig, rng: np.random.Generator) -> None:
+        self._effects, self._config, self._rng = effects, config, rng
+
+    def chosen(self, buckets: Sequence[Bucket]) -> list[Choice]:
+        """The changes that are worth a person's time, by what the runs say that they were not chosen on."""
+        return self.tested(self.picked(buckets))
+
+    # On the runs that changes are found on -------------------------------------------------------------
+
+    def picked(self, buckets: Sequence[Bucket]) -> list[Choice]:
+        """At most ``tries`` different changes of each kind for each bucket, untested, with what they were chosen by."""
+        screened = self._screened(rule for bucket in buckets for rule in bucket.rules)
+        again = self._asked_again(buckets, screened)
+        taken: set[RoutingRule] = set()
+        found: list[Choice] = []
+        for bucket in buckets:
+            for rank in range(self._config.tries):
+                for kind in _ORDER:
+                    best = self._best(bucket, kind, again, taken)
+                    if best is not None:
+                        taken.add(best.effect.rule)
+                        found.append(Choice(bucket, kind, rank, best.effect, self._config.delta))
+        return found
+
+    def _screened(self, rules: Iterable[RoutingRule]) -> dict[RoutingRule, Effect]:
+        """What each change does; those that do the same all have the effect of the simplest of them."""
+        same: dict[tuple[object, ...], list[tuple[float, Effect]]] = {}
+        for rule in dict.fromkeys(rules):
+            effect = self._effects.of(rule, is_choosing=True)
+            if effect.affected:
+                key = (effect.affected, *np.round([*effect.change_M, *effect.error_M], 12).tolist())
+                effort = _conditions(rule) + self._rng.random() / 2
+                same.setdefault(key, []).append((effort, effect))
+        return {
+            effect.rule: min(alike, key=lambda one: one[0])[1]
+            for alike in same.values()
+            for _, effect in alike
+        }
+
+    def _asked_again(
+        self, buckets: Sequence[Bucket], screened: Mapping[RoutingRule, Effect]
+    ) -> dict[RoutingRule, Effect]:
+        """What the policy itself would do under the most promising ones."""
+        best: dict[RoutingRule, int] = {}
+        for bucket in buckets:
+            for kind in _ORDER:
+                ranked = self._ranked(bucket, kind, screened)
+                for place, candidate in enumerate(ranked):
+                    rule = candidate.effect.rule
+                    best[rule] = min(best.get(rule, place), place)
+        finalists = sorted(best, key=lambda rule: best[rule])[: self._config.finalists]
+        asked = {rule: self._effects.of(rule, is_choosing=True, asks_again=True) for rule in finalists}
+        return {rule: asked[effect.rule] for rule, effect in screened.items() if effect.rule in asked}
+
+    def _best(
+        self,
+        bucket: Bucket,
+        kind: RecommendationKind,
+        effects: Mapping[RoutingRule, Effect],
+        taken: set[RoutingRule],
+    ) -> _Candidate | None:
+        free = {rule: effect for rule, effect in effects.items() if effect.rule not in taken}
+        ranked = self._ranked(bucket, kind, free)
+        return ranked[0] if ranked else None
+
+    def _ranked(
+        self, bucket: Bucket, kind: RecommendationKind, effects: Mapping[RoutingRule, Effect]
+    ) -> list[_Candidate]:
+        found = []
+        known = {effects[rule].rule: effects[rule] for rule in bucket.rules if rule in effects}
+        for rule, effect in known.items():
+            if kind not in bucket.kinds(rule):
+                continue
+            claim = claim_of(kind, effect, self._config)
+            if _is_promising(claim, effect):
+                score = claim.score(effect, _SCORED_AT) + _JITTER * self._rng.random()
+                found.append(_Candidate(bucket, kind, effect, score))
+        return sorted(found, key=lambda candidate: -candidate.score)
+
+    # On the others -------------------------------------------------------------------------------------
+
+    def tested(self, picked: Sequence[Choice]) -> list[Choice]:
+        """Those of the choices that the other runs bear out, at most one of a kind for a bucket."""
+        config = self._config
+        tested = [
+            Choice(
+                choice.bucket,
+                choice.kind,
+                choice.rank,
+                self._effects.of(choice.effect.rule, is_choosing=False, asks_again=True),
+                choice.delta,
+            )
+            for choice in picked
+        ]
+        able = [one for one in tested if has_support(self._claim(one), one.effect, config)]
+        passed: list[Choice] = []
+        for count in range(len(able), 0, -1):
+            delta = config.delta * count / len(able)
+            passed = [one for one in able if self._holds(one, delta)]
+            if len(passed) >= count:
+                break
+        delta = config.delta * max(len(passed), 1) / max(len(able), 1)
+        return [Choice(one.bucket, one.kind, one.rank, one.effect, delta) for one in _first_of_each(passed)]
+
+    def unproven(self, buckets: Sequence[Bucket], telling: Mapping[RoutingRule, float]) -> Choice | None:
+        """The change that most of a pattern speaks for although the runs do not say what it would do, if there is any.
+
+        Args:
+            buckets: failure patterns without any change yet.
+            telling: how surely runs of the pattern are those that each change concerns, in standard errors.
+        """
+        for bucket in buckets:
+            known = [rule for rule in bucket.rules if rule in telling]
+            for rule in sorted(known, key=lambda rule: -telling[rule] - _JITTER * self._rng.random()):
+                effect = self._effects.of(rule, is_choosing=False)
+                if effect.affected and objection_of(effect, 0, self._config):
+                    return Choice(bucket, bucket.kinds(rule)[0], 0, effect, self._config.delta)
+        return None
+
+    def _claim(self, choice: Choice) -> Claim:
+        return claim_of(choice.kind, choice.effect, self._config)
+
+    def _holds(self, choice: Choice, delta: float) -> bool:
+        claim = self._claim(choice)
+        return claim.sureness(choice.effect) >= errors_at(delta, choice.effect, claim.metrics())
+
+
+def answers(rule: RoutingRule, effects: Effects, is_member_R: np.ndarray) -> bool:
+    """Whether a change concerns most runs of a pattern."""
+    members = int(is_member_R.sum())
+    return members > 0 and bool((effects.concerned(rule) & is_member_R).sum() >= _MOSTLY * members)
+
+
+def _is_promising(claim: Claim, effect: Effect) -> bool:
+    if min((float(effect.size_M[metric]) for metric in claim.metrics()), default=0.0) < _FEWEST_IN_EFFECT:
+        return False
+    return claim.goal.mean(effect) >= claim.worthwhile and claim.sureness(effect) >= _PROMISING
+
+
+def _first_of_each(choices: Sequence[Choice]) -> list[Choice]:
+    first: dict[tuple[int, RecommendationKind], Choice] = {}
+    for choice in sorted(choices, key=lambda one: one.rank):
+        first.setdefault((id(choice.bucket), choice.kind), choice)
+    return list(first.values())
+
+
+def _switches(rule: RoutingRule, pattern: Pattern) -> bool:
+    """Whether a change replaces what a pattern happens with by other models or servers."""
+    if rule.only_models:
+        return bool(pattern.models) and not rule.only_models & pattern.models
+    return bool(rule.avoid_models & pattern.models or rule.avoid_endpoints & pattern.endpoints)
+
+
+def _conditions(rule: RoutingRule) -> int:
+    """How much a rule says: conditions, and one more where it allows instead of avoiding."""
+    return len(rule.when.model_dump(exclude_defaults=True)) + bool(rule.only_models)

@@ -26,7 +26,6 @@ from inframind.graphs.workflow import RoutedWorkflow
 from inframind.router.decide import DecideConfig
 from inframind.router.latency import LatencyModel
 from inframind.router.policy import Policy
-from inframind.router.rules import RoutingRule
 from inframind.simulator.items import Item
 from inframind.simulator.virtual import VirtualClock, run_in_virtual_time
 from inframind.simulator.virtual_fleet import VirtualFleet
@@ -66,7 +65,6 @@ def run_virtually(
     latency: LatencyModel | None = None,
     decide: DecideConfig | None = None,
     parts: Parts | None = None,
-    rules: Sequence[RoutingRule] = (),
 ) -> VirtualRun:
     """Let a policy answer one workload.
 
@@ -79,13 +77,12 @@ def run_virtually(
         latency: predicts steps; a fresh model that learns from this run alone unless given.
         decide: how proposals become choices; draws from them, and masks carefully, unless given.
         parts: what services are made of, but for the servers, which are the scenario's, and ``decide`` where that is
-            given; the default topologies, strategies and roles unless given.
-        rules: what is to be avoided, and when.
+            given; the default topologies, strategies and roles, and no rules, unless given.
     """
     workload = scenario.workload(seed, rate_per_min)
     with _fewer_collections():
         return run_in_virtual_time(
-            lambda clock: _Session(scenario, policy, seed, grader, latency, decide, parts, rules, clock).run(
+            lambda clock: _Session(scenario, policy, seed, grader, latency, decide, parts, clock).run(
                 workload
             )
         )
@@ -121,7 +118,6 @@ class _Session:
         latency: LatencyModel | None,
         decide: DecideConfig | None,
         parts: Parts | None,
-        rules: Sequence[RoutingRule],
         clock: VirtualClock,
     ) -> None:
         self._grader, self._clock = grader, clock
@@ -142,8 +138,6 @@ class _Session:
             wire=self._fleet,
             latency=latency,
         )
-        if rules:
-            self._services.decider = self._services.decider.with_rules(rules)
         self._workflow = RoutedWorkflow(self._services, parts.registry)
         self._timeline: list[LoadSample] = []
 

@@ -14,7 +14,6 @@ from inframind.fleet.endpoints import EndpointSpec, group_by_model
 from inframind.graphs.assembly import Parts, PolicyToBind
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import Policy
-from inframind.router.rulebook import RuleBook
 from inframind.router.rules import RoutingRule
 
 AS_IT_IS = "as it is"
@@ -27,15 +26,13 @@ class Setup:
     """A configuration as far as it decides: no addresses, no secrets, so that it may travel to workers.
 
     Attributes:
-        parts: models, strategies, topologies, roles and how choices are made; see `without_addresses`.
+        parts: models, strategies, topologies, roles, rules and how choices are made; see `without_addresses`.
         policy: who proposes.
-        rules: that it has already.
         document: what it is, as plain data by section: two of one document are the same.
     """
 
     parts: Parts
     policy: Policy | PolicyToBind
-    rules: tuple[RoutingRule, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -87,7 +84,7 @@ class Candidate:
     def on(self, baseline: Setup) -> Setup:
         """The configuration that it makes of another."""
         setup = self.setup or baseline
-        return replace(setup, rules=(*setup.rules, *self.rules))
+        return replace(setup, parts=replace(setup.parts, rules=(*setup.parts.rules, *self.rules)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +130,7 @@ def _objection(candidate: Candidate, baseline: Setup, taken: set[str]) -> str:
         return "it changes nothing: give it rules, or another configuration"
     setup = candidate.on(baseline)
     try:
-        RuleBook(setup.rules, setup.actions, roles=setup.parts.roles)
+        setup.parts.rule_book(setup.actions)
     except ConfigError as error:
         return str(error)
     return ""

@@ -81,7 +81,6 @@ class SimulatedTraffic:
             rate_per_min=job.rate_per_min,
             grader=RememberingGrader(),
             parts=setup.parts,
-            rules=setup.rules,
         )
         return JobResult(job=job, figures=_figures(ran))
 

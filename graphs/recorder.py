@@ -11,6 +11,7 @@ from inframind.errors import EndpointTimeout, InfraMindError
 from inframind.fleet.clock import Clock, Deadline
 from inframind.graphs.identity import current_execution, current_invocation
 from inframind.graphs.ledger import Call, CallLedger
+from inframind.router.cost import Prices
 from inframind.router.decide import Decider
 from inframind.router.latency import estimate_tokens
 from inframind.router.shadow import KEY, WouldChoose
@@ -68,6 +69,8 @@ class RunRecorder:
         replaced: steps that were made again, as plain data.
         last_error: the latest error of a step, for when there is no answer at all.
         decider: who decides for the run from its first decision to its last; None before that.
+        configuration: id of what it decides with, or "".
+        prices: what its steps cost; None where nobody knows.
         dealt: how the run came to its policy where one is being tried, see `inframind.router.rollout.Assignment`.
         would_choose: what a policy that is only being watched would have chosen, by decision id; None where none is.
     """
@@ -91,6 +94,8 @@ class RunRecorder:
     replaced: list[Mapping[str, Any]] = field(default_factory=list)
     last_error: InfraMindError | None = None
     decider: Decider | None = None
+    configuration: str = ""
+    prices: Prices | None = None
     dealt: Mapping[str, Any] = field(default_factory=dict)
     would_choose: WouldChoose | None = None
     is_late: bool = False
@@ -100,7 +105,7 @@ class RunRecorder:
     _seen_s: float = 0.0
 
     @classmethod
-    def resumed(cls, trajectory: Trajectory, clock: Clock) -> RunRecorder:
+    def resumed(cls, trajectory: Trajectory, clock: Clock, prices: Prices | None = None) -> RunRecorder:
         """The recorder of a run that was begun elsewhere, or lay still; it goes on with what was left of its budget."""
         metadata = dict(trajectory.metadata)
         book = metadata.pop(BOOK, {})
@@ -131,6 +136,8 @@ class RunRecorder:
             replaced=list(book.get("replaced", ())),
             dealt=book.get(DEALT, {}),
             would_choose=WouldChoose.of_plain(book.get(KEY)),
+            configuration=trajectory.configuration,
+            prices=prices,
             is_late=any(skip.reason == "deadline" for skip in trajectory.skips)
             or any(_was_cut(step, trajectory.budget_s) for step in trajectory.steps),
             _next_step=1 + max((step.step_id for step in trajectory.steps), default=-1),
@@ -246,6 +253,8 @@ class RunRecorder:
             error=type(error).__name__ if error else "",
             error_detail=str(error) if error else "",
             latency_s=self.since_arrival_s(),
+            configuration=self.configuration,
+            cost=self.prices.of_steps(self.steps) if self.prices else None,
             metadata={**self.metadata, **self._book()},
         )
 

@@ -14,10 +14,12 @@ from inframind.fleet.clock import Clock, Deadline
 from inframind.fleet.pool import Fleet
 from inframind.fleet.traceparent import METADATA_KEY, current_parent
 from inframind.graphs.budget_share import ShareOf
+from inframind.graphs.configured import Configured
 from inframind.graphs.journal import Journal
 from inframind.graphs.prompts import PromptBuilder
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.state import Run
+from inframind.router.cost import Prices
 from inframind.router.decide import Decider
 from inframind.router.gate.arms import key_of
 from inframind.router.latency import estimate_tokens
@@ -83,12 +85,15 @@ class Services:
     def __post_init__(self) -> None:
         self._journal = Journal(self._put)
         self.versions = ServingVersions(self.decider)
+        self.prices = Prices.of(self.fleet.models)
+        self._configured = Configured(self.store, self.clock)
 
     def decider_of(self, recorder: RunRecorder, thread_id: str = "") -> Decider:
         """Who decides for a run: settled at its first decision, by its thread where it has one, and kept to its end."""
         if recorder.decider is None:
             given = self.versions.assign(key_of(recorder.trace_id, thread_id), recorder.decisions)
             recorder.decider = given.decider
+            recorder.configuration = self._configured.see(given.decider)
             recorder.dealt = recorder.dealt or given.facts
         return recorder.decider
 
@@ -104,6 +109,7 @@ class Services:
             arrived_at_s=run["arrived_at_s"],
             metadata=with_parent(metadata),
             identity=identity,
+            prices=self.prices,
         )
         return self._hold(recorder).see()
 
@@ -134,7 +140,7 @@ class Services:
 
     async def _resume(self, trace_id: str, identity: str | None = None) -> RunRecorder | None:
         try:
-            recorder = RunRecorder.resumed(await self.store.get(trace_id), self.clock)
+            recorder = RunRecorder.resumed(await self.store.get(trace_id), self.clock, self.prices)
         except UnknownTrace:
             return None
         if identity not in (None, recorder.identity):
@@ -212,6 +218,8 @@ class Services:
             listener(trajectory)
 
     async def _put(self, trajectory: Trajectory) -> None:
+        if self._configured.is_news:
+            self.write_soon(self._configured.keep())
         await self.store.put(self.content(trajectory))
 
     def also_known_as(self, trace_id: str, aliases: Sequence[str]) -> None:

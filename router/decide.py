@@ -18,6 +18,7 @@ from inframind.fleet.snapshot import FleetSnapshot
 from inframind.router.actions import ADVANCE, STAY, ActionSpace, PlannerAction
 from inframind.router.choices import Plan, StepChoice
 from inframind.router.choosing import behaviour, best_of, draw, failover_order
+from inframind.router.configuration import configuration_by
 from inframind.router.features import FEATURES_VERSION
 from inframind.router.latency import LatencyModel
 from inframind.router.masks import TOO_SLOW, PaceMask
@@ -28,6 +29,7 @@ from inframind.router.switching import SwitchingConfig
 from inframind.router.topology import TopologySpec
 from inframind.router.viewer import Viewer
 from inframind.router.views import Array, Mask, PaceView, PlanView, Query, RoleView, Slot, StepView
+from inframind.traces.configurations import Configuration
 from inframind.traces.records import Decision, DecisionKind
 
 __all__ = ["DecideConfig", "Decider", "Plan", "StepChoice"]
@@ -99,6 +101,7 @@ class Decider:
         self.actions, self.policy, self.latency = actions, policy, latency
         self.config, self.book = config or DecideConfig(), book or RuleBook((), actions)
         self._clock, self._rng = clock, rng
+        self._described: tuple[tuple[str, str], Configuration] | None = None
         self._viewer = Viewer(
             actions,
             latency,
@@ -113,6 +116,14 @@ class Decider:
         """Whether the 90 % quantile of a step must fit the time that is left; otherwise the median must."""
         return self.config.deadline_quantile == 0.9
 
+    @property
+    def configuration(self) -> Configuration:
+        """What it decides with; worked out anew only where the policy signs otherwise."""
+        mark = (self.policy.name, self.policy.version)
+        if self._described is None or self._described[0] != mark:
+            self._described = (mark, configuration_by(self))
+        return self._described[1]
+
     def with_policy(self, policy: Policy, *, rng: np.random.Generator | None = None) -> Decider:
         """Another policy beside this one: both look at one world, and draw from one chance unless ``rng`` is given."""
         twin = copy(self)
@@ -126,7 +137,7 @@ class Decider:
             ConfigError: two rules have one name, or a rule speaks of what there is not.
         """
         twin = copy(self)
-        twin.book = self.book.with_rules(rules)
+        twin.book, twin._described = self.book.with_rules(rules), None
         twin._viewer = self._viewer.with_book(twin.book)
         return twin
 

@@ -73,6 +73,7 @@ class Runs:
             clock=clock,
             arrived_at_s=clock.wall_s(),
             metadata=with_parent({**(metadata or {}), **({GRAPH_KEY: graph} if is_tracked else {})}),
+            prices=self._services.prices,
         )
         scope = RunScope(
             recorder=recorder, graph=graph, is_tracked=is_tracked, is_hard=is_hard, shares=self._shares
@@ -275,7 +276,7 @@ class Runs:
             trajectory = await self._services.store.get(trace_id)
         except UnknownTrace:
             return None
-        recorder = RunRecorder.resumed(trajectory, self._services.clock)
+        recorder = RunRecorder.resumed(trajectory, self._services.clock, self._services.prices)
         await self._services.versions.remember(recorder.decisions)
         graph = str(recorder.metadata.get(GRAPH_KEY) or "")
         has_ended = trajectory.status in ("ok", "late")

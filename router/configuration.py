@@ -1,0 +1,74 @@
+"""What a decider decides with, as a document with a hash: no addresses, no keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from inframind.fleet.endpoints import ModelFacts
+from inframind.router.actions import StrategySpec
+from inframind.router.topology import TopologySpec
+from inframind.traces.configurations import Configuration, configuration_of
+
+if TYPE_CHECKING:
+    from inframind.router.decide import Decider
+
+
+def configuration_by(decider: Decider) -> Configuration:
+    """The configuration of a decider.
+
+    Two deciders that choose by the same policy among the same things under the same rules have the same one, in
+    whatever process. Which tools an application binds to its calls differs from call to call, and is no part of it.
+    """
+    return configuration_of(document_of(decider))
+
+
+def document_of(decider: Decider) -> Mapping[str, Any]:
+    """A configuration as plain data.
+
+    Models, strategies, topologies and domains are by name, in any order; roles are in the order of the catalogue, rules
+    in the order in which they join.
+    """
+    actions, policy, config = decider.actions, decider.policy, decider.config
+    return {
+        "models": {name: _model(facts) for name, facts in actions.models.items()},
+        "strategies": {name: _strategy(strategy) for name, strategy in actions.strategies.items()},
+        "topologies": {name: _topology(spec) for name, spec in actions.topologies.items()},
+        "roles": {domain: list(names) for domain, names in actions.roles.items()},
+        "max_team": actions.max_team,
+        "rules": [rule.to_plain() for rule in decider.book.rules],
+        "tools": [],
+        "policy": {
+            "name": policy.name,
+            "version": policy.version,
+            "exploration": config.exploration,
+            "greedy": config.greedy,
+            "deadline_quantile": config.deadline_quantile,
+        },
+    }
+
+
+def _model(facts: ModelFacts) -> dict[str, Any]:
+    return {
+        "size_b": facts.size_b,
+        "quality": facts.quality,
+        "context_length": facts.context_length,
+        "price_input_usd_per_mtok": facts.price_input_usd_per_mtok,
+        "price_output_usd_per_mtok": facts.price_output_usd_per_mtok,
+        "capabilities": sorted(facts.capabilities),
+        "slots": facts.slots,
+        "endpoints": sorted(facts.endpoints),
+    }
+
+
+def _strategy(strategy: StrategySpec) -> dict[str, Any]:
+    return strategy.model_dump(mode="json", exclude={"name"})
+
+
+def _topology(spec: TopologySpec) -> dict[str, Any]:
+    return {
+        "rounds": spec.rounds,
+        "max_rounds": spec.max_rounds,
+        "min_planned_team": spec.min_planned_team,
+        "excluded_strategies": sorted(spec.excluded_strategies),
+    }

@@ -42,13 +42,14 @@ async def test_a_version_that_is_not_its_contents_digest_is_refused(shelf: Shelf
     assert list(await shelf.policies()) == []
 
 
-async def test_facts_that_are_no_plain_data_are_refused(shelf: Shelf, made: Any) -> None:
+@pytest.mark.parametrize("value", [float("nan"), "\ud800", object()], ids=["nan", "surrogate", "object"])
+async def test_facts_that_are_no_plain_data_are_refused(shelf: Shelf, made: Any, value: object) -> None:
     with pytest.raises(StoreError, match="no plain JSON data"):
-        await shelf.add_policy(made.version(1, facts={"loss": float("nan")}), made.content(1))
+        await shelf.add_policy(made.version(1, facts={"loss": value}), made.content(1))
 
 
 async def test_facts_come_back_as_json_has_them(shelf: Shelf, made: Any) -> None:
-    facts = {"names": ("a", "b"), "text": "naïve 答え\x00 🚀", "deep": {"none": None, "n": 1}}
+    facts = {"names": ("a", "b"), "text": "naïve 答え\x00 🚀 \ue0000", "deep": {"none": None, "n": 1}}
     added = await shelf.add_policy(made.version(1, facts=facts), made.content(1))
     assert added.facts == {**facts, "names": ["a", "b"]}
     assert (await shelf.policies())[0].facts == added.facts

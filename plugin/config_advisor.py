@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from inframind.errors import ConfigError
 from inframind.plugin.config_section import Section
@@ -26,6 +26,8 @@ class AdvisorSection(Section):
     mode: Literal["auto", "process"] = "auto"
     """What ranks: ``auto`` begins with a ranker and goes over to Thompson sampling by evidence; ``process`` learns from
     each stage of a recommendation's life and stops itself where reward rises and reliability does not."""
+    resumed_at: AwareDatetime | None = None
+    """When a person last let the mode ``process`` go on after it was stopped."""
     margin: float = Field(default=0.01, ge=0, lt=0.5)
     """Loss of success, as a share of runs, at which reliability still counts as the same."""
     patience_s: float = Field(default=7 * SECONDS_PER_DAY, gt=0, allow_inf_nan=False)
@@ -50,3 +52,6 @@ class AdvisorSection(Section):
         if self.analyse_every_s and learner == "off":
             fix = "nobody learns who could analyse: set online.learner, or use 0 and `inframind advise`"
             raise ConfigError("advisor.analyse_every_s", self.analyse_every_s, fix)
+        if self.resumed_at is not None and self.mode != "process":
+            fix = f"means nothing with advisor.mode = {self.mode!r}: leave one out"
+            raise ConfigError("advisor.resumed_at", self.resumed_at.isoformat(), fix)

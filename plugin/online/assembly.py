@@ -9,14 +9,13 @@ from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.plugin.build import stored_policy
 from inframind.plugin.config import Settings
+from inframind.plugin.online.hearing import hearing_of
 from inframind.plugin.online.judging import Judge, JudgeConfig
 from inframind.plugin.online.learn_config import LearnConfig
 from inframind.plugin.online.learning import LearnerService, Round
-from inframind.plugin.online.lessons import Hearing
 from inframind.plugin.online.school import School
 from inframind.router.actions import ActionSpace
 from inframind.router.online.config import OnlineConfig, SlowConfig
-from inframind.traces.records import SolvedKeys
 from inframind.traces.shelf import Shelf
 from inframind.traces.shelves import shelf_of
 from inframind.traces.store import TraceStore
@@ -80,19 +79,4 @@ def learner_service(
         clock=clock,
         holder=holder,
         tell=tell,
-    )
-
-
-def hearing_of(settings: Settings) -> Hearing:
-    """Whose feedback is learned from, as ``[feedback]`` and ``[online.guards]`` say.
-
-    Raises:
-        ConfigError: settings that contradict each other.
-    """
-    guards = settings.online.guards
-    return Hearing(
-        keys=SolvedKeys(settings.feedback.solved_keys),
-        trust=guards.to_trust(),
-        quotas=guards.to_quotas(),
-        suspicion=guards.to_suspicion(),
     )

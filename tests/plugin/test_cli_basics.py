@@ -21,6 +21,7 @@ from inframind.plugin.config import (
     TracesSection,
     load_settings,
 )
+from inframind.plugin.config_advisor import AdvisorSection
 from inframind.router.actions import StrategySpec
 from inframind.router.rules import Circumstances, RoutingRule
 
@@ -93,6 +94,7 @@ def test_init_writes_a_configuration_that_loads(tmp_path: Path) -> None:
         StrategySpec,
         RoutingRule,
         Circumstances,
+        AdvisorSection,
     ],
 )
 def test_the_example_shows_every_key_there_is(tmp_path: Path, section: type[BaseModel]) -> None:
@@ -116,7 +118,8 @@ def test_the_example_also_loads_with_every_commented_key(tmp_path: Path) -> None
         "api_key_file",
         "roles_file",
         "content_key_env",
-    )  # one of two that exclude each other, a file that is not there, and a key that only digests need
+        "resumed_at",
+    )  # one of two that exclude each other, a file that is not there, and keys that need another mode
     lines = []
     for line in path.read_text().splitlines():
         bare = line.removeprefix("# ")

@@ -12,7 +12,7 @@ from inframind.errors import ConfigError
 from inframind.plugin.cli import app
 from inframind.plugin.config import load_settings, settings_from
 from inframind.plugin.config_online import GuardsSection
-from inframind.plugin.online.assembly import hearing_of
+from inframind.plugin.online.hearing import hearing_of
 from inframind.plugin.online.lessons import Hearing
 from inframind.router.gate.config import GateConfig
 from inframind.router.guards.labels import Trust

@@ -1,0 +1,151 @@
+"""Who looks at runs: reads the latest ones, has them analysed in a thread, and keeps what is found."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inframind.advisor.analysing import analyse
+from inframind.advisor.analysis import Analysis
+from inframind.advisor.options.config import AnalysisConfig
+from inframind.fleet.clock import Clock
+from inframind.router.actions import ActionSpace
+from inframind.router.policy import Policy
+from inframind.router.rules import RoutingRule
+from inframind.traces.outcome_graph import KeptAnalysis, OutcomeGraph
+from inframind.traces.query import TraceQuery
+from inframind.traces.records import SolvedKeys, Trajectory
+from inframind.traces.store import TraceStore
+
+READ_AT_ONCE = 256
+Progress = Callable[[str, int, int], None]
+"""Is told what is done, how much of it is, and of how much; called on the event loop."""
+
+
+def not_told(what: str, done: int, of: int) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """Who decides now.
+
+    Attributes:
+        policy: bound to what may be chosen.
+        rules: under which it serves.
+    """
+
+    policy: Policy
+    rules: tuple[RoutingRule, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalystConfig:
+    """What is read.
+
+    Attributes:
+        last: latest runs.
+        window_s: age of the oldest, in seconds.
+        keys: which feedback is a verdict.
+        exploration: share of decisions that are drawn evenly.
+        shares_segments: whether all people are of one segment.
+        analysis: how changes are found.
+    """
+
+    last: int
+    window_s: float
+    keys: SolvedKeys
+    exploration: float
+    shares_segments: bool
+    analysis: AnalysisConfig
+
+
+class Analyst:
+    """Makes analyses, and knows the latest.
+
+    Args:
+        store: where traces are.
+        graph: of that store.
+        actions: gives what may be chosen.
+        in_force: gives who decides.
+        config: what is read.
+        clock: time.
+        rng: breaks ties.
+    """
+
+    def __init__(
+        self,
+        store: TraceStore,
+        graph: OutcomeGraph,
+        *,
+        actions: Callable[[], ActionSpace],
+        in_force: Callable[[], Awaitable[InForce]],
+        config: AnalystConfig,
+        clock: Clock,
+        rng: np.random.Generator,
+    ) -> None:
+        self._store, self._graph = store, graph
+        self._actions, self._in_force = actions, in_force
+        self._config, self._clock, self._rng = config, clock, rng
+        self._latest: tuple[int, Analysis] | None = None
+
+    def segment_of(self, segment: str) -> str:
+        """The segment by which is learned."""
+        return "" if self._config.shares_segments else segment
+
+    async def latest(self) -> Analysis | None:
+        """The newest analysis, whoever made it.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        kept = await self._graph.latest_analysis()
+        if kept is None:
+            return None
+        if self._latest is None or self._latest[0] != kept.number:
+            self._latest = (kept.number, Analysis.from_json(kept.document))
+        return self._latest[1]
+
+    async def analyse(self, *, last: int | None, tell: Progress) -> Analysis:
+        """See `AdviceDesk.analyse`."""
+        runs = await self._read(last or self._config.last, tell)
+        actions, force, previous = self._actions(), await self._in_force(), await self.latest()
+        tell("analysing", 0, 1)
+        found = await asyncio.to_thread(
+            analyse,
+            runs,
+            actions=actions,
+            policy=force.policy,
+            rules=force.rules,
+            configuration_id=_latest_configuration(runs),
+            keys=self._config.keys,
+            exploration=self._config.exploration,
+            previous=previous,
+            now_s=self._clock.wall_s(),
+            rng=np.random.default_rng(self._rng.integers(2**63)),
+            config=self._config.analysis,
+        )
+        tell("analysing", 1, 1)
+        kept = KeptAnalysis(
+            at_s=found.at_s, configuration_id=found.configuration_id, document=found.to_json()
+        )
+        self._latest = ((await self._graph.keep_analysis(kept)).number, found)
+        return found
+
+    async def _read(self, last: int, tell: Progress) -> list[Trajectory]:
+        """The latest runs, newest first; those that this release cannot read are left out."""
+        query = TraceQuery(since_s=self._clock.wall_s() - self._config.window_s, limit=last)
+        trace_ids = [found.trace_id for found in await self._store.list(query)]
+        runs: list[Trajectory] = []
+        for first in range(0, len(trace_ids), READ_AT_ONCE):
+            tell("reading", first, len(trace_ids))
+            runs += await self._store.get_many(trace_ids[first : first + READ_AT_ONCE])
+        tell("reading", len(trace_ids), len(trace_ids))
+        return runs
+
+
+def _latest_configuration(runs: Sequence[Trajectory]) -> str:
+    return next((run.configuration for run in runs if run.configuration), "")

@@ -1,0 +1,155 @@
+"""From settings to a desk."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from inframind.advisor.options.config import AnalysisConfig
+from inframind.advisor.recommending import Ranking, RankingConfig
+from inframind.fleet.clock import Clock
+from inframind.fleet.endpoints import group_by_model
+from inframind.graphs.registry import TopologyRegistry
+from inframind.plugin.advice.analysts import Analyst, AnalystConfig, InForce
+from inframind.plugin.advice.desk import AdviceDesk
+from inframind.plugin.advice.measurer import MeasureConfig, Measurer
+from inframind.plugin.advice.serving import Serving
+from inframind.plugin.advice.stories import Stories
+from inframind.plugin.advice.toml_edit import FileEdit
+from inframind.plugin.advice.versions import Versions
+from inframind.plugin.build import parts_of, require_rules, stored_policy
+from inframind.plugin.config import Settings, settings_from
+from inframind.plugin.config_advisor import AdvisorSection
+from inframind.plugin.online.hearing import hearing_of
+from inframind.router.actions import ActionSpace
+from inframind.router.policy import policy_by_name
+from inframind.traces.outcome_graphs import graph_of
+from inframind.traces.records import SolvedKeys
+from inframind.traces.shelf import Shelf
+from inframind.traces.shelves import shelf_of
+from inframind.traces.store import TraceStore
+
+
+def advice_desk(
+    settings: Settings,
+    store: TraceStore,
+    *,
+    clock: Clock,
+    rng: np.random.Generator,
+    file: Path | None = None,
+    actions: ActionSpace | None = None,
+) -> AdviceDesk:
+    """Where advice is made and decided on as the section ``[advisor]`` says. Asks no server anything.
+
+    Args:
+        settings: the configuration.
+        store: where traces are.
+        clock: time.
+        rng: all chance there is.
+        file: from which the configuration was read; None where there is none.
+        actions: what may be chosen, where somebody knows it already.
+
+    Raises:
+        ConfigError: the store has no graph, or settings contradict each other.
+    """
+    graph, shelf = graph_of(store), shelf_of(store)
+    ranking = Ranking(_ranking_config(settings.advisor))
+    stories = Stories(graph, ranking)
+    versions = Versions(shelf, lambda: stored_policy(settings.policy), clock)
+
+    @cache
+    def space() -> ActionSpace:
+        return actions or action_space_of(settings)
+
+    analyst = Analyst(
+        store,
+        graph,
+        actions=space,
+        in_force=lambda: _in_force(settings, shelf, versions, space()),
+        config=_analyst_config(settings),
+        clock=clock,
+        rng=rng,
+    )
+    measurer = Measurer(store, graph, shelf, stories, _measure_config(settings), clock)
+    return AdviceDesk(
+        graph,
+        ranking=ranking,
+        stories=stories,
+        analyst=analyst,
+        measurer=measurer,
+        serving=Serving(graph, shelf, versions, stories, clock) if settings.online.enabled else None,
+        file=file,
+        require_valid=require_valid,
+        clock=clock,
+        rng=rng,
+    )
+
+
+async def _in_force(settings: Settings, shelf: Shelf, versions: Versions, actions: ActionSpace) -> InForce:
+    """Who decides now, and under which rules."""
+    section = settings.policy
+    if section.name != "learned":
+        return InForce(
+            policy_by_name(section.name, quality_floor=section.quality_floor), settings.own_rules()
+        )
+    serving = (await shelf.rollout()).serving if settings.online.enabled else ""
+    stored = await versions.stored(serving)
+    return InForce(stored.bind(actions), (*settings.own_rules(), *stored.rules))
+
+
+def _ranking_config(section: AdvisorSection) -> RankingConfig:
+    return RankingConfig(
+        mode="learned" if section.mode == "auto" else section.mode,
+        most=section.most,
+        patience_s=section.patience_s,
+        resumed_at_s=section.resumed_at.timestamp() if section.resumed_at else -math.inf,
+    )
+
+
+def _analyst_config(settings: Settings) -> AnalystConfig:
+    section = settings.advisor
+    return AnalystConfig(
+        last=section.last,
+        window_s=section.window_s,
+        keys=SolvedKeys(settings.feedback.solved_keys),
+        exploration=settings.policy.exploration,
+        shares_segments=section.segments == "shared",
+        analysis=AnalysisConfig(margin=section.margin),
+    )
+
+
+def _measure_config(settings: Settings) -> MeasureConfig:
+    return MeasureConfig(
+        keys=SolvedKeys(settings.feedback.solved_keys),
+        hearing=hearing_of(settings),
+        settle_s=settings.online.gate.settle_s,
+        window_s=settings.advisor.window_s,
+        is_tried=settings.online.enabled,
+    )
+
+
+def action_space_of(settings: Settings) -> ActionSpace:
+    """What may be chosen, as far as the configuration alone says it.
+
+    Raises:
+        ConfigError: settings that contradict each other.
+    """
+    return parts_of(settings, _registry_of(settings)).action_space(group_by_model(settings.endpoint_specs()))
+
+
+def require_valid(edit: FileEdit) -> None:
+    """Check that an application can be made of a file as it would be.
+
+    Raises:
+        ConfigError: it does not load, or a rule speaks of what there is not.
+    """
+    settings = settings_from(tomllib.loads(edit.after), base=edit.path.parent)
+    require_rules(settings, _registry_of(settings))
+
+
+def _registry_of(settings: Settings) -> TopologyRegistry:
+    registry = TopologyRegistry()
+    return registry.only(settings.policy.topologies) if settings.policy.topologies else registry

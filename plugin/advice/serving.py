@@ -1,0 +1,174 @@
+"""Accepted recommendations on their way into service, and those taken back on their way out; see `AdviceDesk.tend`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from inframind.errors import AdviceMoved, RolloutMoved
+from inframind.fleet.clock import Clock
+from inframind.plugin.advice.rules import named_rules
+from inframind.plugin.advice.stories import Stories, Story
+from inframind.plugin.advice.toml_edit import SHOWN_DIGITS
+from inframind.plugin.advice.trials import mark_of, trial_of
+from inframind.plugin.advice.versions import ADVISOR, Versions
+from inframind.router.gate.judging import propose
+from inframind.traces.advice import AdviceEvent, Recommendation
+from inframind.traces.outcome_graph import OutcomeGraph
+from inframind.traces.shelf import Rollout, RolloutEvent, Shelf
+
+_TRIES = 5
+"""How often one looks again at a roll-out that has moved meanwhile, before leaving it to the next time."""
+
+
+class Serving:
+    """Puts versions with accepted rules on trial, and what serves right. Every step may be done again, by anybody.
+
+    Args:
+        graph: where recommendations are.
+        shelf: where versions and the roll-out are.
+        versions: makes versions.
+        stories: what became of recommendations.
+        clock: time.
+    """
+
+    def __init__(
+        self, graph: OutcomeGraph, shelf: Shelf, versions: Versions, stories: Stories, clock: Clock
+    ) -> None:
+        self._graph, self._shelf, self._versions = graph, shelf, versions
+        self._stories, self._clock = stories, clock
+        self._events: list[RolloutEvent] = []
+
+    async def tend(self) -> list[AdviceEvent]:
+        """Do what is to be done now; the events that came of it.
+
+        Raises:
+            StoreError: the store cannot be read or written.
+            UnknownPolicy, CheckpointError: what serves cannot be read by this release.
+        """
+        accepted = self._stories.accepted()
+        if not accepted:
+            return []
+        await self._withdraw(
+            {one.recommendation.recommendation_id: one for one in accepted if one.has("reverted")}
+        )
+        added = await self._note(accepted)
+        waiting = [one for one in self._stories.accepted() if one.is_in_force and not one.has("proposed")]
+        if waiting and await self._propose(waiting):
+            added += await self._note(waiting)
+        return added
+
+    async def rollout_events(self) -> Sequence[RolloutEvent]:
+        """All of the roll-out, oldest first.
+
+        Raises:
+            StoreError: the shelf cannot be read.
+        """
+        after = self._events[-1].number if self._events else 0
+        self._events += await self._shelf.events(after=after)
+        return self._events
+
+    # Into service --------------------------------------------------------------------------------------
+
+    async def _propose(self, waiting: Sequence[Story]) -> bool:
+        """Put the one that waited longest into the shadow, if nothing else is tried; whether it is there."""
+        for _ in range(_TRIES):
+            rollout = await self._shelf.rollout()
+            if rollout.candidate or rollout.frozen:
+                return False
+            serving = await self._versions.advice_in(rollout.serving)
+            next_one = next(
+                (one for one in waiting if one.recommendation.recommendation_id not in serving), None
+            )
+            if next_one is None:
+                return False
+            try:
+                await self._shelf.append(
+                    await self._proposal(next_one.recommendation, rollout), after=rollout.number
+                )
+            except RolloutMoved:
+                continue
+            return True
+        return False
+
+    async def _proposal(self, made: Recommendation, rollout: Rollout) -> RolloutEvent:
+        advice = made.recommendation_id
+        facts = {"advice": advice, "kind": made.kind, "title": made.title}
+        version = await self._versions.put_with(rollout.serving, named_rules(made), facts)
+        reason = f"recommendation {advice[:SHOWN_DIGITS]} was accepted: {made.title}"
+        return propose(rollout, version, now_s=self._clock.wall_s(), by=mark_of(advice), reason=reason)
+
+    # What became of it ---------------------------------------------------------------------------------
+
+    async def _note(self, stories: Sequence[Story]) -> list[AdviceEvent]:
+        """Events of what the roll-out did with them, as far as nobody noted it yet."""
+        untold = [one for one in stories if not one.has("rolled_back")]
+        events = await self.rollout_events() if untold else ()
+        added: list[AdviceEvent] = []
+        for story in untold:
+            added += [event for event in self._news_of(story, events) if await self._add(event)]
+        await self._stories.read()
+        return added
+
+    def _news_of(self, story: Story, events: Sequence[RolloutEvent]) -> list[AdviceEvent]:
+        advice = story.recommendation.recommendation_id
+        trial = trial_of(events, advice)
+        if trial is None:
+            return []
+        return [
+            AdviceEvent(
+                recommendation_id=advice,
+                kind=kind,
+                at_s=event.at_s,
+                by=ADVISOR if kind == "proposed" else event.by,
+                facts={"version": trial.version, "event": event.number, "reason": event.reason},
+            )
+            for kind, event in trial.happened()
+            if not story.has(kind)
+        ]
+
+    async def _add(self, event: AdviceEvent) -> bool:
+        try:
+            await self._graph.add_event(event)
+        except AdviceMoved:  # another process noted it
+            return False
+        return True
+
+    # Out of service ------------------------------------------------------------------------------------
+
+    async def _withdraw(self, reverted: dict[str, Story]) -> None:
+        """End what is tried with rules that were taken back, and serve all runs without them."""
+        for _ in range(_TRIES if reverted else 0):
+            rollout = await self._shelf.rollout()
+            event = await self._withdrawal(reverted, rollout)
+            if event is None:
+                return
+            try:
+                await self._shelf.append(event, after=rollout.number)
+            except RolloutMoved:
+                continue
+
+    async def _withdrawal(self, reverted: dict[str, Story], rollout: Rollout) -> RolloutEvent | None:
+        if rollout.candidate:
+            tried = sorted(await self._versions.advice_in(rollout.candidate) & reverted.keys())
+            if tried:
+                return self._event(rollout, rollout.candidate, tried, ends=True)
+        if rollout.frozen:
+            return None
+        served = sorted(await self._versions.advice_in(rollout.serving) & reverted.keys())
+        if not served:
+            return None
+        facts = {"without_advice": ", ".join(one[:SHOWN_DIGITS] for one in served)}
+        version = await self._versions.put_without(rollout.serving, served, facts)
+        return self._event(rollout, version, served, ends=False)
+
+    def _event(self, rollout: Rollout, version: str, advice: Sequence[str], *, ends: bool) -> RolloutEvent:
+        named = ", ".join(one[:SHOWN_DIGITS] for one in advice)
+        return RolloutEvent(
+            at_s=self._clock.wall_s(),
+            version=version,
+            stage="rolled_back" if ends else "full",
+            share=0.0 if ends else 1.0,
+            frozen=rollout.frozen,
+            by=ADVISOR,
+            reason=f"recommendation {named} was taken back",
+        )

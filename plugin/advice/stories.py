@@ -1,0 +1,124 @@
+"""Recommendations and what became of them, read from the store a little at a time, and told."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from inframind.advisor.recommending import Ranking
+from inframind.traces.advice import AdviceEvent, AdviceEventKind, Recommendation
+from inframind.traces.outcome_graph import OutcomeGraph
+
+PAGE = 2000
+"""Most events that are read at once."""
+Standing = Literal["open", "rejected", "accepted", "on trial", "serves", "rolled back", "reverted"]
+_STANDINGS: tuple[tuple[AdviceEventKind, Standing], ...] = (
+    ("reverted", "reverted"),
+    ("rejected", "rejected"),
+    ("rolled_back", "rolled back"),
+    ("promoted", "serves"),
+    ("proposed", "on trial"),
+    ("accepted", "accepted"),
+)
+"""What has happened, latest in a life first, and how the recommendation stands since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """A recommendation and all that became of it.
+
+    Attributes:
+        recommendation: it.
+        events: in the order in which they happened.
+    """
+
+    recommendation: Recommendation
+    events: tuple[AdviceEvent, ...] = ()
+
+    def event(self, kind: AdviceEventKind) -> AdviceEvent | None:
+        """The latest of a kind, or None."""
+        return next((event for event in reversed(self.events) if event.kind == kind), None)
+
+    def has(self, *kinds: AdviceEventKind) -> bool:
+        """Whether any of these happened."""
+        return any(event.kind in kinds for event in self.events)
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands."""
+        return next((standing for kind, standing in _STANDINGS if self.has(kind)), "open")
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether somebody accepted it and nobody took it back; the gate may have."""
+        return self.has("accepted") and not self.has("reverted")
+
+
+class Stories:
+    """All recommendations with their events, and a ranking that has learned from them. Not thread-safe.
+
+    Args:
+        graph: where they are.
+        ranking: is told of them.
+    """
+
+    def __init__(self, graph: OutcomeGraph, ranking: Ranking) -> None:
+        self._graph, self._ranking = graph, ranking
+        self._made: dict[str, Recommendation] = {}
+        self._events: defaultdict[str, list[AdviceEvent]] = defaultdict(list)
+        self._number = 0
+
+    async def read(self) -> None:
+        """Go on to the latest event.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        while True:
+            events = await self._graph.advice_events(after=self._number, limit=PAGE)
+            await self._learn_of(events)
+            if len(events) < PAGE:
+                return
+
+    async def _learn_of(self, events: Sequence[AdviceEvent]) -> None:
+        unknown = {event.recommendation_id for event in events} - self._made.keys()
+        made = await self._graph.recommendations_of(sorted(unknown)) if unknown else ()
+        self._made |= {one.recommendation_id: one for one in made}
+        for event in events:
+            self._events[event.recommendation_id].append(event)
+            self._number = max(self._number, event.number)
+        self._ranking.add(made, events)
+
+    def story(self, recommendation_id: str) -> Story | None:
+        """Of one, or None where it is not known."""
+        made = self._made.get(recommendation_id)
+        return (
+            None
+            if made is None
+            else Story(recommendation=made, events=tuple(self._events[recommendation_id]))
+        )
+
+    def all(self) -> tuple[Story, ...]:
+        """In the order in which they were made."""
+        return tuple(
+            Story(recommendation=made, events=tuple(self._events[one])) for one, made in self._made.items()
+        )
+
+    def accepted(self) -> tuple[Story, ...]:
+        """Those that somebody accepted, in that order."""
+        found = [story for story in self.all() if story.has("accepted")]
+        return tuple(sorted(found, key=_when_accepted))
+
+
+def named(stories: Iterable[Story], recommendation_id: str) -> Story | None:
+    """The one whose id begins so."""
+    return next(
+        (one for one in stories if one.recommendation.recommendation_id.startswith(recommendation_id)), None
+    )
+
+
+def _when_accepted(story: Story) -> int:
+    event = story.event("accepted")
+    return event.number if event else 0

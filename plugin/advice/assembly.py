@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from inframind.fleet.clock import Clock
 from inframind.fleet.endpoints import group_by_model
 from inframind.graphs.registry import TopologyRegistry
 from inframind.plugin.advice.analysts import Analyst, AnalystConfig, InForce
+from inframind.plugin.advice.config_file import ConfigFile
 from inframind.plugin.advice.desk import AdviceDesk
 from inframind.plugin.advice.measurer import MeasureConfig, Measurer
 from inframind.plugin.advice.serving import Serving
@@ -81,8 +83,7 @@ def advice_desk(
         analyst=analyst,
         measurer=measurer,
         serving=Serving(graph, shelf, versions, stories, clock) if settings.online.enabled else None,
-        file=file,
-        require_valid=require_valid,
+        file=ConfigFile(file, require_valid, clock) if file is not None else None,
         clock=clock,
         rng=rng,
     )

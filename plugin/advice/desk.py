@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,25 +16,15 @@ from inframind.advisor.recommending import Ranking
 from inframind.errors import AdviceMoved, ConfigError, UnknownConfiguration
 from inframind.fleet.clock import Clock
 from inframind.plugin.advice.analysts import Analyst, Progress, not_told
-from inframind.plugin.advice.file_swap import swap
+from inframind.plugin.advice.config_file import BY_FILE, ConfigFile
 from inframind.plugin.advice.measurer import Measurer
 from inframind.plugin.advice.rules import documents_of
 from inframind.plugin.advice.serving import Serving
 from inframind.plugin.advice.stories import Stories, Story
-from inframind.plugin.advice.toml_edit import (
-    SHOWN_DIGITS,
-    FileEdit,
-    advice_in,
-    digest_of,
-    with_rules,
-    without_rules,
-)
+from inframind.plugin.advice.toml_edit import SHOWN_DIGITS, FileEdit
 from inframind.traces.advice import AdviceEvent, AdviceEventKind, Recommendation
 from inframind.traces.configurations import Configuration
 from inframind.traces.outcome_graph import OutcomeGraph
-
-BY_FILE = "file"
-"""Who decided, where the file alone says what was decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +55,7 @@ class AdviceDesk:
         analyst: looks at runs.
         measurer: compares runs before and after.
         serving: has the roll-out try what is accepted; None without ``[online]``.
-        file: the configuration file, or None where there is none: then nothing can be written into it.
-        require_valid: is given a file's text; raises ConfigError where no application could be made of it.
+        file: into which rules go, or None where there is none: then the roll-out alone serves them.
         clock: time.
         rng: all chance there is.
     """
@@ -80,15 +69,13 @@ class AdviceDesk:
         analyst: Analyst,
         measurer: Measurer,
         serving: Serving | None,
-        file: Path | None,
-        require_valid: Callable[[FileEdit], None],
+        file: ConfigFile | None,
         clock: Clock,
         rng: np.random.Generator,
     ) -> None:
         self._graph, self._ranking, self._stories = graph, ranking, stories
         self._analyst, self._measurer, self._serving = analyst, measurer, serving
-        self._file = file.absolute() if file is not None else None
-        self._require_valid, self._clock, self._rng = require_valid, clock, rng
+        self._file, self._clock, self._rng = file, clock, rng
         self._configurations: dict[str, Configuration | None] = {}
         self._lock = asyncio.Lock()
 
@@ -208,7 +195,7 @@ class AdviceDesk:
         """
         async with self._lock:
             await self._look()
-            return await self._acceptance(await self._undecided(prefix, "accepted"))
+            return self._acceptance(await self._undecided(prefix, "accepted"))
 
     async def accept(self, prefix: str, *, by: str, edit: FileEdit | None = None) -> Decided:
         """Write a recommendation's rules into the file, with a copy beside it, and have the roll-out try them.
@@ -225,13 +212,13 @@ class AdviceDesk:
         async with self._lock:
             await self._look()
             story = await self._undecided(prefix, "accepted")
-            edit = edit or await self._acceptance(story)
-            backup = self._write(edit)
-            facts = {"rules": documents_of(story.recommendation), **self._facts(edit, backup)}
+            edit = edit or self._acceptance(story)
+            backup, facts = self._write(edit)
+            facts = {"rules": documents_of(story.recommendation), **facts}
             try:
                 await self._graph.add_event(self._event(story, "accepted", by, facts))
             except AdviceMoved:
-                await self._take_back_unless_accepted(story, edit)
+                await self._take_back_unless_accepted(story)
             await self._follow_up()
             return Decided(story=await self._told(story), edit=edit, backup=backup)
 
@@ -273,9 +260,9 @@ class AdviceDesk:
             await self._look()
             story = await self._accepted(prefix)
             edit = edit or self._reversal(story)
-            backup = self._write(edit)
+            backup, facts = self._write(edit)
             if not story.has("reverted"):
-                await self._add(self._event(story, "reverted", by, self._facts(edit, backup)))
+                await self._add(self._event(story, "reverted", by, facts))
             await self._follow_up()
             return Decided(story=await self._told(story), edit=edit, backup=backup)
 
@@ -303,28 +290,11 @@ class AdviceDesk:
     async def _look(self) -> list[AdviceEvent]:
         """All that is known, and what the file says that nobody noted: a decision that was interrupted."""
         await self._stories.read()
-        file = self._file
-        if file is None or not await asyncio.to_thread(file.is_file):
+        if self._file is None:
             return []
-        present = advice_in(file)
-        added = [await self._add(event) for event in self._unnoted(file, present)]
+        added = [await self._add(event) for event in [*self._file.unnoted(self._stories)]]
         await self._stories.read()
         return [event for event in added if event is not None]
-
-    def _unnoted(self, file: Path, present: frozenset[str]) -> list[AdviceEvent]:
-        facts = {"file": str(file), "host": socket.gethostname()}
-        events = []
-        for advice in sorted(present):
-            story = self._stories.story(advice)
-            if story is not None and not story.has("accepted", "rejected"):
-                rules = documents_of(story.recommendation)
-                events.append(self._event(story, "accepted", BY_FILE, {"rules": rules, **facts}))
-        for story in self._stories.accepted():
-            accepted = story.event("accepted")
-            was_here = accepted is not None and all(accepted.facts.get(k) == v for k, v in facts.items())
-            if was_here and story.is_in_force and story.recommendation.recommendation_id not in present:
-                events.append(self._event(story, "reverted", BY_FILE, facts))
-        return events
 
     # Parts ---------------------------------------------------------------------------------------------
 
@@ -346,23 +316,16 @@ class AdviceDesk:
             raise ConfigError("recommendation", story.recommendation.recommendation_id[:SHOWN_DIGITS], fix)
         return story
 
-    async def _acceptance(self, story: Story) -> FileEdit | None:
-        made = story.recommendation
-        if self._file is None:
-            if self._serving is None:
-                fix = "name the configuration file: without [online], its rules are all that takes effect"
-                raise ConfigError("config", "", fix)
-            return None
-        edit = with_rules(self._file, documents_of(made), advice=made.recommendation_id, title=made.title)
-        self._require_valid(edit)
-        return edit
+    def _acceptance(self, story: Story) -> FileEdit | None:
+        if self._file is None and self._serving is None:
+            fix = "name the configuration file: without [online], its rules are all that takes effect"
+            raise ConfigError("config", "", fix)
+        return self._file.adding(story.recommendation) if self._file else None
 
     def _reversal(self, story: Story) -> FileEdit | None:
-        if self._file is None:
-            return None
-        return without_rules(self._file, advice=story.recommendation.recommendation_id)
+        return self._file.removing(story.recommendation) if self._file else None
 
-    async def _take_back_unless_accepted(self, story: Story, edit: FileEdit | None) -> None:
+    async def _take_back_unless_accepted(self, story: Story) -> None:
         """Somebody else decided meanwhile: the file must say what they said.
 
         Raises:
@@ -372,8 +335,8 @@ class AdviceDesk:
         accepted = now.event("accepted")
         if accepted is not None and accepted.by == BY_FILE:
             return  # somebody saw the file that we have just written
-        if accepted is None and edit is not None:
-            self._write(without_rules(edit.path, advice=story.recommendation.recommendation_id))
+        if accepted is None:
+            self._write(self._reversal(story))
         kind = "accepted" if accepted is not None else "rejected"
         raise AdviceMoved(story.recommendation.recommendation_id, "accepted", kind)
 
@@ -388,10 +351,12 @@ class AdviceDesk:
         except AdviceMoved:
             return None
 
-    def _write(self, edit: FileEdit | None) -> Path | None:
-        if edit is None or not edit.is_change:
-            return None
-        return swap(edit.path, edit.before, edit.after, at_s=self._clock.wall_s())
+    def _write(self, edit: FileEdit | None) -> tuple[Path | None, dict[str, Any]]:
+        """The copy of what the file was, and the facts for the event."""
+        if edit is None or self._file is None:
+            return None, {}
+        backup = self._file.write(edit)
+        return backup, self._file.facts(edit, backup)
 
     def _event(
         self, story: Story, kind: AdviceEventKind, by: str, facts: Mapping[str, object]
@@ -403,17 +368,6 @@ class AdviceDesk:
             by=by,
             facts=facts,
         )
-
-    def _facts(self, edit: FileEdit | None, backup: Path | None) -> dict[str, object]:
-        if edit is None:
-            return {}
-        return {
-            "file": str(edit.path),
-            "host": socket.gethostname(),
-            "backup": backup.name if backup else "",
-            "digest_before": digest_of(edit.before),
-            "digest": digest_of(edit.after),
-        }
 
     async def _configuration(self, configuration_id: str) -> Configuration | None:
         if configuration_id and configuration_id not in self._configurations:

@@ -58,6 +58,8 @@ _OWN: Mapping[str, float] = {
 OWN = np.array([PLACES[name] for name in _OWN])
 """Places of the columns with deviations; the level is the first of both."""
 _JITTER = 1e-9
+_NEXT_TO_NOTHING = 0.005
+"""A scale at which some thousands of verdicts still say less than the prior: options stay apart by chance alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,13 @@ class Scale:
 
 
 def _default_scales() -> tuple[Scale, ...]:
-    return (Scale(0.05, 0.05, 1.0), Scale(1.0, 0.05, 0.5), Scale(0.05, 1.0, 0.5), Scale(1.0, 1.0, 1.0))
+    least = _NEXT_TO_NOTHING
+    return (
+        Scale(least, least, 5.0),
+        Scale(1.0, least, 0.5),
+        Scale(least, 1.0, 0.5),
+        Scale(1.0, 1.0, 1.0),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,15 +120,67 @@ class PriorConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sums:
-    """What lessons come to, for each segment.
+    """What lessons come to.
 
     Attributes:
-        gram_SDD: ``G_s``.
+        gram_DD: ``sum_s G_s``.
+        cross_SED: ``G_s[E, :]``.
         moment_SD: ``b_s``.
     """
 
-    gram_SDD: Array
+    gram_DD: Array
+    cross_SED: Array
     moment_SD: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Equations:
+    """What shared weights have to fulfil once deviations are taken out; see the module for the letters.
+
+    Attributes:
+        precision_DD: L.
+        left_D: ``L m``.
+        inner_SEE: M_s.
+        own_covariance_SEE: M_s^-1.
+        own_SE: M_s^-1 b_s[E].
+        pull_SED: B_s.
+        prior_E: Q.
+        prior_D: P.
+    """
+
+    precision_DD: Array
+    left_D: Array
+    inner_SEE: Array
+    own_covariance_SEE: Array
+    own_SE: Array
+    pull_SED: Array
+    prior_E: Array
+    prior_D: Array
+
+    @classmethod
+    def of(cls, sums: Sums, prior_D: Array, prior_E: Array) -> Equations:
+        """For lessons of these sums, before which precisions were these."""
+        own_moment_SE = sums.moment_SD[:, OWN]
+        inner_SEE = sums.cross_SED[:, :, OWN] + np.diag(prior_E)
+        covariance_SEE: Array = np.linalg.inv(inner_SEE).astype(np.float64, copy=False)
+        pull_SED = covariance_SEE @ sums.cross_SED
+        taken_out_DD = np.tensordot(sums.cross_SED, pull_SED, axes=((0, 1), (0, 1)))
+        precision_DD = np.diag(prior_D) + sums.gram_DD - taken_out_DD
+        return cls(
+            precision_DD=(precision_DD + precision_DD.T) / 2,
+            left_D=sums.moment_SD.sum(axis=0) - np.tensordot(own_moment_SE, pull_SED, axes=((0, 1), (0, 1))),
+            inner_SEE=inner_SEE,
+            own_covariance_SEE=covariance_SEE,
+            own_SE=(covariance_SEE @ own_moment_SE[:, :, None])[:, :, 0],
+            pull_SED=pull_SED,
+            prior_E=prior_E,
+            prior_D=prior_D,
+        )
+
+    def solution(self) -> tuple[Array, Array]:
+        """Means of shared weights (D) and of deviations (S, E)."""
+        mean_D: Array = np.linalg.solve(self.precision_DD, self.left_D).astype(np.float64, copy=False)
+        return mean_D, self.own_SE - self.pull_SED @ mean_D
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +190,7 @@ class Posterior:
     Attributes:
         mean_D: m.
         covariance_DD: L^-1.
-        own_SE: M_s^-1 b_s[E].
+        deviation_SE: means of d_s.
         own_covariance_SEE: M_s^-1.
         pull_SED: B_s.
         prior_own_E: variances of deviations beforehand, for segments without lessons.
@@ -140,7 +200,7 @@ class Posterior:
 
     mean_D: Array
     covariance_DD: Array
-    own_SE: Array
+    deviation_SE: Array
     own_covariance_SEE: Array
     pull_SED: Array
     prior_own_E: Array
@@ -148,40 +208,29 @@ class Posterior:
     gain: float
 
     @classmethod
-    def of(cls, sums: Sums, shared_D: Array, own_E: Array) -> Posterior:
+    def of(cls, sums: Sums, prior_D: Array, prior_E: Array) -> Posterior:
         """After lessons of these sums, before which precisions were these."""
-        gram, moment = sums.gram_SDD, sums.moment_SD
-        cross_SED = gram[:, OWN, :]
-        inner_SEE = cross_SED[:, :, OWN] + np.diag(own_E)
-        covariance_SEE: Array = np.linalg.inv(inner_SEE).astype(np.float64, copy=False)
-        pull_SED = covariance_SEE @ cross_SED
-        own_SE = np.einsum("sef,sf->se", covariance_SEE, moment[:, OWN])
-        precision_DD = np.diag(shared_D) + (gram - np.swapaxes(cross_SED, 1, 2) @ pull_SED).sum(axis=0)
-        precision_DD = (precision_DD + precision_DD.T) / 2
-        left_D = (moment - np.einsum("sed,se->sd", pull_SED, moment[:, OWN])).sum(axis=0)
-        covariance_DD = np.linalg.inv(precision_DD)
-        mean_D = covariance_DD @ left_D
-        before = np.log(shared_D).sum() + len(gram) * np.log(own_E).sum()
-        after = np.linalg.slogdet(precision_DD)[1] + np.linalg.slogdet(inner_SEE)[1].sum()
+        equations = Equations.of(sums, prior_D, prior_E)
+        mean_D, deviation_SE = equations.solution()
+        before = np.log(prior_D).sum() + len(deviation_SE) * np.log(prior_E).sum()
+        after = np.linalg.slogdet(equations.precision_DD)[1] + np.linalg.slogdet(equations.inner_SEE)[1].sum()
+        explained = equations.left_D @ mean_D + (sums.moment_SD[:, OWN] * equations.own_SE).sum()
+        covariance_DD = np.linalg.inv(equations.precision_DD)
         return cls(
             mean_D=mean_D,
             covariance_DD=(covariance_DD + covariance_DD.T) / 2,
-            own_SE=own_SE,
-            own_covariance_SEE=covariance_SEE,
-            pull_SED=pull_SED,
-            prior_own_E=1 / own_E,
+            deviation_SE=deviation_SE,
+            own_covariance_SEE=equations.own_covariance_SEE,
+            pull_SED=equations.pull_SED,
+            prior_own_E=1 / prior_E,
             log_volume=float(before - after) / 2,
-            gain=float(left_D @ mean_D + (moment[:, OWN] * own_SE).sum()) / 2,
+            gain=float(explained) / 2,
         )
-
-    def deviations(self) -> Array:
-        """Means of the segments' deviations (S, E)."""
-        return self.own_SE - self.pull_SED @ self.mean_D
 
     def means(self, features_KD: Array, place: int | None) -> Array:
         """Expected values of options (K) for a segment, or for one that nothing is known of."""
         shared_K: Array = features_KD @ self.mean_D
-        return shared_K if place is None else shared_K + features_KD[:, OWN] @ self.deviations()[place]
+        return shared_K if place is None else shared_K + features_KD[:, OWN] @ self.deviation_SE[place]
 
     def covariance(self, features_KD: Array, place: int | None) -> Array:
         """Of options' values (K, K)."""

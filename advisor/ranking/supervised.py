@@ -17,13 +17,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from inframind.advisor.ranking.belief import OWN, Belief, Posterior, PriorConfig, Sums, log_chance
+from inframind.advisor.ranking.belief import OWN, Belief, Equations, Posterior, PriorConfig, Sums, log_chance
 from inframind.advisor.ranking.features import COLUMNS
 from inframind.advisor.ranking.lessons import LessonBook, Table
 from inframind.advisor.ranking.protocol import Array, Lesson
 from inframind.errors import ConfigError
 from inframind.router.learning.ridge_logistic import logistic
+
+Places = NDArray[np.intp]
 
 _MOST_ROUNDS = 100
 _CLOSE_ENOUGH = 1e-7
@@ -53,19 +56,19 @@ class SupervisedConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Samples:
-    """Labels with the place of each one's segment.
+    """Labels, those of a segment side by side.
 
     Attributes:
         features_BD: columns.
         accepted_B: 1 or 0.
-        place_B: of its segment.
-        segments: number of segments.
+        place_B: of each one's segment.
+        starts_S: first label of each segment.
     """
 
     features_BD: Array
     accepted_B: Array
-    place_B: np.ndarray[tuple[int], np.dtype[np.intp]]
-    segments: int
+    place_B: Places
+    starts_S: Places
 
     def logits(self, shared_D: Array, own_SE: Array) -> Array:
         """Log odds (B)."""
@@ -82,15 +85,20 @@ class _Samples:
         chance_B = logistic(logits_B)
         weight_B = np.maximum(chance_B * (1 - chance_B), _LEAST_CURVATURE)
         target_B = weight_B * logits_B + self.accepted_B - chance_B
-        columns = len(COLUMNS)
-        gram = np.zeros((self.segments, columns, columns))
-        moment = np.zeros((self.segments, columns))
-        for place in range(self.segments):
-            here = self.place_B == place
-            x_BD = self.features_BD[here]
-            gram[place] = (x_BD.T * weight_B[here]) @ x_BD
-            moment[place] = x_BD.T @ target_B[here]
-        return Sums(gram, moment)
+        weighted_BD = weight_B[:, None] * self.features_BD
+        cross_BED = weighted_BD[:, OWN, None] * self.features_BD[:, None, :]
+        return Sums(
+            self.features_BD.T @ weighted_BD,
+            _added(cross_BED, self.starts_S),
+            _added(target_B[:, None] * self.features_BD, self.starts_S),
+        )
+
+
+def _added(values_B: Array, starts_S: Places) -> Array:
+    """Sums over each segment's lessons, which lie side by side."""
+    if not len(starts_S):
+        return np.zeros((0, *values_B.shape[1:]))
+    return np.add.reduceat(values_B, starts_S, axis=0)
 
 
 class SupervisedRanker:
@@ -149,14 +157,19 @@ class SupervisedRanker:
 
     def _samples(self) -> tuple[_Samples, dict[str, int]]:
         latest = sorted(self._book, key=lambda lesson: (lesson.at_s, lesson.recommendation_id))
-        lessons = latest[-self._config.most_lessons :]
-        segments = sorted({lesson.segment for lesson in lessons})
-        places = {segment: place for place, segment in enumerate(segments)}
+        lessons = sorted(
+            latest[-self._config.most_lessons :],
+            key=lambda lesson: (lesson.segment, lesson.recommendation_id),
+        )
         if not lessons:
-            return _Samples(np.zeros((0, len(COLUMNS))), np.zeros(0), np.zeros(0, dtype=np.intp), 0), places
+            nothing = np.zeros(0, dtype=np.intp)
+            return _Samples(np.zeros((0, len(COLUMNS))), np.zeros(0), nothing, nothing), {}
         table = Table.of(lessons)
-        place_B = np.array([places[lesson.segment] for lesson in lessons], dtype=np.intp)
-        return _Samples(table.features_BD, table.accepted_B, place_B, len(segments)), places
+        segments, starts_S, place_B = np.unique(
+            [lesson.segment for lesson in lessons], return_index=True, return_inverse=True
+        )
+        places = {str(segment): place for place, segment in enumerate(segments)}
+        return _Samples(table.features_BD, table.accepted_B, place_B, starts_S), places
 
 
 def _laplace(samples: _Samples, shared_D: Array, own_E: Array) -> tuple[Posterior, float]:
@@ -170,17 +183,18 @@ def _laplace(samples: _Samples, shared_D: Array, own_E: Array) -> tuple[Posterio
         penalty = shared_D @ shared**2 + (own**2 @ own_E).sum()
         return samples.log_likelihood(samples.logits(shared, own)) - float(penalty) / 2
 
-    shared, own = np.zeros(len(shared_D)), np.zeros((samples.segments, len(own_E)))
+    shared, own = np.zeros(len(shared_D)), np.zeros((len(samples.starts_S), len(own_E)))
     now = height(shared, own)
     for _ in range(_MOST_ROUNDS):
-        posterior = Posterior.of(samples.sums(samples.logits(shared, own)), shared_D, own_E)
-        to_shared, to_own = posterior.mean_D - shared, posterior.deviations() - own
+        sums = samples.sums(samples.logits(shared, own))
+        best_shared, best_own = Equations.of(sums, shared_D, own_E).solution()
+        to_shared, to_own = best_shared - shared, best_own - own
         step = 1.0
         while (
             then := height(shared + step * to_shared, own + step * to_own)
         ) < now and step > _SHORTEST_STEP:
             step /= 2
         if then - now < _CLOSE_ENOUGH:
-            return posterior, now
+            return Posterior.of(sums, shared_D, own_E), now
         shared, own, now = shared + step * to_shared, own + step * to_own, then
     raise ArithmeticError(f"no peak within {_MOST_ROUNDS} rounds of Newton's method")

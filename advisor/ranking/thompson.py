@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inframind.advisor.ranking.belief import Belief, Posterior, PriorConfig, Sums, log_chance
+from inframind.advisor.ranking.belief import OWN, Belief, Posterior, PriorConfig, Sums, log_chance
 from inframind.advisor.ranking.features import COLUMNS
 from inframind.advisor.ranking.lessons import WELL_FORMED, LessonBook, Table
 from inframind.advisor.ranking.protocol import Array, Lesson
@@ -101,10 +101,9 @@ class ThompsonSampling:
     def _believed(self) -> Belief:
         segments = self._book.segments
         columns = len(COLUMNS)
-        sums = Sums(
-            np.array([self._sums[one][0] for one in segments]).reshape(-1, columns, columns),
-            np.array([self._sums[one][1] for one in segments]).reshape(-1, columns),
-        )
+        gram_SDD = np.array([self._sums[one][0] for one in segments]).reshape(-1, columns, columns)
+        moment_SD = np.array([self._sums[one][1] for one in segments]).reshape(-1, columns)
+        sums = Sums(gram_SDD.sum(axis=0), gram_SDD[:, OWN, :], moment_SD)
         scales = self._config.prior.scales
         posteriors = [Posterior.of(sums, *self._config.prior.precisions(scale)) for scale in scales]
         log_chances = [

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
+from inframind.plugin.advice.assembly import advice_desk
+from inframind.plugin.advice.tender import AdviceTender
 from inframind.plugin.build import stored_policy
 from inframind.plugin.config import Settings
 from inframind.plugin.online.hearing import hearing_of
@@ -60,6 +64,7 @@ def learner_service(
         configured=stored_policy(settings.policy),
         actions=actions,
         exploration=settings.policy.exploration,
+        rules=settings.own_rules(),
         config=OnlineConfig(slow=SlowConfig() if online.networks else None),
     )
     return LearnerService(
@@ -79,4 +84,11 @@ def learner_service(
         clock=clock,
         holder=holder,
         tell=tell,
+        advice=_advice(settings, store, actions, clock),
     )
+
+
+def _advice(settings: Settings, store: TraceStore, actions: ActionSpace, clock: Clock) -> AdviceTender:
+    rng = np.random.default_rng(settings.policy.seed)
+    desk = advice_desk(settings, store, actions=actions, clock=clock, rng=rng)
+    return AdviceTender(desk, clock, analyse_every_s=settings.advisor.analyse_every_s)

@@ -8,8 +8,10 @@ from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace
 from inframind.router.online.protocol import Label
 from inframind.router.ope.estimate import Estimate, NoSupport
-from inframind.router.ope.evaluation import OpeConfig, compare
+from inframind.router.ope.evaluation import OpeConfig, compare_read, read_traces
 from inframind.router.policy_file import StoredPolicy
+from inframind.router.rulebook import RuleBook
+from inframind.router.rules import RoutingRule
 from inframind.traces.records import Trajectory
 
 LATEST = 500
@@ -24,6 +26,7 @@ def foreseen(
     *,
     actions: ActionSpace,
     exploration: float,
+    rules: Sequence[RoutingRule] = (),
 ) -> Estimate | NoSupport | None:
     """By how much more of these runs would have been right and in time; None where none can be asked about.
 
@@ -34,13 +37,22 @@ def foreseen(
         labels: by trace id; runs without one are left out.
         actions: what may be chosen.
         exploration: share of decisions that both draw evenly.
+        rules: under which both serve, beside their own.
     """
     solved = {run.trace_id: labels[run.trace_id].solved for run in runs if run.trace_id in labels}
     if not solved:
         return None
     config = OpeConfig(level="step", methods=("dr",), exploration=exploration)
     try:
-        found = compare(new.bind(actions), old.bind(actions), runs, solved, actions=actions, config=config)
-    except ConfigError:  # of none of them everything can be rebuilt
+        traces = read_traces(runs, solved, actions, config)
+        found = compare_read(
+            new.bind(actions),
+            old.bind(actions),
+            traces,
+            config,
+            rules=RuleBook((*rules, *new.rules), actions),
+            old_rules=RuleBook((*rules, *old.rules), actions),
+        )
+    except ConfigError:  # of none of them everything can be rebuilt, or a rule speaks of what is gone
         return None
     return found.best

@@ -23,6 +23,7 @@ from inframind.errors import (
     UnknownPolicy,
 )
 from inframind.fleet.clock import Clock
+from inframind.plugin.advice.tender import AdviceTender
 from inframind.plugin.online.judging import Judge
 from inframind.plugin.online.learn_config import LearnConfig
 from inframind.plugin.online.learner_state import LearnerState
@@ -88,6 +89,7 @@ class LearnerService:
         clock: time.
         holder: name of this process.
         tell: is shown every round; must be quick and must not raise.
+        advice: is seen to between rounds, by whoever leads.
     """
 
     def __init__(
@@ -102,10 +104,11 @@ class LearnerService:
         clock: Clock,
         holder: str,
         tell: Callable[[Round], None] = lambda round: None,
+        advice: AdviceTender | None = None,
     ) -> None:
         self._store, self._shelf, self._school = store, shelf, school
         self._hearing, self._judge, self._config = hearing, judge, config
-        self._clock, self._holder, self._tell = clock, holder, tell
+        self._clock, self._holder, self._tell, self._advice = clock, holder, tell, advice
         self._desk: _Desk | None = None
         self._adopted_s = float("-inf")
 
@@ -143,6 +146,8 @@ class LearnerService:
                 return False
             while (await self._told_round()).taken:
                 await self._renew()
+            if self._advice is not None:
+                await self._advice.finish()
         return True
 
     async def round(self) -> Round:
@@ -207,6 +212,8 @@ class LearnerService:
     async def _told_round(self) -> Round:
         done = await self.round()
         self._tell(done)
+        if self._advice is not None:
+            await self._advice.tend()
         return done
 
     # What is known -------------------------------------------------------------------------------------

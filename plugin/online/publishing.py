@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from inframind.errors import RolloutMoved, UnknownPolicy
+from inframind.plugin.advice.versions import ADVISOR
 from inframind.plugin.online.learner_state import LearnerState
 from inframind.plugin.online.school import Published
 from inframind.traces.query import TraceQuery
@@ -23,7 +24,11 @@ async def is_tried(shelf: Shelf, version: str) -> bool:
 
 
 async def with_own(shelf: Shelf, state: LearnerState, rollout: Rollout) -> LearnerState:
-    """The state with the version that it published when it was killed before it could note that."""
+    """The state with the versions that it can go on from, and does not know of yet.
+
+    One that it published when it was killed before it could note that; and those that differ from one of its own by
+    rules alone.
+    """
     for version in (rollout.serving, rollout.candidate):
         if not version or version in state.lineage:
             continue
@@ -31,12 +36,25 @@ async def with_own(shelf: Shelf, state: LearnerState, rollout: Rollout) -> Learn
             row = await shelf.policy(version)
         except UnknownPolicy:
             continue
-        if _is_own(row, state):
+        if row.created_by == ADVISOR:
+            if await _has_own_weights(shelf, row, state):
+                state = replace(state, published=(*state.published, version))
+        elif _is_own(row, state):
             taught = int(row.facts["labelled"])
             state = replace(
                 state, published=(*state.published, version), fresh=max(0, state.labelled - taught)
             )
     return state
+
+
+async def _has_own_weights(shelf: Shelf, row: PolicyVersion, state: LearnerState) -> bool:
+    """Whether only rules lie between it and a version of the lineage."""
+    while row.created_by == ADVISOR and row.parent not in state.lineage:
+        try:
+            row = await shelf.policy(row.parent)
+        except UnknownPolicy:
+            return False
+    return row.created_by == ADVISOR or _is_own(row, state)
 
 
 def _is_own(row: PolicyVersion, state: LearnerState) -> bool:

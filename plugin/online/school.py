@@ -19,6 +19,7 @@ from inframind.router.ope.estimate import Estimate
 from inframind.router.policy_file import StoredPolicy
 from inframind.router.policy_shelf import policy_of
 from inframind.router.recorded_views import RecordedViews
+from inframind.router.rules import RoutingRule
 from inframind.router.views import PlanView, StepView
 from inframind.traces.records import Trajectory
 from inframind.traces.shelf import Shelf
@@ -79,6 +80,7 @@ class School:
         config: how it is learned.
         limit: how much one publication may change.
         exploration: share of decisions that are drawn evenly.
+        rules: of the configuration, under which every version serves beside its own.
     """
 
     configured: StoredPolicy
@@ -86,6 +88,7 @@ class School:
     config: OnlineConfig = field(default_factory=OnlineConfig)
     limit: StepLimit = field(default_factory=StepLimit)
     exploration: float = 0.0
+    rules: tuple[RoutingRule, ...] = ()
 
     def begin(self, stored: StoredPolicy) -> Student:
         """A learner that begins with a policy."""
@@ -111,7 +114,15 @@ class School:
         labels: Mapping[str, Label],
     ) -> Interval | None:
         """The difference in runs right and in time that recorded runs expect; None where they say too little."""
-        found = foreseen(new, old, runs, labels, actions=self.actions, exploration=self.exploration)
+        found = foreseen(
+            new,
+            old,
+            runs,
+            labels,
+            actions=self.actions,
+            exploration=self.exploration,
+            rules=self.rules,
+        )
         return found.running_interval() if isinstance(found, Estimate) else None
 
     async def stored(self, shelf: Shelf, version: str) -> StoredPolicy:
@@ -130,13 +141,15 @@ class School:
     ) -> Published | Withheld:
         """What was learned, or as much of it as may change on these runs; withheld where even little is too much.
 
+        It has the rules of what serves: what people accepted is not learned, and stays.
+
         Args:
             student: who learned.
             serving: what it is held against.
             runs: recorded ones.
             least_views: decisions of theirs that must be there to see a change by.
         """
-        learned, old = student.candidate(), serving.bind(self.actions)
+        learned, old = replace(student.candidate(), rules=serving.rules), serving.bind(self.actions)
         views = list(views_of(runs, self.actions))
         if len(views) < least_views:
             return Withheld(

@@ -15,6 +15,8 @@ from typer.core import TyperGroup
 
 from inframind import __version__
 from inframind.errors import CallerError, ConfigError, InfraMindError
+from inframind.plugin.cli_advise import advise_app
+from inframind.plugin.cli_configs import configs_app
 from inframind.plugin.cli_evaluate import evaluate, require_arena
 from inframind.plugin.cli_feedback import feedback
 from inframind.plugin.cli_learn import learn
@@ -296,6 +298,8 @@ app.command(rich_help_panel="Start", context_settings=PROGRAM)(observe)
 app.command(rich_help_panel="Traces")(explain)
 app.command(rich_help_panel="Traces")(feedback)
 app.add_typer(traces_app, name="traces", rich_help_panel="Traces")
+app.add_typer(advise_app, name="advise", rich_help_panel="Learn and judge")
+app.add_typer(configs_app, name="configs", rich_help_panel="Learn and judge")
 app.add_typer(policies_app, name="policies", rich_help_panel="Learn and judge")
 
 

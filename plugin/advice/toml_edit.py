@@ -100,6 +100,11 @@ def without_rules(path: Path, *, advice: str) -> FileEdit:
     return _checked(FileEdit(path=path, before=before, after=after), values)
 
 
+def tables_text(rules: Sequence[Values]) -> str:
+    """Rules as they stand in a file."""
+    return "\n\n".join(_table_text(rule) for rule in rules)
+
+
 def advice_in(path: Path) -> frozenset[str]:
     """Ids of the recommendations that a file has rules of.
 

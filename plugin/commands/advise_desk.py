@@ -1,0 +1,48 @@
+"""Where the commands about advice find their desk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inframind.fleet.clock import Clock
+from inframind.plugin.advice.assembly import advice_desk
+from inframind.plugin.advice.desk import AdviceDesk
+from inframind.plugin.commands.traces import StorePlace
+from inframind.plugin.config import load_settings
+from inframind.traces.store import TraceStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskPlace:
+    """The configuration and its store, what time it is, and who asks.
+
+    Attributes:
+        config: configuration file.
+        store: trace store instead of the configured one, or None.
+        clock: time.
+        user: ``user:<name>``, for events.
+    """
+
+    config: Path
+    store: str | None
+    clock: Clock
+    user: str
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[tuple[AdviceDesk, TraceStore]]:
+        """The desk, tended, and the store; both for one loop.
+
+        Raises:
+            ConfigError: there is no such file or store, or settings contradict each other.
+        """
+        settings = load_settings(self.config)
+        async with StorePlace(config=self.config, store=self.store).opened() as store:
+            rng = np.random.default_rng()  # a seed would have every call draw the same
+            desk = advice_desk(settings, store, clock=self.clock, rng=rng, file=self.config)
+            await desk.tend()
+            yield desk, store

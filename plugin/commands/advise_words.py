@@ -1,0 +1,210 @@
+"""Advice in words, the same in every command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich.text import Text
+
+from inframind.advisor.analysis import Analysis
+from inframind.advisor.cluster import FailureCluster, Trait
+from inframind.plugin.advice.stories import Standing, Story
+from inframind.plugin.fitted_table import Column, FittedTable, Row
+from inframind.plugin.rollout_words import ago, name_of
+from inframind.plugin.terminal import one_line, percent
+from inframind.traces.advice import AdviceEvent, Metric, Prediction, Recommendation, RecommendationKind
+
+DIGITS = 8
+"""Of ids in tables."""
+NOT_ENOUGH = "not enough evidence"
+KIND_NAMES: dict[RecommendationKind, str] = {
+    "cheapest": "cheapest",
+    "highest_performance": "performance",
+    "balanced": "balanced",
+    "model_switch": "switch",
+}
+_STYLES: dict[Standing, str] = {
+    "serves": "green",
+    "rolled back": "red",
+    "on trial": "yellow",
+    "reverted": "dim",
+}
+_SHARES: tuple[Metric, ...] = ("success", "solved", "on_time")
+_TRAITS = 3
+
+
+def change_text(found: Prediction | None) -> str:
+    """A predicted change with its 95 % interval: points of a share, seconds, or percent of the cost."""
+    if found is None or not found.is_enough:
+        return NOT_ENOUGH
+    change, low, high = (_amount(found, value) for value in (found.change, found.low, found.high))
+    return f"{change} [{low}, {high}]{_unit(found)}"
+
+
+def short_change(story: Story, metric: Metric) -> Text:
+    """For a table: green where it is surely for the better, red where surely for the worse."""
+    found = story.recommendation.prediction(metric)
+    text = change_text(found)
+    if found is None or not found.is_enough:
+        return Text(text, "dim")
+    sign = 1.0 if metric in _SHARES else -1.0
+    worst, best = sorted((sign * found.low, sign * found.high))
+    return Text(text, "green" if worst > 0 else "red" if best < 0 else "")
+
+
+def standing_text(story: Story, *, tries: bool) -> Text:
+    """How a recommendation stands; an accepted one waits for the roll-out where there is one."""
+    standing = story.standing
+    name = "waits" if standing == "accepted" and tries else str(standing)
+    return Text(name, _STYLES.get(standing, ""))
+
+
+_COLUMNS = (
+    Column(name="id"),
+    Column(name="kind"),
+    Column(name="what to change", may_cut=True),
+    Column(name="success", justify="right"),
+    Column(name="in time", justify="right", leave_out=2),
+    Column(name="latency", justify="right", leave_out=1),
+    Column(name="cost", justify="right", leave_out=3),
+    Column(name="state"),
+)
+
+
+def advice_table(stories: tuple[Story, ...], *, tries: bool) -> FittedTable:
+    """Recommendations and what they promise."""
+    return FittedTable(_COLUMNS, [_row(story, tries) for story in stories])
+
+
+def _row(story: Story, tries: bool) -> Row:
+    made = story.recommendation
+    return Row(
+        (
+            Text(made.recommendation_id[:DIGITS], "bold"),
+            Text(KIND_NAMES[made.kind]),
+            Text(one_line(made.title, 120)),
+            short_change(story, "success"),
+            short_change(story, "on_time"),
+            short_change(story, "latency_s"),
+            short_change(story, "cost"),
+            standing_text(story, tries=tries),
+        )
+    )
+
+
+def analysis_line(analysis: Analysis, now_s: float) -> Text:
+    """What was looked at, as a sentence."""
+    return Text(
+        f"{analysis.runs:,} runs of {ago(analysis.since_s, now_s).removesuffix(' ago')}, "
+        f"{analysis.labelled:,} with a verdict: {analysis.failures:,} failed, were late or wrong "
+        f"(analysed {ago(analysis.at_s, now_s)})"
+    )
+
+
+def cluster_lines(cluster: FailureCluster) -> Iterator[Text]:
+    """A failure pattern: how large, whither, what sets it apart, and runs to look at."""
+    yield Text.assemble(
+        (one_line(cluster.label, 100), "bold"),
+        f"  {cluster.size:,} runs, {percent(cluster.share)} of failures{_trend(cluster)}",
+    )
+    for trait in cluster.traits[:_TRAITS]:
+        yield Text(f"  {_trait_text(trait)}")
+    if cluster.exemplars:
+        yield Text(f"  such as {', '.join(one[:DIGITS] for one in cluster.exemplars[:_TRAITS])}", "dim")
+
+
+def prediction_table(made: Recommendation) -> FittedTable:
+    """All that it promises, and what that rests on."""
+    columns = (
+        Column(name="of"),
+        Column(name="so far", justify="right"),
+        Column(name="change"),
+        Column(name="runs", justify="right", leave_out=2),
+        Column(name="concerned", justify="right"),
+        Column(name="rests on", justify="right", leave_out=1),
+        Column(name="method or objection", may_cut=True),
+    )
+    return FittedTable(columns, [_prediction_row(found) for found in made.predictions])
+
+
+def advice_event_line(event: AdviceEvent, now_s: float) -> Text:
+    """What happened, as a line."""
+    text = Text(f"{ago(event.at_s, now_s):>10}  {event.by}: ")
+    text.append(event.kind.replace("_", " "), "bold")
+    return text.append(one_line("".join(f"; {part}" for part in _event_facts(event)), 400))
+
+
+def plain_story(story: Story) -> dict[str, Any]:
+    """For JSON."""
+    made = {name: value for name, value in asdict(story.recommendation).items() if name != "features"}
+    return {**made, "state": story.standing, "events": [asdict(event) for event in story.events]}
+
+
+def plain_cluster(cluster: FailureCluster) -> dict[str, Any]:
+    """For JSON, without the ids of all its runs."""
+    return {name: value for name, value in asdict(cluster).items() if name not in ("members", "centroid")}
+
+
+def _prediction_row(found: Prediction) -> Row:
+    so_far = f"{found.before:.1%}" if found.metric in _SHARES else f"{found.before:.4g}"
+    cells = (
+        found.metric.replace("_s", "").replace("_", " "),
+        so_far,
+        change_text(found),
+        f"{found.runs:,}",
+        f"{found.affected:,}",
+        f"{found.effective_size:,.0f}",
+        found.objection or found.method,
+    )
+    return Row(tuple(Text(one_line(cell, 100)) for cell in cells))
+
+
+def _event_facts(event: AdviceEvent) -> Iterator[str]:
+    facts = event.facts
+    if facts.get("version"):
+        yield name_of(str(facts["version"]))
+    if facts.get("reason"):
+        yield str(facts["reason"])
+    if facts.get("file"):
+        yield f"{facts['file']}" + (f", before it {facts['backup']}" if facts.get("backup") else "")
+    if event.kind == "measured":
+        yield measured_text(event)
+
+
+def measured_text(event: AdviceEvent) -> str:
+    """What a measurement said."""
+    facts = event.facts
+    return (
+        f"success {facts['before']:.1%} ({facts['before_labelled']:,} runs) and {facts['after']:.1%} "
+        f"({facts['after_labelled']:,} runs) with it: {100 * facts['change']:+.1f} points "
+        f"[{100 * facts['low']:+.1f}, {100 * facts['high']:+.1f}], {facts['method']}"
+    )
+
+
+def _amount(found: Prediction, value: float) -> str:
+    if found.metric in _SHARES:
+        return f"{100 * value:+.1f}"
+    if found.metric == "latency_s":
+        return f"{value:+.2f}"
+    return f"{100 * value / found.before:+.0f}" if found.before else f"{value:+.3g}"
+
+
+def _unit(found: Prediction) -> str:
+    if found.metric == "latency_s":
+        return " s"
+    return " %" if found.metric == "cost" and found.before else ""
+
+
+def _trend(cluster: FailureCluster) -> str:
+    if abs(cluster.trend_z) < 2:
+        return ""
+    return ", growing" if cluster.trend > 0 else ", shrinking"
+
+
+def _trait_text(trait: Trait) -> str:
+    named = ", ".join(f"{name} {value}" for name, value in trait.values.items())
+    return (
+        f"{one_line(named, 60)}: {percent(trait.failing)} fail so, {percent(trait.failing_without)} without"
+    )

@@ -60,7 +60,7 @@ def analyse(
     config = config or AnalysisConfig()
     servers = {model: tuple(endpoints.get(model, facts.endpoints)) for model, facts in actions.models.items()}
     book = RuleBook(rules, actions, servers)
-    found = find_clusters(runs, keys=keys, previous=previous, rng=rng)
+    found = find_clusters(runs, keys=keys, previous=previous.clusters if previous else (), rng=rng)
     reader = LogReader(
         actions,
         policy,

@@ -18,7 +18,8 @@ from inframind.advisor.cluster import FailureCluster
 from inframind.advisor.options.claims import Claim, claim_of, errors_at, has_support, objection_of
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.options.effect import Effect, Effects
-from inframind.advisor.options.generating import Pattern
+from inframind.advisor.options.generating import Contrast, Pattern, is_telling
+from inframind.advisor.options.logs import Array, Mask
 from inframind.router.rules import RoutingRule
 from inframind.traces.advice import RecommendationKind
 
@@ -219,10 +220,10 @@ class Chooser:
         return claim.sureness(choice.effect) >= errors_at(delta, choice.effect, claim.metrics())
 
 
-def answers(rule: RoutingRule, effects: Effects, is_member_R: np.ndarray) -> bool:
-    """Whether a change concerns most runs of a pattern."""
-    members = int(is_member_R.sum())
-    return members > 0 and bool((effects.concerned(rule) & is_member_R).sum() >= _MOSTLY * members)
+def answers(share_R: Array, is_member_R: Mask, contrast: Contrast) -> bool:
+    """Whether a change that masks some share of runs' decisions concerns most of a pattern's, more than others."""
+    concerned = int((share_R[is_member_R] > 0).sum())
+    return 0 < _MOSTLY * is_member_R.sum() <= concerned and is_telling(contrast.of_runs(share_R))
 
 
 def _is_promising(claim: Claim, effect: Effect) -> bool:

@@ -123,16 +123,17 @@ class Effects:
         expected_RM = self._logs.asked_RM if changes_plans else self._logs.planned_RM
         return _effect(self._logs, part, rule, touched, expected_RM, self._support)
 
-    def concerned(self, rule: RoutingRule) -> Mask:
-        """Runs that chose what a rule masks (R)."""
+    def concern(self, rule: RoutingRule) -> Array:
+        """Share of each run's steps, or plan, that a rule masks (R)."""
         logs = self._logs
-        there_R = np.zeros(len(logs), dtype=np.bool_)
+        share_R = np.zeros(len(logs))
         for choices, left_C in ((logs.steps, self.steps_left(rule)), (logs.plans, self.plans_left(rule))):
-            out_N = ~left_C[choices.chosen_N] if len(left_C) else np.zeros(0, dtype=np.bool_)
+            out_N = ~left_C[choices.chosen_N]
             if rule.avoid_endpoints and choices is logs.steps:
                 out_N = out_N | choices.endpoint.is_in(rule.avoid_endpoints)
-            there_R[choices.run_N[out_N & choices.are_at(rule.when)]] = True
-        return there_R
+            there_R = choices.share_of_runs(out_N & choices.are_at(rule.when), len(logs))
+            share_R = np.maximum(share_R, there_R)
+        return share_R
 
     def steps_left(self, rule: RoutingRule) -> Mask:
         """Executor actions that a rule leaves where it applies (A)."""

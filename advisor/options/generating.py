@@ -12,19 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from inframind.advisor.options.logs import Array, Choices, Ints, Logs, Mask
+from inframind.advisor.options.logs import Array, Coded, Ints, Logs, Mask
 from inframind.router.actions import ActionSpace
 from inframind.router.rulebook import DOMAINS
 from inframind.router.rules import HOURS, Circumstances, RoutingRule
 from inframind.router.topology import JUDGE_ROLE
 
 _ALWAYS = Circumstances()
+_OF_STEPS_ALONE: Mapping[str, Any] = {"roles": frozenset(), "topologies": frozenset()}
 _LONG = (0.5, 0.75, 0.9)
 """Shares of questions that are shorter than a long one."""
-_BANDS = (4, 8, 12)
+_BANDS = range(2, 13)
 """Hours that a time of day may last."""
 _TELLING_Z = 3.0
 """Standard normal deviate from which on a circumstance is taken to set failures apart."""
+_TELLING_BAND_Z = 4.0
+"""The same for a time of day, the best of hundreds."""
 _MOST_TELLING = 3
 Content = Mapping[str, Any]
 """Fields of a rule beside its name and circumstances."""
@@ -74,7 +77,7 @@ def circumstances(logs: Logs, actions: ActionSpace) -> list[Circumstances]:
     found = [_ALWAYS]
     if len(logs.domain.names) > 1:
         found += [Circumstances(domains=frozenset({name})) for name in _known_domains(logs, actions)]
-    found += [Circumstances(hours_utc=band) for band in _telling_hours(logs)]
+    found += hours_of(logs, logs.failed_R)
     found += [Circumstances(min_prompt_tokens=tokens) for tokens in _lengths(logs)]
     roles = {JUDGE_ROLE, *(name for names in actions.roles.values() for name in names)}
     if len(logs.steps.role.names) > 1:
@@ -86,19 +89,14 @@ def circumstances(logs: Logs, actions: ActionSpace) -> list[Circumstances]:
     return found
 
 
-def is_of_plans(when: Circumstances) -> bool:
-    """Whether plans can be under it: they have neither role nor topology yet."""
-    return not (when.roles or when.topologies)
-
-
 def rules_at(
     places: Iterable[Circumstances], actions: ActionSpace, servers: Mapping[str, Sequence[str]]
-) -> Iterator[RoutingRule]:
-    """Every rule under some circumstances."""
+) -> list[RoutingRule]:
+    """Every rule under some circumstances; those of plans, which have neither role nor topology yet, without these."""
     of_steps, of_plans = list(step_contents(actions, servers)), list(plan_contents(actions))
-    for when in places:
-        for content in [*of_steps, *(of_plans if is_of_plans(when) else ())]:
-            yield rule_of(content, when)
+    found = [rule_of(content, when) for when in places for content in of_steps]
+    planned = dict.fromkeys(when.model_copy(update=_OF_STEPS_ALONE) for when in places)
+    return [*found, *(rule_of(content, when) for when in planned for content in of_plans)]
 
 
 def rule_of(content: Content, when: Circumstances) -> RoutingRule:
@@ -125,77 +123,66 @@ def pattern_of(
 ) -> Pattern:
     """Where runs of a failure pattern happen, and with what, by those that changes are found on alone.
 
-    A run counts as under some circumstances where one of its decisions was. What sets failures apart is what is more
-    often there than in runs that did not fail, by two shares' normal deviate.
+    What sets failures apart is what more of their steps have than of the steps of runs that did not fail. Steps, for
+    a run of many has a little of everything.
     """
-    contrast = _Contrast(logs, is_member_R)
-    scored = [(contrast.z(logs.steps, logs.steps.are_at(when)), when) for when in places if when != _ALWAYS]
-    telling = _best(scored)
-    pairs = [
-        (contrast.z(logs.steps, logs.steps.are_at(both)), both)
+    contrast, steps = Contrast(logs, is_member_R), logs.steps
+    single = {when: contrast.of_steps(steps.are_at(when)) for when in places if when != _ALWAYS}
+    single |= {when: contrast.of_steps(steps.are_at(when)) for when in hours_of(logs, is_member_R)}
+    telling = _best(single)
+    pairs = {
+        both: contrast.of_steps(steps.are_at(both))
         for number, one in enumerate(telling)
         for other in telling[number + 1 :]
         if (both := joined(one, other)) is not None
-    ]
-    single = {when: z for z, when in scored}
-    better = [(z, both) for z, both in pairs if z > max(single[one] for one in telling)]
-    models = tuple(actions.models)
-    model_C = np.array([models.index(one.model) for one in actions.executor_actions], dtype=np.int64)
-    model_N = model_C[logs.steps.chosen_N]
+    }
+    better = {both: z for both, z in pairs.items() if z > max(single[one] for one in telling)}
+    models = Coded(
+        tuple(actions.models),
+        np.arange(len(actions.executor_actions)) // len(actions.strategies),
+    ).at(steps.chosen_N)
     return Pattern(
         (*_best(better), *telling) or (_ALWAYS,),
-        frozenset(
-            name
-            for place, name in enumerate(models)
-            if contrast.z(logs.steps, model_N == place) >= _TELLING_Z
-        ),
-        frozenset(
-            name
-            for name in logs.steps.endpoint.names
-            if name and contrast.z(logs.steps, logs.steps.endpoint.is_in(frozenset({name}))) >= _TELLING_Z
-        ),
+        _telling_names(contrast, models),
+        _telling_names(contrast, steps.endpoint) - {""},
     )
 
 
-def telling_of(logs: Logs, is_member_R: Mask, there_R: Mask) -> float:
-    """How surely some runs are a pattern's rather than runs that did not fail, in standard errors."""
-    return _Contrast(logs, is_member_R).deviate(there_R)
+def _telling_names(contrast: Contrast, column: Coded) -> frozenset[str]:
+    return frozenset(
+        name for name in column.names if is_telling(contrast.of_steps(column.is_in(frozenset({name}))))
+    )
 
 
 def is_telling(z: float) -> bool:
-    """Whether that is taken to be no chance."""
+    """Whether a difference of so many standard errors is taken to be no chance."""
     return z >= _TELLING_Z
 
 
-class _Contrast:
+class Contrast:
     """Runs of a pattern beside runs that did not fail, among those that changes are found on."""
 
     def __init__(self, logs: Logs, is_member_R: Mask) -> None:
-        self._runs = len(logs)
-        self._looked_R = logs.is_choosing_R & (is_member_R | ~logs.failed_R)
-        self._member_R = is_member_R
+        self._steps, self._runs = logs.steps, len(logs)
+        self._members_R = np.flatnonzero(logs.is_choosing_R & is_member_R)
+        self._others_R = np.flatnonzero(logs.is_choosing_R & ~logs.failed_R)
 
-    def z(self, choices: Choices, there_N: Mask) -> float:
-        """Normal deviate of the share of members among runs that are there, less that among the others."""
-        there_R = np.zeros(self._runs, dtype=np.bool_)
-        there_R[choices.run_N[there_N]] = True
-        return self.deviate(there_R)
+    def of_steps(self, there_N: Mask) -> float:
+        """By how many standard errors more of the steps of its runs are there (N) than of the others'."""
+        return self.of_runs(self._steps.share_of_runs(there_N, self._runs))
 
-    def deviate(self, there_R: Mask) -> float:
-        """The same for runs."""
-        there, elsewhere = self._looked_R & there_R, self._looked_R & ~there_R
-        n, m = int(there.sum()), int(elsewhere.sum())
-        if not n or not m:
+    def of_runs(self, share_R: Array) -> float:
+        """By how many standard errors more some share (R) is in its runs than in the others."""
+        mine, theirs = share_R[self._members_R], share_R[self._others_R]
+        if not len(mine) or not len(theirs):
             return 0.0
-        p, q = float(self._member_R[there].mean()), float(self._member_R[elsewhere].mean())
-        pooled = (n * p + m * q) / (n + m)
-        spread = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
-        return float((p - q) / spread) if spread > 0 else 0.0
+        pooled = float(np.concatenate([mine, theirs]).var()) * (1 / len(mine) + 1 / len(theirs))
+        return float((mine.mean() - theirs.mean()) / np.sqrt(pooled)) if pooled > 0 else 0.0
 
 
-def _best(scored: Sequence[tuple[float, Circumstances]]) -> list[Circumstances]:
-    telling = sorted((one for one in scored if one[0] >= _TELLING_Z), key=lambda one: -one[0])
-    return [when for _, when in telling[:_MOST_TELLING]]
+def _best(z_of: Mapping[Circumstances, float]) -> list[Circumstances]:
+    telling = [when for when, z in z_of.items() if is_telling(z)]
+    return sorted(telling, key=lambda when: -z_of[when])[:_MOST_TELLING]
 
 
 # Values ------------------------------------------------------------------------------------------------
@@ -219,19 +206,21 @@ def _rounded(tokens: float) -> int:
     return int(round(tokens / 10**digits) * 10**digits)
 
 
-def _telling_hours(logs: Logs) -> list[tuple[int, int]]:
-    """The time of day in which most more runs fail, of each length, by the runs that changes are found on."""
+def hours_of(logs: Logs, is_member_R: Mask) -> list[Circumstances]:
+    """The time of day that sets failures apart most, if any does, by the runs that changes are found on."""
     hour_R = _hour_of_runs(logs)
-    is_seen_R = logs.is_choosing_R & (hour_R >= 0)
+    is_seen_R = logs.is_choosing_R & (hour_R >= 0) & (is_member_R | ~logs.failed_R)
     runs_H = np.bincount(hour_R[is_seen_R], minlength=HOURS).astype(np.float64)
-    failed_H = np.bincount(hour_R[is_seen_R & logs.failed_R], minlength=HOURS).astype(np.float64)
-    found = []
-    for length in _BANDS:
-        z_H = np.array([_band_z(runs_H, failed_H, begin, length) for begin in range(HOURS)])
-        if z_H.max() >= _TELLING_Z:
-            begin = int(z_H.argmax())
-            found.append((begin, (begin + length) % HOURS))
-    return found
+    failed_H = np.bincount(hour_R[is_seen_R & is_member_R], minlength=HOURS).astype(np.float64)
+    z_of = {
+        (begin, length): _band_z(runs_H, failed_H, begin, length)
+        for length in _BANDS
+        for begin in range(HOURS)
+    }
+    begin, length = max(z_of, key=lambda band: z_of[band])
+    if z_of[begin, length] < _TELLING_BAND_Z:
+        return []
+    return [Circumstances(hours_utc=(begin, (begin + length) % HOURS))]
 
 
 def _band_z(runs_H: Array, failed_H: Array, begin: int, length: int) -> float:

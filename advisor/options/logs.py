@@ -104,6 +104,11 @@ class Choices:
             there_N = there_N & ((self.hour_N - begin) % HOURS < (end - begin) % HOURS)
         return there_N
 
+    def share_of_runs(self, there_N: Mask, runs: int) -> Array:
+        """Share of each run's decisions that are there (R); 0 for runs without any."""
+        all_R = np.bincount(self.run_N, minlength=runs)
+        return np.asarray(np.bincount(self.run_N[there_N], minlength=runs) / np.maximum(all_R, 1))
+
     @property
     def of_chosen(self) -> Array:
         """Probability of each choice when it was made (N)."""

@@ -14,7 +14,7 @@ from inframind.advisor.option import Option
 from inframind.advisor.options.choosing import Bucket, Choice, Chooser, answers
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.options.effect import Effects
-from inframind.advisor.options.generating import circumstances, is_telling, pattern_of, rules_at, telling_of
+from inframind.advisor.options.generating import Contrast, circumstances, pattern_of, rules_at
 from inframind.advisor.options.logs import Logs, Mask
 from inframind.advisor.options.predicting import predictions_of
 from inframind.advisor.options.wording import name_of, reason_of, title_of
@@ -67,10 +67,13 @@ class Proposer:
         for cluster in clusters:
             members_R = self._members(cluster) & self.logs.is_choosing_R
             pattern = pattern_of(self.logs, members_R, places, self.actions)
-            rules = [
-                rule for rule in self._rules(pattern.places, effects) if answers(rule, effects, members_R)
-            ]
-            buckets.append(Bucket(cluster, pattern, tuple(rules)))
+            contrast = Contrast(self.logs, members_R)
+            rules = tuple(
+                rule
+                for rule in self._rules(pattern.places, effects)
+                if answers(effects.concern(rule), members_R, contrast)
+            )
+            buckets.append(Bucket(cluster, pattern, rules))
         return [*buckets, Bucket(None, None, tuple(self._rules(places, effects)))]
 
     def _rules(self, places: Sequence[Circumstances], effects: Effects) -> list[RoutingRule]:
@@ -103,11 +106,8 @@ class Proposer:
         for bucket in buckets:
             if bucket.cluster is None or id(bucket) in answered:
                 continue
-            members_R = self._members(bucket.cluster)
-            deviates = {
-                rule: telling_of(self.logs, members_R, effects.concerned(rule)) for rule in bucket.rules
-            }
-            telling = {rule: z for rule, z in deviates.items() if is_telling(z)}
+            contrast = Contrast(self.logs, self._members(bucket.cluster))
+            telling = {rule: contrast.of_runs(effects.concern(rule)) for rule in bucket.rules}
             found = chooser.unproven([bucket], telling)
             if found is not None:
                 return [found]
@@ -134,7 +134,7 @@ class Proposer:
 
     def _evidence(self, rule: RoutingRule, bucket: Bucket, effects: Effects) -> tuple[str, ...]:
         """Failures that did what the change avoids: a pattern's own, its most typical ones first, then the latest."""
-        speaks_R = effects.concerned(rule) & self.logs.failed_R
+        speaks_R = (effects.concern(rule) > 0) & self.logs.failed_R
         if bucket.cluster is not None:
             speaks_R &= self._members(bucket.cluster)
         latest = [self.logs.trace_ids[place] for place in np.flatnonzero(speaks_R)[::-1]]

@@ -36,7 +36,7 @@ class PlayedFigures:
         failed: without an answer for another reason than time.
         latency_s: mean seconds from the planned arrival to the answer or the error.
         latency_p95_s: their 95 % quantile.
-        cost: mean cost of a run; None where it is not known.
+        cost: mean cost of the runs of which it is known; None where it is of none.
         completion_tokens: mean number.
     """
 

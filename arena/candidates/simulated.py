@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,6 @@ def _figures(ran: VirtualRun) -> PlayedFigures:
 
 
 def _cost(ran: VirtualRun) -> float | None:
-    """Mean over all questions; None where that of a run is not known."""
-    costs = [run.cost for run in ran.trajectories.values()]
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) / len(ran.episodes) if len(known) == len(costs) else None
+    """Mean over the runs of which it is known: one that was cut short does not say how much had been written."""
+    known = [run.cost for run in ran.trajectories.values() if run.cost is not None]
+    return fmean(known) if known else None

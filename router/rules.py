@@ -95,9 +95,12 @@ class RoutingRule(BaseModel):
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    kinds = {frozenset: sorted, tuple: list, dict: _plain}
-    return {name: kinds.get(type(value), _same)(value) for name, value in values.items()}
+    return {name: _plain_value(value) for name, value in values.items()}
 
 
-def _same(value: Any) -> Any:
-    return value
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _plain(value)
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return list(value) if isinstance(value, tuple) else value

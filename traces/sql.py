@@ -120,8 +120,11 @@ class Statements:
         row = trace_row(replace(trajectory, outcomes=()) if inside else trajectory)
         write: list[tuple[Statement, Row]] = [(self.put_trace, row), (self.put_run, run_row(trajectory))]
         write += [(self.keep_outcome, outcome) for outcome in inside]
-        if trajectory.status != "open":
-            write += [(self.put_lessons, {"ended": own_id}), (self.hear_early, {"ended": own_id})]
+        has_ended = trajectory.status != "open"
+        if has_ended:
+            write.append((self.put_lessons, {"ended": own_id}))
+        if has_ended or inside:  # a run that goes on again may be a lesson already
+            write.append((self.hear_early, {"ended": own_id}))
         return write
 
     def add_outcome(self, name: str, outcome: Outcome) -> Write:

@@ -27,7 +27,8 @@ def _only(actions: ActionSpace) -> Changes:
 
 
 def _teams(actions: ActionSpace) -> Changes:
-    yield from ((f"at most {size} agents", {"most_agents": size}) for size in range(1, actions.max_team))
+    for size in range(1, actions.max_team):
+        yield "one agent alone" if size == 1 else f"at most {size} agents", {"most_agents": size}
 
 
 _AXES: Mapping[str, Callable[[ActionSpace], Changes]] = MappingProxyType(

@@ -70,7 +70,7 @@ def _server(endpoint: EndpointSpec, profile: ModelProfile) -> ServerSpec:
         name=endpoint.name,
         model=endpoint.model,
         profile=_engine(endpoint, profile.engine),
-        is_reasoning=profile.is_reasoning,
+        is_reasoning=profile.is_reasoning and profile.name == endpoint.model,
     )
 
 

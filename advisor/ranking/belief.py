@@ -58,7 +58,7 @@ _OWN: Mapping[str, float] = {
 OWN = np.array([PLACES[name] for name in _OWN])
 """Places of the columns with deviations; the level is the first of both."""
 _JITTER = 1e-9
-_NEXT_TO_NOTHING = 0.005
+_NEXT_TO_NOTHING = 0.001
 """A scale at which some thousands of verdicts still say less than the prior: options stay apart by chance alone."""
 
 
@@ -274,8 +274,19 @@ class Belief:
         expected_K: Array = self.chances @ of_each
         return expected_K
 
-    def draws(self, features_KD: Array, segment: str, count: int, rng: np.random.Generator) -> Array:
-        """Independent draws of the options' values (N, K); in each, one scale and one set of weights holds."""
+    def draws(
+        self,
+        features_KD: Array,
+        segment: str,
+        count: int,
+        rng: np.random.Generator,
+        *,
+        curiosity: float = 1.0,
+    ) -> Array:
+        """Independent draws of the options' values (N, K); in each, one scale and one set of weights holds.
+
+        Weights are drawn with ``curiosity`` times their standard deviations around the scale's means.
+        """
         place, options = self.places.get(segment), len(features_KD)
         which_N = rng.choice(len(self.posteriors), size=count, p=self.chances)
         noise_NK = rng.standard_normal((count, options))
@@ -285,7 +296,7 @@ class Belief:
             # Options that look the same are one value; the jitter lets chance decide which of them comes first.
             covariance_KK = posterior.covariance(features_KD, place) + _JITTER * np.eye(options)
             factor_KK = np.linalg.cholesky(covariance_KK)
-            drawn_NK[here] = posterior.means(features_KD, place) + noise_NK[here] @ factor_KK.T
+            drawn_NK[here] = posterior.means(features_KD, place) + curiosity * noise_NK[here] @ factor_KK.T
         return drawn_NK
 
 

@@ -47,7 +47,12 @@ class SupervisedConfig:
     most_lessons: int = 400
     """Latest verdicts that it is fitted to: a ranker for few of them."""
 
+    curiosity: float = 0.3
+    """Factor on posterior standard deviations in draws; see `inframind.advisor.ranking.thompson.ThompsonConfig`."""
+
     def __post_init__(self) -> None:
+        if not self.curiosity > 0:
+            raise ConfigError("advisor.ranking.supervised.curiosity", self.curiosity, "use a positive number")
         if self.most_lessons < 10:
             raise ConfigError(
                 "advisor.ranking.supervised.most_lessons", self.most_lessons, "use at least 10 verdicts"
@@ -139,7 +144,7 @@ class SupervisedRanker:
 
     def draws(self, features_KD: Array, segment: str, count: int, rng: np.random.Generator) -> Array:
         """Log odds of acceptance of options, as many draws (N, K)."""
-        return self.belief.draws(features_KD, segment, count, rng)
+        return self.belief.draws(features_KD, segment, count, rng, curiosity=self._config.curiosity)
 
     def acceptance(self, features_KD: Array, segment: str) -> Array:
         """Expected probability that options are accepted (K)."""

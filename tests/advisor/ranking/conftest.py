@@ -104,10 +104,10 @@ class Bench:
         }
         return Recommendation(kind=kind, **{**known, **more})
 
-    def event(self, made: Recommendation, kind: Any, at_s: float, by: str = "user", **facts: Any) -> AdviceEvent:
-        return AdviceEvent(
-            recommendation_id=made.recommendation_id, kind=kind, at_s=at_s, by=by, facts=facts
-        )
+    def event(
+        self, made: Recommendation, kind: Any, at_s: float, by: str = "user", **facts: Any
+    ) -> AdviceEvent:
+        return AdviceEvent(recommendation_id=made.recommendation_id, kind=kind, at_s=at_s, by=by, facts=facts)
 
     def columns(self, kind: RecommendationKind = "balanced", **values: float) -> Array:
         columns_D = np.zeros(len(COLUMNS))

@@ -100,7 +100,9 @@ def test_a_configuration_is_counted_not_named(bench: Any) -> None:
 def test_history_is_read_by_kind_and_by_switching_models_in_the_segment_and_everywhere(bench: Any) -> None:
     history = History()
     mine = [bench.recommendation("balanced", segment="mine") for _ in range(3)]
-    other = bench.recommendation("balanced", segment="other", rules=({"name": "r", "avoid_strategies": ["F"]},))
+    other = bench.recommendation(
+        "balanced", segment="other", rules=({"name": "r", "avoid_strategies": ["F"]},)
+    )
     history.add(
         [*mine, other],
         [*(bench.event(made, "accepted", 1.0) for made in mine), bench.event(other, "rejected", 1.0)],

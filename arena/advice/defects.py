@@ -1,26 +1,26 @@
 """Applications with something wrong in them, for advisors to find; and one with nothing wrong.
 
-All are the reference fleet in virtual time, asked generated questions, a quarter of them about code, at a steady rate
-at all hours. What is wrong, and how large it is:
+All are some models of the reference fleet in virtual time, asked generated questions at a steady rate at all hours.
+What is wrong, and how large it is:
 
-* **truncation**: the server of the model that is used most was started with a limit on every answer
-  (``max_new_tokens`` in ``--override-generation-config``). Longer ones are cut, finish reason ``length``, and so have
-  no answer.
+* **truncation**: the server of one of three models was started with a limit on every answer (``max_new_tokens`` in
+  ``--override-generation-config``). Longer ones are cut, finish reason ``length``, and so have no answer.
 * **contradiction**: one role's prompt and one strategy's instruction contradict each other; a call with both is as if
-  the question were nearly a standard deviation of difficulty harder. Either is fine with others.
-* **night**: the server of the model that is used most shares its card with batch jobs from 22:00 to 06:00 UTC, and its
-  steps take so much longer then. Our own latency model follows a slowdown within tens of calls and routes around it,
-  which leaves little to mend; here nothing forecasts.
+  the question were more than a standard deviation of difficulty harder. Either is fine with others.
+* **night**: the server of one of two models shares its card with batch jobs from 20:00 to 06:00 UTC, and its steps take
+  so much longer then. Our own latency model follows a slowdown within tens of calls and routes around it, which leaves
+  little to mend; here nothing forecasts.
 * **waste**: a topology of the user's own, which says that its agents speak side by side, once, and lets them speak one
   after the other, again and again. The planner believes it, and runs end late.
 
-Who routes is what users run, told nothing of it: see `DefectWorld.routed_by`. All explore, or nothing could be learned
-of what they do not do.
+They are routed by the uniform policy, which is what one collects traces with: it makes no mistake of its own, and none
+better, and what it does not do often it does often enough for runs to say how that would be. A policy that does the
+same thing four times in five, and explores all else alike, says as much in ten times as many runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import MappingProxyType
@@ -30,11 +30,11 @@ from inframind.arena.advice.relay import LAPS, RELAY, build_relay
 from inframind.arena.query_mix import MixSchedule, QueryMix
 from inframind.arena.scenario import Scenario, models_of_fleet
 from inframind.errors import ConfigError
-from inframind.graphs.assembly import PolicyToBind
+from inframind.graphs.assembly import Parts, PolicyToBind
 from inframind.graphs.registry import TopologyRegistry
-from inframind.router.decide import DecideConfig
-from inframind.router.policy import JustEnoughPolicy, Policy
-from inframind.router.policy_shipped import shipped_policy
+from inframind.graphs.roles import default_roles, merge_roles
+from inframind.router.actions import DEFAULT_STRATEGIES
+from inframind.router.policy import Policy, UniformPolicy
 from inframind.router.rules import HOURS, Circumstances, RoutingRule
 from inframind.simulator.benchmarks import benchmark_items
 from inframind.simulator.items import Item, generate_items
@@ -42,11 +42,11 @@ from inframind.simulator.server import ServerSpec
 
 RATE_PER_MIN = 20.0
 """Arrivals a minute: the fleet has room."""
-EXPLORATION = 0.2
-"""Share of decisions drawn uniformly, by everybody."""
-CUT, CAP_TOKENS = "mistral-small-24b", 256
-ROLE, STRATEGY, CLASH = "MathSolver", "Concise", -2.0
-TIRED, NIGHT, NIGHT_FACTOR = "qwen2.5-coder-14b", (22, 6), 12.0
+MODELS = ("llama-3.1-8b", "qwen2.5-coder-14b", "mistral-small-24b")
+CUT, CAP_TOKENS = "mistral-small-24b", 100
+ROLE, STRATEGY, CLASH = "MathSolver", "Concise", -3.0
+TIRED, NIGHT, NIGHT_FACTOR = "qwen2.5-coder-14b", (20, 6), 12.0
+STRATEGIES = ("Concise", "Plain")
 CODE = "humaneval"
 
 _ITEMS_SEED, _ITEMS = 71_121, 3_000
@@ -100,13 +100,11 @@ class DefectWorld:
         name: on the command line.
         title: for people.
         scenario: fleet, questions and budgets.
-        policy: makes who routes.
-        routed_by: that in words.
         planted: what is wrong, or None.
-        registry: topologies.
+        parts: topologies, strategies, roles and how proposals become choices; its servers are the scenario's.
         most_tokens: limits on every answer of some servers.
         slow: a server that is slow at some hours.
-        decide: how proposals become choices.
+        policy: makes who routes.
         forecasts: whether steps that would be late are foreseen and masked. Our latency model follows a slowdown
             within tens of calls and routes around it; whoever has none needs to be told.
         rate_per_min: arrivals a minute.
@@ -115,15 +113,17 @@ class DefectWorld:
     name: str
     title: str
     scenario: Scenario
-    policy: Callable[[], Policy | PolicyToBind]
-    routed_by: str
     planted: Planted | None
-    registry: TopologyRegistry = field(default_factory=TopologyRegistry)
+    parts: Parts
     most_tokens: Mapping[str, int] = field(default_factory=dict)
     slow: SlowHours | None = None
-    decide: DecideConfig = field(default_factory=lambda: DecideConfig(exploration=EXPLORATION))
+    policy: Callable[[], Policy | PolicyToBind] = UniformPolicy
     forecasts: bool = True
     rate_per_min: float = RATE_PER_MIN
+
+    def parts_at(self, base_urls: Mapping[str, str], rules: Sequence[RoutingRule] = ()) -> Parts:
+        """What services are made of when the servers run there."""
+        return replace(self.parts, endpoints=self.scenario.endpoints(base_urls), rules=tuple(rules))
 
     def specs(self) -> tuple[ServerSpec, ...]:
         """The servers, with their limits."""
@@ -171,30 +171,45 @@ def _range(text: str) -> tuple[int, int]:
 
 
 @cache
-def _scenario() -> Scenario:
-    models = models_of_fleet("reference")
+def _questions() -> tuple[Item, ...]:
     items: tuple[Item, ...] = (
         *generate_items(_ITEMS, _ITEMS_SEED),
         *benchmark_items(CODE, round(_SHARE_OF_CODE * _ITEMS), _ITEMS_SEED + 10),
     )
+    return tuple({item.question: item for item in items}.values())
+
+
+def _scenario(
+    models: Sequence[str] = MODELS, *, code: float = 1.0, budgets: str = "loguniform:10,60"
+) -> Scenario:
+    fleet = models_of_fleet("reference")
     return Scenario(
-        profiles=models.profiles,
-        parameters=models.parameters,
-        items=tuple({item.question: item for item in items}.values()),
+        profiles=tuple(profile for profile in fleet.profiles if profile.name in models),
+        parameters=fleet.parameters,
+        items=_questions(),
         training_items=(),
-        mix=MixSchedule(QueryMix(domains={"math": 3.0, "code": 1.0})),
-        budgets="loguniform:10,120",
+        mix=MixSchedule(QueryMix(domains={"math": 3.0, "code": code})),
+        budgets=budgets,
         rates_per_min=(RATE_PER_MIN,),
         seeds=(0,),
     )
 
 
-def _learned() -> PolicyToBind:
-    return shipped_policy()
-
-
-def _hurried(scenario: Scenario) -> Scenario:
-    return replace(scenario, budgets="loguniform:10,60")
+def _parts(
+    topologies: tuple[str, ...] = ("IO", "CoT"), *, max_team: int = 1, roles: frozenset[str] = frozenset()
+) -> Parts:
+    """Two strategies, some topologies, and the catalogue's roles; of the mathematical ones only those given, if any."""
+    return Parts(
+        endpoints=(),
+        registry=TopologyRegistry().register(RELAY, build_relay).only(topologies),
+        strategies=tuple(one for one in DEFAULT_STRATEGIES if one.name in STRATEGIES),
+        roles={
+            name: role
+            for name, role in merge_roles(default_roles()).items()
+            if not roles or name in roles or "math" not in role.domains
+        },
+        max_team=max_team,
+    )
 
 
 def _truncation() -> DefectWorld:
@@ -202,8 +217,7 @@ def _truncation() -> DefectWorld:
         name="truncation",
         title=f"{CUT} cuts every answer after {CAP_TOKENS} tokens",
         scenario=_scenario(),
-        policy=_learned,
-        routed_by="the shipped learned policy",
+        parts=_parts(),
         most_tokens={CUT: CAP_TOKENS},
         planted=Planted(
             names=({"model": CUT}, {"endpoint": CUT}),
@@ -214,14 +228,13 @@ def _truncation() -> DefectWorld:
 
 
 def _contradiction() -> DefectWorld:
-    scenario = _scenario()
+    scenario = _scenario(code=0.0)
     parameters = replace(scenario.parameters, clashes={ROLE: {STRATEGY: CLASH}})
     return DefectWorld(
         name="contradiction",
         title=f"{STRATEGY} contradicts the role {ROLE}",
         scenario=replace(scenario, parameters=parameters),
-        policy=lambda: JustEnoughPolicy(quality_floor=0.7),
-        routed_by="just_enough with a floor of 0.7",
+        parts=_parts(roles=frozenset({ROLE, "Mathematician"})),
         planted=Planted(
             names=({"strategy": STRATEGY, "role": ROLE},),
             cure=RoutingRule(
@@ -240,9 +253,8 @@ def _night() -> DefectWorld:
     return DefectWorld(
         name="night",
         title=f"{TIRED} takes {NIGHT_FACTOR:g} times as long from {begin}:00 to {end:02d}:00 UTC",
-        scenario=_hurried(_scenario()),
-        policy=JustEnoughPolicy,
-        routed_by="just_enough with a floor of 0.6, and no forecasts",
+        scenario=_scenario(MODELS[1:]),
+        parts=_parts(),
         slow=SlowHours(endpoint=TIRED, hours_utc=NIGHT, factor=NIGHT_FACTOR),
         forecasts=False,
         planted=Planted(
@@ -259,10 +271,8 @@ def _waste() -> DefectWorld:
     return DefectWorld(
         name="waste",
         title=f"{RELAY.name} lets two agents speak {LAPS} times in turn and says that they speak once, side by side",
-        scenario=_hurried(_scenario()),
-        policy=lambda: JustEnoughPolicy(quality_floor=0.9),
-        routed_by="just_enough with a floor of 0.9, which plans teams",
-        registry=TopologyRegistry().register(RELAY, build_relay),
+        scenario=_scenario(),
+        parts=_parts(("IO", RELAY.name), max_team=2),
         planted=Planted(
             names=({"topology": RELAY.name},),
             cure=RoutingRule(name="cure", avoid_topologies=frozenset({RELAY.name})),
@@ -273,12 +283,7 @@ def _waste() -> DefectWorld:
 
 def _nothing() -> DefectWorld:
     return DefectWorld(
-        name="control",
-        title="nothing is wrong",
-        scenario=_scenario(),
-        policy=_learned,
-        routed_by="the shipped learned policy",
-        planted=None,
+        name="control", title="nothing is wrong", scenario=_scenario(), parts=_parts(), planted=None
     )
 
 

@@ -22,7 +22,7 @@ from inframind.arena.grading import RememberingGrader
 from inframind.arena.scenario import Workload
 from inframind.errors import InfraMindError
 from inframind.fleet.endpoints import group_by_model
-from inframind.graphs.assembly import Parts, assemble
+from inframind.graphs.assembly import assemble
 from inframind.graphs.services import Services
 from inframind.graphs.state import RouteContext
 from inframind.graphs.workflow import RoutedWorkflow
@@ -156,7 +156,7 @@ class _Visit:
         )
         self._slow_down(fleet, clock)
         services, latency = self._services(fleet, clock)
-        workflow = RoutedWorkflow(services, self._world.registry)
+        workflow = RoutedWorkflow(services, self._world.parts.registry)
         offers = zip(workload.arrivals_s, workload.items, workload.budgets_s, is_labelled, strict=True)
         tasks = []
         async with asyncio.TaskGroup() as group:
@@ -179,12 +179,7 @@ class _Visit:
 
     def _services(self, fleet: VirtualFleet, clock: VirtualClock) -> tuple[Services, LatencyModel]:
         world = self._world
-        parts = Parts(
-            endpoints=world.scenario.endpoints(fleet.base_urls),
-            registry=world.registry,
-            decide=world.decide,
-            rules=self._rules,
-        )
+        parts = world.parts_at(fleet.base_urls, self._rules)
         latency = self._latency(parts.action_space(group_by_model(parts.endpoints)))
         services = assemble(
             parts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -107,8 +108,10 @@ def evaluate_candidates(
     """
     if by_domain and not grid:
         raise ConfigError("--by-domain", by_domain, "give it together with --grid, or leave it out")
-    simulated = {"--seeds": seeds, "--rates": rates, "--questions": questions}
-    _refuse_misplaced(simulated if on is Traffic.traces else {"--runs": runs}, on)
+    if on is Traffic.traces:
+        _refuse_misplaced({"--seeds": seeds, "--rates": rates, "--questions": questions}, on)
+    else:
+        _refuse_misplaced({"--runs": runs}, on)
     require_arena()
     from inframind.arena.engines import EngineConfig
     from inframind.plugin.commands import advise_evaluate as command
@@ -142,7 +145,7 @@ def evaluate_candidates(
         raise typer.Exit(1)
 
 
-def _refuse_misplaced(given: dict[str, object], on: Traffic) -> None:
+def _refuse_misplaced(given: Mapping[str, object], on: Traffic) -> None:
     """An option that would change nothing is a mistake, and says so."""
     for name, value in given.items():
         if value:

@@ -103,4 +103,4 @@ def _touched(new: Choices, logs: Logs, old: Choices) -> _Touched:
 
 
 def _name(column: Coded, place: int) -> str:
-    return column.names[column.code_N[place]]
+    return column.names[int(column.code_N[place])]

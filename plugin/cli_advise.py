@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from inframind.plugin.cli_advise_evaluate import evaluate_candidates
 from inframind.plugin.cli_options import DEFAULT_CONFIG, Config
 from inframind.plugin.cli_traces import Store
 from inframind.plugin.cli_train import refuse_given
@@ -14,10 +15,7 @@ from inframind.plugin.cli_train import refuse_given
 if TYPE_CHECKING:
     from inframind.plugin.commands.advise_desk import DeskPlace
 
-advise_app = typer.Typer(
-    invoke_without_command=True,
-    help="What fails, and what to change: recommendations that one command accepts, and what became of them.",
-)
+advise_app = typer.Typer(invoke_without_command=True)
 
 Id = Annotated[str, typer.Argument(help="First six or more digits of a recommendation's id.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -145,6 +143,9 @@ def advise_revert(
     from inframind.plugin.terminal import out
 
     revert_advice(_place(config, store), recommendation, asks=not yes, as_json=as_json, console=out())
+
+
+advise_app.command("evaluate")(evaluate_candidates)
 
 
 def _place(config: Path, store: str | None) -> DeskPlace:

@@ -1,0 +1,215 @@
+"""What a decision does, whoever decides at the same time, and whenever it is interrupted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from inframind.errors import AdviceMoved, ConfigError, StoreError, UnknownRecommendation
+from inframind.plugin.advice.file_swap import swap
+from inframind.plugin.advice.toml_edit import with_rules
+from inframind.plugin.config import load_settings
+from inframind.router.rules import RoutingRule
+
+from .conftest import NO_DEBATE, NO_LARGE, PLAIN, Office, option
+
+
+async def test_accepting_writes_the_rules_keeps_a_copy_and_says_so(office: Office) -> None:
+    advice = await office.offered(NO_LARGE, NO_DEBATE)
+    done = await office.desk().accept(advice[:8], by="user:ann")
+    rules = load_settings(office.file).rules
+    assert [(rule.name, rule.advice) for rule in rules] == [
+        (f"advice-{advice[:12]}", advice),
+        (f"advice-{advice[:12]}-2", advice),
+    ]
+    assert (rules[0].avoid_models, rules[1].avoid_topologies) == ({"large"}, {"Debate"})
+    assert done.backup is not None and done.backup.read_text() == PLAIN
+    assert await office.kinds() == ["shown", "accepted"]
+    (event,) = await office.events("accepted")
+    assert (event.by, event.facts["file"], event.facts["backup"]) == (
+        "user:ann",
+        str(office.file),
+        done.backup.name,
+    )
+    assert done.story.standing == "accepted"
+
+
+async def test_what_is_decided_cannot_be_decided_again(office: Office) -> None:
+    advice = await office.offered()
+    await office.desk().reject(advice, by="user:ann", reason="we need it")
+    for decide in ("accept", "reject"):
+        with pytest.raises(AdviceMoved, match="was rejected already"):
+            await getattr(office.desk(), decide)(advice, by="user:bob")
+    with pytest.raises(ConfigError, match="never accepted"):
+        await office.desk().revert(advice, by="user:bob")
+    assert office.file.read_text() == PLAIN
+    assert (await office.events("rejected"))[0].facts["reason"] == "we need it"
+
+
+async def test_reverting_gives_the_very_file_back_and_may_be_done_twice(office: Office) -> None:
+    advice = await office.offered()
+    await office.desk().accept(advice, by="user:ann")
+    for _ in range(2):
+        done = await office.desk().revert(advice, by="user:ann")
+    assert office.file.read_text() == PLAIN
+    assert await office.kinds() == ["shown", "accepted", "reverted"]
+    assert done.story.standing == "reverted"
+
+
+async def test_what_was_taken_back_and_stands_in_the_file_again_can_be_taken_out_again(
+    office: Office,
+) -> None:
+    advice = await office.offered()
+    await office.desk().accept(advice, by="user:ann")
+    accepted = office.file.read_text()
+    await office.desk().revert(advice, by="user:ann")
+    office.file.write_text(accepted)
+    await office.desk().revert(advice, by="user:ann")
+    assert office.file.read_text() == PLAIN
+
+
+async def test_a_rule_that_speaks_of_what_there_is_not_is_never_written(office: Office) -> None:
+    advice = await office.offered(RoutingRule(name="gone", avoid_models=frozenset({"huge"})))
+    with pytest.raises(ConfigError, match="huge"):
+        await office.desk().accept(advice, by="user:ann")
+    assert (office.file.read_text(), await office.kinds()) == (PLAIN, ["shown"])
+
+
+async def test_what_was_agreed_to_is_not_written_over_a_file_that_changed_since(office: Office) -> None:
+    advice = await office.offered()
+    edit = await office.desk().acceptance(advice)
+    office.file.write_text(PLAIN + "\n[run]\nbudget_s = 5\n")
+    with pytest.raises(ConfigError, match="changed meanwhile"):
+        await office.desk().accept(advice, by="user:ann", edit=edit)
+    assert await office.kinds() == ["shown"]
+
+
+async def test_without_a_file_and_without_a_rollout_nothing_can_be_accepted(office: Office) -> None:
+    advice = await office.offered()
+    with pytest.raises(ConfigError, match="without \\[online\\]"):
+        await office.desk(file=False).accept(advice, by="user:ann")
+    with pytest.raises(UnknownRecommendation):
+        await office.desk().accept("abcdef", by="user:ann")
+
+
+# Interrupted -----------------------------------------------------------------------------------------------
+
+
+async def test_a_process_that_died_after_writing_the_file_has_accepted(office: Office) -> None:
+    advice = await office.offered()
+    edit = await office.desk().acceptance(advice)
+    assert edit is not None
+    swap(edit.path, edit.before, edit.after, at_s=office.clock.wall_s())
+    events = await office.desk().tend()
+    assert [(event.kind, event.by) for event in events] == [("accepted", "file")]
+    assert await office.desk().tend() == []
+    assert load_settings(office.file).rules[0].advice == advice
+
+
+async def test_a_process_that_died_after_taking_rules_out_has_reverted(office: Office) -> None:
+    advice = await office.offered()
+    await office.desk().accept(advice, by="user:ann")
+    office.file.write_text(PLAIN)
+    assert [event.kind for event in await office.desk().tend()] == ["reverted"]
+    assert await office.desk().tend() == []
+
+
+async def test_rules_in_the_file_of_another_application_are_nobodys_business(office: Office) -> None:
+    await office.offered()
+    rule = NO_LARGE.model_copy(update={"advice": "f" * 32}).to_plain()
+    office.file.write_text(with_rules(office.file, [rule], advice="f" * 32, title="t").after)
+    assert await office.desk().tend() == []
+
+
+async def test_of_two_who_decide_at_once_the_file_says_what_the_first_one_said(office: Office) -> None:
+    advice = await office.offered()
+    desk, other = office.desk(), office.desk()
+    write = desk._write
+
+    def interrupted(edit: Any) -> Any:
+        done = write(edit)
+        desk._write = write  # type: ignore[method-assign]
+        rejected.append(True)
+        return done
+
+    rejected: list[bool] = []
+    add = desk._graph.add_event
+
+    class Slow:
+        """The graph, before whose first event somebody else's comes."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(office.graph, name)
+
+        async def add_event(self, event: Any) -> Any:
+            if event.kind == "accepted":
+                await other._graph.add_event(
+                    other._event(await other.story(advice), "rejected", "user:bob", {})
+                )
+            return await add(event)
+
+    desk._write = interrupted  # type: ignore[method-assign]
+    desk._graph = Slow()  # type: ignore[assignment]
+    with pytest.raises(AdviceMoved, match="was rejected already"):
+        await desk.accept(advice, by="user:ann")
+    assert rejected == [True]
+    assert office.file.read_text() == PLAIN
+    assert await office.kinds() == ["shown", "rejected"]
+
+
+async def test_a_store_that_fails_after_the_file_was_written_loses_nothing(office: Office) -> None:
+    advice = await office.offered()
+    desk = office.desk()
+
+    class Broken:
+        """The graph, which cannot be written."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(office.graph, name)
+
+        async def add_event(self, event: Any) -> Any:
+            raise StoreError("add_event", "the disk is full")
+
+    desk._graph = Broken()  # type: ignore[assignment]
+    with pytest.raises(StoreError, match="disk is full"):
+        await desk.accept(advice, by="user:ann")
+    await office.desk().tend()
+    assert (await office.desk().story(advice)).standing == "accepted"
+
+
+# Recommending ----------------------------------------------------------------------------------------------
+
+
+async def test_what_is_recommended_is_kept_as_shown_and_what_is_in_force_does_not_come_again(
+    office: Office,
+) -> None:
+    await office.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"))
+    desk = office.desk()
+    made = await desk.recommend(segment="cost")
+    assert {one.kind for one in made} == {"model_switch", "cheapest"}
+    assert [story.recommendation for story in await desk.shown(segment="cost")] == list(made)
+    assert await desk.shown(segment="quality") == ()
+    switch = next(one for one in made if one.kind == "model_switch")
+    await desk.accept(switch.recommendation_id, by="user:ann")
+    assert [one.kind for one in await desk.recommend(segment="cost")] == ["cheapest"]
+    assert [one.kind for one in await desk.recommend(segment="quality", most=1)] == ["cheapest"]
+
+
+async def test_what_was_shown_before_the_latest_analysis_is_not_shown_again(office: Office) -> None:
+    await office.offered()
+    office.clock.pass_s(60.0)
+    await office.keep(option(2, NO_DEBATE))
+    assert await office.desk().shown() == ()
+
+
+async def test_segments_that_are_shared_are_one(office: Office) -> None:
+    office.file.write_text(PLAIN + '\n[advisor]\nsegments = "shared"\n')
+    await office.keep(option(1, NO_LARGE))
+    (made,) = await office.desk().recommend(segment="cost")
+    assert made.segment == ""
+
+
+async def test_without_an_analysis_nothing_is_recommended(office: Office) -> None:
+    desk = office.desk()
+    assert (await desk.recommend(), await desk.analysis(), await desk.stories()) == ((), None, ())

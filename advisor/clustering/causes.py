@@ -111,16 +111,23 @@ class _Search:
     # Candidates ----------------------------------------------------------------------------------------
 
     def _proven(self, fitted: Fit, selected: list[Facts]) -> Iterator[Facts]:
-        """Candidates beyond doubt, most telling first; a pair only where it clearly says more than each alone."""
-        for found in sorted(self._beyond_doubt(fitted), key=lambda found: (-found.z, found.facts)):
-            if found.facts not in selected and (
-                len(found.facts) == 1 or self._says_more(found.facts, selected)
-            ):
-                yield found.facts
+        """Candidates beyond doubt, most telling first.
 
-    def _says_more(self, pair: Facts, selected: list[Facts]) -> bool:
-        alone = [(fact,) for fact in pair if (fact,) not in selected]
-        return self._z_given([*selected, *alone, pair], pair) >= self._config.clear_z
+        A pair stands back where one of its features is beyond doubt too, unless it clearly says more than each alone.
+        """
+        found = sorted(self._beyond_doubt(fitted), key=lambda cause: (-cause.z, cause.facts))
+        known = {*selected, *(cause.facts for cause in found)}
+        for cause in found:
+            alone = [(fact,) for fact in cause.facts] if len(cause.facts) > 1 else []
+            stands_back = any(facts in known for facts in alone)
+            if cause.facts not in selected and (
+                not stands_back or self._says_more(cause.facts, alone, selected)
+            ):
+                yield cause.facts
+
+    def _says_more(self, pair: Facts, alone: list[Facts], selected: list[Facts]) -> bool:
+        given = [*selected, *(facts for facts in alone if facts not in selected), pair]
+        return self._z_given(given, pair) >= self._config.clear_z
 
     def _beyond_doubt(self, fitted: Fit) -> Iterator[Cause]:
         for columns, least_z in zip((self._singles, self._pairs), self._least_z, strict=False):

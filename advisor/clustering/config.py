@@ -19,12 +19,12 @@ class ClusterConfig:
     """Chance that anything is claimed where nothing sets failures apart, over all that is looked at together."""
     least_size: int = 10
     """Fewest failures of a pattern."""
-    least_share: float = 0.02
+    least_share: float = 0.005
     """Least share of all failures of a pattern."""
     most_causes: int = 6
     """Most causes that are looked for in one way of failing."""
     clear_z: float = 3.0
-    """Deviates by which two features together must say more than both alone."""
+    """Deviates by which a pair must say more than both its features, and each cause more than all others."""
     most_clustered: int = 2_000
     """Failures that are clustered; of more, a sample is, and the others join the nearest cluster."""
     exemplars: int = 5

@@ -54,7 +54,10 @@ def _where(values: Mapping[TraitName, str]) -> list[str]:
         together = f"where {values['role']} uses {values['strategy']}"
         rest = {name: value for name, value in values.items() if name not in ("strategy", "role")}
         return [*_where(rest), together]
-    return [_phrase(name, values[name]) for name in _ORDER if name in values]
+    phrases = {name: _phrase(name, values[name]) for name in _ORDER if name in values}
+    if "model" in values and "topology" in values:
+        phrases["topology"] = f"in {values['topology']}"
+    return list(phrases.values())
 
 
 def _phrase(name: TraitName, value: str) -> str:

@@ -26,6 +26,7 @@ ROLES = {
     "general": ("Writer", "Expert", "Critic"),
 }
 SIZES = {"IO": (1, 1), "CoT": (1, 1), "Chain": (2, 3), "Debate": (2, 3), "Reflection": (1, 1)}
+_BY_CHANCE: tuple[FailureKind, ...] = ("wrong",) * 6 + ("late",) * 3 + ("failed",)
 _SUBJECTS = ("primes", "sorting", "triangles", "parsers", "history", "tides", "grammar", "interest", "queues")
 
 
@@ -144,12 +145,16 @@ def make_runs(
     ]
 
 
+def _pick(rng: np.random.Generator, names: Sequence[str]) -> str:
+    return names[int(rng.integers(len(names)))]
+
+
 def _planned(number: int, rng: np.random.Generator, arrived_s: float, prefix: int) -> Trajectory:
-    domain = str(rng.choice(list(ROLES)))
-    topology = str(rng.choice(list(SIZES)))
+    domain = _pick(rng, tuple(ROLES))
+    topology = _pick(rng, tuple(SIZES))
     low, high = SIZES[topology]
-    team = tuple(str(role) for role in rng.choice(ROLES[domain], size=int(rng.integers(low, high + 1))))
-    words = " ".join(rng.choice(_SUBJECTS, size=int(rng.integers(3, 40))))
+    team = tuple(_pick(rng, ROLES[domain]) for _ in range(int(rng.integers(low, high + 1))))
+    words = " ".join(_pick(rng, _SUBJECTS) for _ in range(int(rng.integers(3, 40))))
     return run(
         number + (prefix << 64),
         question=f"What about {words}?",
@@ -168,8 +173,8 @@ def _with_steps(
 ) -> Trajectory:
     steps = []
     for step_id, role in enumerate(run.team):
-        model = pick_model(rng, run) if pick_model else str(rng.choice(list(ENDPOINTS)))
-        endpoint, strategy = str(rng.choice(ENDPOINTS[model])), str(rng.choice(STRATEGIES))
+        model = pick_model(rng, run) if pick_model else _pick(rng, tuple(ENDPOINTS))
+        endpoint, strategy = _pick(rng, ENDPOINTS[model]), _pick(rng, STRATEGIES)
         steps.append(step(step_id, model=model, endpoint=endpoint, strategy=strategy, role=role))
     return replace(run, steps=tuple(steps))
 
@@ -183,7 +188,7 @@ def _ended(
     ]
     kinds: set[FailureKind] = {defect.kind for defect in strikes}
     if rng.random() < base:
-        kinds.add(str(rng.choice(["wrong", "late", "failed"], p=[0.6, 0.3, 0.1])))  # type: ignore[arg-type]
+        kinds.add(_BY_CHANCE[int(rng.integers(len(_BY_CHANCE)))])
     cut = {defect.truncates for defect in strikes if defect.truncates}
     steps = tuple(replace(step, finish_reason="length") if step.model in cut else step for step in run.steps)
     if "failed" in kinds:

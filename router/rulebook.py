@@ -126,7 +126,8 @@ class RuleBook:
             for kind in ("domains", "roles", "topologies")
         }
         self._at_steps = lru_cache(maxsize=_KEPT)(self._work_out)
-        self._plan_rules_at = lru_cache(maxsize=_KEPT)(self._work_out_plans)
+        self._plan_rules_at = lru_cache(maxsize=_KEPT)(self._work_out_plan_rules)
+        self._at_plans = lru_cache(maxsize=_KEPT)(self._work_out_plans)
 
     def with_rules(self, rules: Sequence[RoutingRule]) -> RuleBook:
         """Other rules for the same choices.
@@ -216,10 +217,17 @@ class RuleBook:
         if not self._plan_rules:
             return None
         domain, _, _, least_tokens, hour = self._key(domain, "", "", prompt_tokens, wall_s)
+        if not self._plan_rules_at(domain, least_tokens, hour):
+            return None
+        return self._at_plans(tuple(candidates), domain, least_tokens, hour)
+
+    def _work_out_plans(
+        self, candidates: tuple[PlannerAction, ...], domain: str, least_tokens: int, hour: int
+    ) -> RuledOut | None:
         rules = self._plan_rules_at(domain, least_tokens, hour)
         return RuledOut.of((rule.name, [_leaves_plan(rule, plan) for plan in candidates]) for rule in rules)
 
-    def _work_out_plans(self, domain: str, least_tokens: int, hour: int) -> tuple[RoutingRule, ...]:
+    def _work_out_plan_rules(self, domain: str, least_tokens: int, hour: int) -> tuple[RoutingRule, ...]:
         return tuple(rule for rule in self._rules_at(domain, least_tokens, hour) if rule in self._plan_rules)
 
     # Circumstances -------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def _phrase(name: TraitName, value: str) -> str:
         case "model" | "topology":
             return f"of {value}"
         case "team_size":
-            return "of one agent" if value == "1" else f"of {value} agents"
+            return "with one agent" if value == "1" else f"with {value} agents"
         case "role" | "strategy":
             return f"with {value}"
         case "hour_utc":

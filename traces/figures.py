@@ -112,19 +112,20 @@ _SUMS = tuple(field.name for field in fields(Tally))
 NOTHING = Tally()
 
 
-def tally_of(run: Run, solved: bool | None) -> Tally:
-    """One run that has ended, with its verdict."""
+def tally_of(judged: Sequence[tuple[Run, bool | None]]) -> Tally:
+    """Runs that have ended, each with its verdict."""
+    costs = [run.cost for run, _ in judged if run.cost is not None]
     return Tally(
-        runs=1,
-        on_time=int(run.is_on_time),
-        failed=int(run.is_failed),
-        labelled=int(solved is not None),
-        solved=int(solved is True),
-        success=int(solved is True and run.is_on_time),
-        priced=int(run.cost is not None),
-        latency_s=run.latency_s,
-        cost=run.cost or 0.0,
-        completion_tokens=float(run.completion_tokens),
+        runs=len(judged),
+        on_time=sum(run.is_on_time for run, _ in judged),
+        failed=sum(run.is_failed for run, _ in judged),
+        labelled=sum(solved is not None for _, solved in judged),
+        solved=sum(solved is True for _, solved in judged),
+        success=sum(solved is True and run.is_on_time for run, solved in judged),
+        priced=len(costs),
+        latency_s=sum(run.latency_s for run, _ in judged),
+        cost=sum(costs),
+        completion_tokens=float(sum(run.completion_tokens for run, _ in judged)),
     )
 
 

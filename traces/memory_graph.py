@@ -12,7 +12,6 @@ from inframind.errors import StoreClosed, UnknownRecommendation
 from inframind.traces.advice import AdviceEvent, Recommendation
 from inframind.traces.configurations import Configuration
 from inframind.traces.figures import (
-    NOTHING,
     GroupKey,
     Run,
     Tally,
@@ -222,14 +221,14 @@ class MemoryGraph:
     def _groups(
         self, keys: SolvedKeys, since_s: float | None, until_s: float | None
     ) -> dict[GroupKey, Tally]:
-        groups: dict[GroupKey, Tally] = {}
+        groups: defaultdict[GroupKey, list[tuple[Run, bool | None]]] = defaultdict(list)
         for run in self._runs.values():
             is_early = since_s is not None and run.arrived_at_s < since_s
             is_late = until_s is not None and run.arrived_at_s >= until_s
             if run.status != "open" and not (is_early or is_late):
                 key = (run.configuration, run.topology, run.domain)
-                groups[key] = groups.get(key, NOTHING) + tally_of(run, self._verdict(run.trace_id, keys))
-        return groups
+                groups[key].append((run, self._verdict(run.trace_id, keys)))
+        return {key: tally_of(judged) for key, judged in groups.items()}
 
     def _verdict(self, trace_id: str, keys: SolvedKeys) -> bool | None:
         said = sorted(

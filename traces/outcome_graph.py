@@ -152,12 +152,19 @@ class KeptAnalysis:
 class OutcomeGraph(Protocol):
     """Configurations, runs, advice. May be awaited from several threads, loops and processes.
 
-    A run is linked to its configuration by `Trajectory.configuration` when the store puts it. Every method raises
-    StoreClosed after the store was closed, and StoreError when the storage fails.
+    A run is linked to its configuration by `Trajectory.configuration` when the store puts it, and forgotten with its
+    trace; while it is open it counts nowhere. Traces that a release without this graph put, before an upgrade or
+    beside it, have no figures until they are put again. Every method raises StoreClosed after the store was closed,
+    and StoreError when the storage fails.
     """
 
     async def add_configuration(self, configuration: Configuration, *, at_s: float) -> None:
-        """Keep a configuration; adding it again changes nothing."""
+        """Keep a configuration; adding it again changes nothing.
+
+        Raises:
+            ConfigError: its ids are not those that `configuration_of` gives its document.
+            StoreError: its document is no plain data.
+        """
         ...
 
     async def configuration(self, prefix: str) -> ConfigurationSummary:
@@ -193,7 +200,8 @@ class OutcomeGraph(Protocol):
     ) -> Sequence[Worsening]:
         """What does worse in ``window_s`` from ``split_s`` on than in ``window_s`` before it, for sure (95 %).
 
-        Worst first.
+        The largest loss first; of groups with ten or more runs (labels, where these are asked for) on both sides.
+        Each difference is judged by itself: of many groups that stay the same, one in forty is found all the same.
         """
         ...
 
@@ -212,7 +220,14 @@ class OutcomeGraph(Protocol):
         ...
 
     async def add_recommendations(self, recommendations: Sequence[Recommendation]) -> None:
-        """Keep recommendations, with one ``shown`` event each, in one transaction."""
+        """Keep recommendations, with one ``shown`` event each, in one transaction.
+
+        Those that are kept already stay as they are, and are not shown again.
+
+        Raises:
+            ConfigError: an id is not 32 lowercase hex digits, or a prediction holds a number that is not finite.
+            StoreError: one holds something else that is no plain data; none is kept then.
+        """
         ...
 
     async def recommendation(self, prefix: str) -> Recommendation:

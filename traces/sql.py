@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
@@ -26,6 +26,7 @@ Write = Sequence[tuple[Statement, Row]]
 
 Insert = sqlite.Insert | postgresql.Insert
 
+_RUN = tuple(column.name for column in runs.c)
 _WANTED = bindparam("wanted", type_=Text)
 
 PRUNE_PENDING: Final = delete(outcomes).where(PENDING, outcomes.c.recorded_at_s < bindparam("before_s"))
@@ -239,7 +240,8 @@ def trace_row(trajectory: Trajectory) -> Row:
 
 def run_row(trajectory: Trajectory) -> Row:
     """The figures of a trajectory that `trace_row` did not refuse."""
-    return asdict(run_of(trajectory))
+    run = run_of(trajectory)
+    return {name: getattr(run, name) for name in _RUN}
 
 
 def outcome_row(outcome: Outcome, **named: str) -> Row:

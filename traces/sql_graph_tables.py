@@ -15,7 +15,7 @@ from inframind.traces.migration import Migration
 from inframind.traces.sql_tables import Document, Text, metadata
 
 _INDICES = (
-    "CREATE INDEX runs_by_configuration ON runs (configuration, arrived_at_s)",
+    "CREATE INDEX run_figures_by_configuration ON run_figures (configuration, arrived_at_s)",
     "CREATE INDEX recommendations_by_time ON recommendations (made_at_s)",
     "CREATE INDEX recommendations_by_configuration ON recommendations (configuration_id)",
     "CREATE INDEX advice_events_by_recommendation ON advice_events (recommendation_id)",
@@ -29,7 +29,7 @@ GRAPH: Final = Migration(
             first_s DOUBLE PRECISION NOT NULL,
             document TEXT NOT NULL
         )""",
-        """CREATE TABLE runs (
+        """CREATE TABLE run_figures (
             trace_id TEXT PRIMARY KEY,
             configuration TEXT NOT NULL,
             arrived_at_s DOUBLE PRECISION NOT NULL,
@@ -72,7 +72,7 @@ GRAPH: Final = Migration(
             first_s DOUBLE PRECISION NOT NULL,
             document JSONB NOT NULL
         )""",
-        """CREATE TABLE runs (
+        """CREATE TABLE run_figures (
             trace_id TEXT COLLATE "C" PRIMARY KEY,
             configuration TEXT COLLATE "C" NOT NULL,
             arrived_at_s DOUBLE PRECISION NOT NULL,
@@ -120,7 +120,7 @@ configurations = Table(
 )
 
 runs = Table(
-    "runs",
+    "run_figures",
     metadata,
     Column("trace_id", Text, primary_key=True),
     Column("configuration", Text),

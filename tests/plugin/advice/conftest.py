@@ -241,3 +241,12 @@ def online(office: Office) -> Office:
     """With ``[online]``: what is accepted is tried."""
     office.file.write_text(ONLINE)
     return office
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Office]:
+    """With ``[online]``, in memory: for what has nothing to do with stores."""
+    file = tmp_path / "inframind.toml"
+    file.write_text(ONLINE)
+    async with open_store("memory:") as opened:
+        yield Office(file=file, store=opened)

@@ -19,7 +19,7 @@ from inframind.advisor.options.claims import Claim, claim_of, errors_at, has_sup
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.options.effect import Effect, Effects
 from inframind.advisor.options.generating import Contrast, Pattern, is_telling
-from inframind.advisor.options.logs import Array, Mask
+from inframind.advisor.options.logs import Mask
 from inframind.router.rules import RoutingRule
 from inframind.traces.advice import RecommendationKind
 
@@ -34,6 +34,7 @@ _SCORED_AT = 2.0
 _JITTER = 1e-9
 _MOSTLY = 0.5
 """Share of a pattern's runs that a change must concern to answer it."""
+_NOT_MUCH_LESS = 1 / 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,12 +44,12 @@ class Bucket:
     Attributes:
         cluster: the pattern, or None.
         pattern: where and with what it happens, or None.
-        rules: changes that could be made for it.
+        rules: changes that could be made for it, and how surely what each avoids is the pattern's.
     """
 
     cluster: FailureCluster | None
     pattern: Pattern | None
-    rules: tuple[RoutingRule, ...] = field(repr=False)
+    rules: Mapping[RoutingRule, float] = field(repr=False)
 
     def kinds(self, rule: RoutingRule) -> tuple[RecommendationKind, ...]:
         """What a change could be recommended as here."""
@@ -197,20 +198,15 @@ class Chooser:
         delta = config.delta * max(len(passed), 1) / max(len(able), 1)
         return [Choice(one.bucket, one.kind, one.rank, one.effect, delta) for one in _first_of_each(passed)]
 
-    def unproven(self, buckets: Sequence[Bucket], telling: Mapping[RoutingRule, float]) -> Choice | None:
-        """The change that most of a pattern speaks for although the runs do not say what it would do, if there is any.
-
-        Args:
-            buckets: failure patterns without any change yet.
-            telling: how surely runs of the pattern are those that each change concerns, in standard errors.
-        """
-        for bucket in buckets:
-            known = [rule for rule in bucket.rules if rule in telling]
-            for rule in sorted(known, key=lambda rule: -telling[rule] - _JITTER * self._rng.random()):
-                effect = self._effects.of(rule, is_choosing=False)
-                if effect.affected and objection_of(effect, 0, self._config):
-                    return Choice(bucket, bucket.kinds(rule)[0], 0, effect, self._config.delta)
-        return None
+    def unproven(self, bucket: Bucket) -> Choice | None:
+        """What a pattern speaks for most, where the runs do not say what it would do; None where they do."""
+        if not bucket.rules:
+            return None
+        rule = max(bucket.rules, key=lambda rule: bucket.rules[rule] + _JITTER * self._rng.random())
+        effect = self._effects.of(rule, is_choosing=False, asks_again=True)
+        if not (effect.affected and objection_of(effect, 0, self._config)):
+            return None
+        return Choice(bucket, bucket.kinds(rule)[0], 0, effect, self._config.delta)
 
     def _claim(self, choice: Choice) -> Claim:
         return claim_of(choice.kind, choice.effect, self._config)
@@ -220,10 +216,22 @@ class Chooser:
         return claim.sureness(choice.effect) >= errors_at(delta, choice.effect, claim.metrics())
 
 
-def answers(share_R: Array, is_member_R: Mask, contrast: Contrast) -> bool:
-    """Whether a change that masks some share of runs' decisions concerns most of a pattern's, more than others."""
-    concerned = int((share_R[is_member_R] > 0).sum())
-    return 0 < _MOSTLY * is_member_R.sum() <= concerned and is_telling(contrast.of_runs(share_R))
+def answering(
+    rules: Sequence[RoutingRule], effects: Effects, is_member_R: Mask, contrast: Contrast
+) -> dict[RoutingRule, float]:
+    """Changes that answer a pattern, and how surely what each avoids is the pattern's, in standard errors.
+
+    What it avoids must be in most of the pattern's runs, and set them apart: not much less than what sets them apart
+    most, for smaller teams are an answer to everything.
+    """
+    shares = {rule: effects.concern(rule) for rule in rules}
+    telling = {
+        rule: contrast.of_runs(share_R)
+        for rule, share_R in shares.items()
+        if 0 < _MOSTLY * is_member_R.sum() <= (share_R[is_member_R] > 0).sum()
+    }
+    least = _NOT_MUCH_LESS * max(telling.values(), default=0.0)
+    return {rule: z for rule, z in telling.items() if z >= least and is_telling(z)}
 
 
 def _is_promising(claim: Claim, effect: Effect) -> bool:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -102,6 +103,8 @@ class Effects:
     ) -> None:
         self._logs, self._actions, self._book, self._support = logs, actions, book, support
         self._servers = servers
+        self._parts = {is_choosing: _Part(logs, is_choosing) for is_choosing in (True, False)}
+        self._left = lru_cache(maxsize=None)(self._work_out)
         steps = actions.executor_actions
         models = tuple(actions.models)
         self._model_C = np.array([models.index(step.model) for step in steps], dtype=np.int64)
@@ -114,7 +117,7 @@ class Effects:
             is_choosing: whether the part that changes are found on, or the other one.
             asks_again: whether the policy is asked what it would do, or its weights are shared out.
         """
-        part = _Part(self._logs, is_choosing)
+        part = self._parts[is_choosing]
         touched = [
             self._touched(self._logs.steps, self.steps_left(rule), rule, part, asks_again),
             self._touched(self._logs.plans, self.plans_left(rule), rule, part, asks_again),
@@ -137,19 +140,20 @@ class Effects:
 
     def steps_left(self, rule: RoutingRule) -> Mask:
         """Executor actions that a rule leaves where it applies (A)."""
-        reasons = self._always(rule).step_reasons(
-            domain="", role="", topology="", prompt_tokens=0, wall_s=0.0
-        )
-        return _left(reasons, len(self._actions.executor_actions))
+        return self._left(rule.model_copy(update={"when": _ALWAYS}))[0]
 
     def plans_left(self, rule: RoutingRule) -> Mask:
         """Planner actions that a rule leaves where it applies (P)."""
-        plans = self._actions.planner_actions
-        reasons = self._always(rule).plan_reasons(plans, domain="", prompt_tokens=0, wall_s=0.0)
-        return _left(reasons, len(plans))
+        return self._left(rule.model_copy(update={"when": _ALWAYS}))[1]
 
-    def _always(self, rule: RoutingRule) -> RuleBook:
-        return self._book.with_rules((rule.model_copy(update={"when": _ALWAYS}),))
+    def _work_out(self, rule: RoutingRule) -> tuple[Mask, Mask]:
+        book, plans = self._book.with_rules((rule,)), self._actions.planner_actions
+        of_steps = book.step_reasons(domain="", role="", topology="", prompt_tokens=0, wall_s=0.0)
+        of_plans = book.plan_reasons(plans, domain="", prompt_tokens=0, wall_s=0.0)
+        return (
+            _left(of_steps, len(self._actions.executor_actions)),
+            _left(of_plans, len(plans)),
+        )
 
     def _touched(
         self, choices: Choices, left_C: Mask, rule: RoutingRule, part: _Part, asks_again: bool
@@ -187,11 +191,24 @@ class Effects:
 
 
 class _Part:
-    """The runs that changes are found on, or the others."""
+    """The runs that changes are found on, or the others: what came of them, at worst, at best and on average."""
 
     def __init__(self, logs: Logs, is_choosing: bool) -> None:
         self.is_in_R = logs.is_choosing_R == is_choosing
         self.runs = int(self.is_in_R.sum())
+        self.weight_RM = logs.weight_RM * self.is_in_R[:, None]
+        self.before_M = _mean(logs.value_RM, self.weight_RM)
+        known_RM = np.where(logs.weight_RM > 0, logs.value_RM, self.before_M)
+        self._lowest_M = np.where(_IS_SHARE_M, 0.0, known_RM.min(axis=0, initial=np.inf))
+        self._highest_M = np.where(_IS_SHARE_M, 1.0, known_RM.max(axis=0, initial=-np.inf))
+
+    def reach(self, value_RM: Array, place_k: Ints) -> tuple[Array, Array]:
+        """Least and greatest change of the mean that there could be if some runs alone were other (M)."""
+        there_M = _mean(value_RM[place_k], self.weight_RM[place_k])
+        share = len(place_k) / max(self.runs, 1)
+        if not share:
+            return np.zeros(len(METRICS)), np.zeros(len(METRICS))
+        return share * (self._lowest_M - there_M), share * (self._highest_M - there_M)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -248,13 +265,13 @@ def _effect(
     part_kM = weighted_kM * (logs.value_RM[place_k] - expected_RM[place_k])
     lost_n = np.concatenate([one.unsupported_n for one in touched])
     lost_k = np.minimum(np.bincount(inverse_n, lost_n, minlength=len(place_k)), 1.0)
-    least_M, most_M, before_M = _ranges(logs, part, place_k)
+    least_M, most_M = part.reach(logs.value_RM, place_k)
     return Effect(
         rule=rule,
         level=level,
         runs=part.runs,
         affected=len(place_k),
-        before_M=before_M,
+        before_M=part.before_M,
         change_M=part_kM.sum(axis=0) / max(part.runs, 1),
         covariance_MM=_covariance(part_kM, weighted_kM, part.runs),
         size_M=_sizes(change_k, weight_kM),
@@ -292,18 +309,6 @@ def _sizes(change_k: Array, weight_kM: Array) -> Array:
 def _effective_size(weight_kM: Array) -> Array:
     squares_M = (weight_kM**2).sum(axis=0)
     return np.asarray(weight_kM.sum(axis=0) ** 2 / np.where(squares_M > 0, squares_M, 1.0))
-
-
-def _ranges(logs: Logs, part: _Part, place_k: Ints) -> tuple[Array, Array, Array]:
-    """Least and greatest change of the mean that there could be (M), and the mean (M)."""
-    weight_RM = logs.weight_RM * part.is_in_R[:, None]
-    before_M = _mean(logs.value_RM, weight_RM)
-    there_M = _mean(logs.value_RM[place_k], weight_RM[place_k])
-    known_RM = np.where(logs.weight_RM > 0, logs.value_RM, before_M)
-    lowest_M = np.where(_IS_SHARE_M, 0.0, known_RM.min(axis=0, initial=np.inf))
-    highest_M = np.where(_IS_SHARE_M, 1.0, known_RM.max(axis=0, initial=-np.inf))
-    share = len(place_k) / max(part.runs, 1)
-    return share * (lowest_M - there_M), share * (highest_M - there_M), before_M
 
 
 def _mean(value_RM: Array, weight_RM: Array) -> Array:

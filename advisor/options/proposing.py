@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import orjson
 
 from inframind.advisor.cluster import FailureCluster
 from inframind.advisor.option import Option
-from inframind.advisor.options.choosing import Bucket, Choice, Chooser, answers
+from inframind.advisor.options.choosing import Bucket, Choice, Chooser, answering
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.options.effect import Effects
 from inframind.advisor.options.generating import Contrast, circumstances, pattern_of, rules_at
 from inframind.advisor.options.logs import Logs, Mask
 from inframind.advisor.options.predicting import predictions_of
+from inframind.advisor.options.standing import clashes, content_of
 from inframind.advisor.options.wording import name_of, reason_of, title_of
 from inframind.router.actions import ActionSpace
 from inframind.router.rulebook import RuleBook
@@ -55,7 +55,7 @@ class Proposer:
         buckets = self._buckets(clusters[: self.config.most_clusters], effects)
         chooser = Chooser(effects, self.config, self.rng)
         chosen = chooser.chosen(buckets)
-        unproven = self._unproven(chooser, effects, buckets, chosen)
+        unproven = self._unproven(chooser, buckets, chosen)
         taken = {rule.name for rule in self.book.rules}
         return tuple(self._option(choice, effects, taken) for choice in [*chosen, *unproven])
 
@@ -68,50 +68,30 @@ class Proposer:
             members_R = self._members(cluster) & self.logs.is_choosing_R
             pattern = pattern_of(self.logs, members_R, places, self.actions)
             contrast = Contrast(self.logs, members_R)
-            rules = tuple(
-                rule
-                for rule in self._rules(pattern.places, effects)
-                if answers(effects.concern(rule), members_R, contrast)
-            )
+            rules = answering(self._rules(pattern.places, effects), effects, members_R, contrast)
             buckets.append(Bucket(cluster, pattern, rules))
-        return [*buckets, Bucket(None, None, tuple(self._rules(places, effects)))]
+        return [*buckets, Bucket(None, None, dict.fromkeys(self._rules(places, effects), 0.0))]
 
     def _rules(self, places: Sequence[Circumstances], effects: Effects) -> list[RoutingRule]:
         """Every rule there that is not in force, and contradicts none that is."""
         return [
             rule
             for rule in rules_at(places, self.actions, self.servers)
-            if not any(self._clashes(rule, old, effects) for old in self.book.rules)
+            if not any(clashes(rule, old, effects) for old in self.book.rules)
         ]
-
-    def _clashes(self, rule: RoutingRule, old: RoutingRule, effects: Effects) -> bool:
-        """Whether a rule says what another says already, or leaves nothing of what that leaves."""
-        if content_of(rule) == content_of(old):
-            return True
-        if not _may_meet(rule.when, old.when):
-            return False
-        return any(
-            not (left(rule) & left(old)).any() and left(rule).any()
-            for left in (effects.steps_left, effects.plans_left)
-        )
 
     def _members(self, cluster: FailureCluster) -> Mask:
         ids = frozenset(cluster.members)
         return np.array([trace_id in ids for trace_id in self.logs.trace_ids], dtype=np.bool_)
 
     def _unproven(
-        self, chooser: Chooser, effects: Effects, buckets: Sequence[Bucket], chosen: Sequence[Choice]
+        self, chooser: Chooser, buckets: Sequence[Bucket], chosen: Sequence[Choice]
     ) -> list[Choice]:
+        """At most one."""
         answered = {id(choice.bucket) for choice in chosen}
-        for bucket in buckets:
-            if bucket.cluster is None or id(bucket) in answered:
-                continue
-            contrast = Contrast(self.logs, self._members(bucket.cluster))
-            telling = {rule: contrast.of_runs(effects.concern(rule)) for rule in bucket.rules}
-            found = chooser.unproven([bucket], telling)
-            if found is not None:
-                return [found]
-        return []
+        open_patterns = [one for one in buckets if one.cluster is not None and id(one) not in answered]
+        found = (chooser.unproven(bucket) for bucket in open_patterns)
+        return next(([choice] for choice in found if choice is not None), [])
 
     # What is said of it --------------------------------------------------------------------------------
 
@@ -144,28 +124,7 @@ class Proposer:
         return tuple(dict.fromkeys([*typical, *latest]))[:_MOST_EVIDENCE]
 
 
-def content_of(rule: RoutingRule) -> str:
-    """What a rule says, whatever it is called and wherever it came from."""
-    said = rule.model_dump(mode="json", exclude={"name", "advice"}, exclude_defaults=True)
-    return orjson.dumps(_sorted(said), option=orjson.OPT_SORT_KEYS).decode()
-
-
 def digest_of(kind: RecommendationKind, rules: Sequence[RoutingRule], cluster_id: str) -> str:
     """12 hex digits of what is changed, for what and for whom."""
     said = "\n".join([kind, cluster_id, *sorted(content_of(rule) for rule in rules)])
     return hashlib.sha256(said.encode()).hexdigest()[:12]
-
-
-def _sorted(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: list(inner) if key == "hours_utc" else _sorted(inner) for key, inner in value.items()}
-    return sorted(value) if isinstance(value, list) else value
-
-
-def _may_meet(one: Circumstances, other: Circumstances) -> bool:
-    """Whether both can hold at once."""
-    for name in ("domains", "roles", "topologies"):
-        mine, theirs = getattr(one, name), getattr(other, name)
-        if mine and theirs and not mine & theirs:
-            return False
-    return any(one.is_at(hour * 3600.0) and other.is_at(hour * 3600.0) for hour in range(24))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -115,7 +114,14 @@ def require_rules(settings: Settings, registry: TopologyRegistry, roles: Sequenc
         ConfigError: a rule speaks of a model, server, strategy, topology, role or domain that there is not.
     """
     if settings.rules:
-        parts = replace(parts_of(settings, registry, roles), rules=settings.rules)
+        parts = Parts(
+            endpoints=settings.endpoints,  # keys are not needed for this
+            registry=registry,
+            strategies=settings.all_strategies(),
+            roles=_catalogue(settings, roles),
+            max_team=settings.policy.max_team,
+            rules=settings.rules,
+        )
         parts.rule_book(parts.action_space(group_by_model(parts.endpoints)))
 
 

@@ -104,6 +104,7 @@ def _known(before: _Side, after: _Side) -> Table:
         "multipliers": tuple(
             ", ".join(f"{value:.2f}" for value in side.stored.weights.multipliers) for side in (before, after)
         ),
+        "rules": tuple(", ".join(rule.name for rule in side.stored.rules) for side in (before, after)),
         **{
             name: (str(before.stored.facts.get(name, "")), str(after.stored.facts.get(name, "")))
             for name in {**before.stored.facts, **after.stored.facts}
@@ -183,6 +184,7 @@ def _plain(before: _Side, after: _Side, change: Change, runs: int) -> dict[str, 
         "new": after.version,
         "multipliers": [list(side.stored.weights.multipliers) for side in (before, after)],
         "offsets": {label: list(pair) for label, pair in _moved(before, after)},
+        "rules": [[rule.to_plain() for rule in side.stored.rules] for side in (before, after)],
         "runs": runs,
         **asdict(change),
     }

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from inframind.errors import ConfigError
 from inframind.graphs.registry import TopologyRegistry
 from inframind.plugin.build import require_rules
+from inframind.plugin.cli import app
 from inframind.plugin.config import Settings, load_settings, settings_from
 from inframind.router.policy_shelf import content_of, version_of
 from inframind.router.policy_shipped import shipped_policy
@@ -265,3 +267,25 @@ async def test_calls_of_applications_are_accounted_for_too(make_mind: Any, say: 
     trace = await mind.atrace(message.response_metadata["inframind"]["trace_id"])
     assert trace.configuration == mind.calls.services.decider.configuration.configuration_id
     assert trace.cost is not None and trace.cost > 0
+
+
+# Commands --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"avoid_models": ["m0"]}, "1 fit this fleet"),
+        ({"avoid_models": ["m7"]}, "rules.r.avoid_models = 'm7'"),
+        ({"avoid_topologies": ["Ring"]}, "rules.r.avoid_topologies = 'Ring'"),
+    ],
+)
+def test_the_doctor_looks_at_rules(tmp_path: Path, rule: dict[str, list[str]], said: str) -> None:
+    path = tmp_path / "inframind.toml"
+    ((name, value),) = rule.items()
+    path.write_text(
+        '[[endpoints]]\nname = "e0"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m0"\napi_key_env = "NOT_SET_HERE"\n'
+        f'[[rules]]\nname = "r"\n{name} = {value}\n[traces]\nurl = "memory:"\n'
+    )
+    shown = CliRunner().invoke(app, ["doctor", "--config", str(path)], env={"COLUMNS": "300"})
+    assert said in shown.stdout

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from inframind.errors import ConfigError
+from inframind.graphs.ledger import choice_of
 from inframind.graphs.registry import TopologyRegistry
 from inframind.plugin.build import require_rules
 from inframind.plugin.cli import app
@@ -189,6 +190,8 @@ async def test_a_server_to_avoid_is_left_alone_while_its_model_has_another(
     assert [sum(one.body is not None for one in server.asked) for server in servers] == [0, 5]
     trace = await mind.atrace(results[0].trace_id)
     assert trace.decisions[-1].seen["avoid_endpoints"] == ["e0"]
+    again = choice_of(trace.decisions[-1], mind.calls.services.decider.actions)
+    assert again is not None and again.avoid == {"e0"}
     assert answers[0].response_metadata["inframind"]["endpoint"] == "e1"
 
 

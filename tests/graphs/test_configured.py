@@ -1,0 +1,87 @@
+"""Configurations are kept once, beside the traces that name them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from inframind.errors import StoreError
+from inframind.fleet.clock import SystemClock
+from inframind.fleet.endpoints import EndpointSpec
+from inframind.fleet.pool import Fleet
+from inframind.graphs.assembly import Parts
+from inframind.graphs.configured import Configured
+from inframind.router.decide import Decider
+from inframind.router.latency_learned import LearnedLatencyModel
+from inframind.router.policy import JustEnoughPolicy, UniformPolicy
+from inframind.traces.configurations import Configuration
+from inframind.traces.memory import MemoryStore
+from inframind.traces.outcome_graph import OutcomeGraph
+from inframind.traces.store import TraceStore
+
+SPEC = EndpointSpec(name="e0", base_url="http://127.0.0.1:9/v1", model="m0")
+
+
+@pytest.fixture
+def decider() -> Decider:
+    actions = Parts(endpoints=[SPEC]).action_space(Fleet([SPEC]).models)
+    latency = LearnedLatencyModel(actions.models, actions.strategies)
+    return Decider(actions, JustEnoughPolicy(), latency, clock=SystemClock(), rng=np.random.default_rng(0))
+
+
+async def kept(store: MemoryStore) -> list[str]:
+    return [one.configuration.configuration_id for one in await store.graph.configurations()]
+
+
+async def test_what_was_seen_is_kept_once(decider: Decider) -> None:
+    store = MemoryStore()
+    configured = Configured(store, SystemClock())
+    name = configured.see(decider)
+    assert configured.is_news
+    await configured.keep()
+    assert configured.see(decider) == name == decider.configuration.configuration_id
+    assert not configured.is_news
+    assert await kept(store) == [name]
+
+
+async def test_another_policy_is_another_configuration(decider: Decider) -> None:
+    store = MemoryStore()
+    configured = Configured(store, SystemClock())
+    names = {configured.see(decider), configured.see(decider.with_policy(UniformPolicy()))}
+    await configured.keep()
+    assert set(await kept(store)) == names and len(names) == 2
+
+
+async def test_what_could_not_be_kept_is_news_again(decider: Decider) -> None:
+    class FullAtFirst:
+        """A graph whose first write fails."""
+
+        def __init__(self, graph: OutcomeGraph) -> None:
+            self._graph, self._has_failed = graph, False
+
+        async def add_configuration(self, configuration: Configuration, *, at_s: float) -> None:
+            if not self._has_failed:
+                self._has_failed = True
+                raise StoreError("write", "the disk is full")
+            await self._graph.add_configuration(configuration, at_s=at_s)
+
+    store = MemoryStore()
+    graph = store.graph
+    cast(Any, store).graph = FullAtFirst(graph)
+    configured = Configured(store, SystemClock())
+    name = configured.see(decider)
+    with pytest.raises(StoreError):
+        await configured.keep()
+    assert configured.is_news
+    await configured.keep()
+    cast(Any, store).graph = graph
+    assert await kept(store) == [name]
+
+
+async def test_a_store_of_another_make_keeps_none(decider: Decider) -> None:
+    configured = Configured(cast(TraceStore, object()), SystemClock())
+    assert configured.see(decider)
+    await configured.keep()
+    assert not configured.is_news

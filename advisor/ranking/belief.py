@@ -293,11 +293,20 @@ class Belief:
         drawn_NK = np.empty((count, options))
         for number in np.unique(which_N).tolist():
             posterior, here = self.posteriors[number], which_N == number
-            # Options that look the same are one value; the jitter lets chance decide which of them comes first.
-            covariance_KK = posterior.covariance(features_KD, place) + _JITTER * np.eye(options)
-            factor_KK = np.linalg.cholesky(covariance_KK)
+            factor_KK = _factor(posterior.covariance(features_KD, place))
             drawn_NK[here] = posterior.means(features_KD, place) + curiosity * noise_NK[here] @ factor_KK.T
         return drawn_NK
+
+
+def _factor(covariance_KK: Array) -> Array:
+    """F with ``F F' = covariance``, but for a jitter.
+
+    Options that look the same are one value, and rounding may leave their covariance a shade below 0; the jitter lets
+    chance decide which of them comes first.
+    """
+    variances_K, axes_KK = np.linalg.eigh(covariance_KK)
+    factor_KK: Array = axes_KK * np.sqrt(np.maximum(variances_K, 0.0) + _JITTER)
+    return factor_KK
 
 
 def log_chance(scale: Scale, *terms: float) -> float:

@@ -16,13 +16,13 @@ _LABELS = {"name", "advice"}
 
 
 def rule_document(rule: RoutingRule, *, advice: str) -> dict[str, Any]:
-    """A rule as plain data of the file's form, in an order of its own, with the recommendation that it is of."""
-    return {"name": rule.name, **_plain(rule), "advice": advice}
+    """A rule as plain data of the file's form, with the id of the recommendation that it is of."""
+    return rule.model_copy(update={"advice": advice}).to_plain()
 
 
 def change_of(rules: Iterable[RoutingRule]) -> frozenset[str]:
     """What rules do, as one key each, whatever they are called and in whatever order."""
-    return frozenset(_key(_plain(rule)) for rule in rules)
+    return frozenset(map(_key, rules))
 
 
 def switches_model(rules: Sequence[RoutingRule]) -> bool:
@@ -59,20 +59,6 @@ def _is_news(old: Prediction | None, new: Prediction | None) -> bool:
     return not old.low <= new.change <= old.high
 
 
-def _plain(rule: RoutingRule) -> dict[str, Any]:
-    given = rule.model_dump(exclude_defaults=True, exclude=_LABELS)
-    plain: dict[str, Any] = _sorted(given)
-    return plain
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _sorted(one) for key, one in value.items()}
-    if isinstance(value, frozenset):
-        return sorted(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _key(plain: Mapping[str, Any]) -> str:
-    text = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(text).hexdigest()[:24]
+def _key(rule: RoutingRule) -> str:
+    does = {name: value for name, value in rule.to_plain().items() if name not in _LABELS}
+    return hashlib.sha256(orjson.dumps(does, option=orjson.OPT_SORT_KEYS)).hexdigest()[:24]

@@ -50,7 +50,7 @@ class ProcessConfig:
     """Screens per portion."""
     steps: int = 4
     """Steps of one portion."""
-    pace: float = 0.5
+    pace: float = 3.0
     """Length of a step, in gradients."""
     clip: float = 0.2
     """How far a probability may move from what it was before something is gained no more by moving it, e."""

@@ -29,7 +29,8 @@ from inframind.router.learning.ridge_logistic import logistic
 Places = NDArray[np.intp]
 
 _MOST_ROUNDS = 100
-_CLOSE_ENOUGH = 1e-7
+_CLOSE_ENOUGH = 1e-5
+"""Gain in nats below which a step of Newton's method ends it; the step after it would gain its square."""
 _SHORTEST_STEP = 1e-6
 _LEAST_CURVATURE = 1e-10
 

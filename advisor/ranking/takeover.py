@@ -10,7 +10,7 @@ difference to what happened (Brier 1950). What is compared is the mean over the 
 * in between everything stays as it is.
 
 Verdicts are compared in the order in which they came, as acceptances alone: what is measured later does not rewrite who
-was in charge. Learners are fitted anew after every fourth part more of verdicts (each one while there are few), so
+was in charge. Learners are fitted anew after every third part more of verdicts (each one while there are few), so
 that reading a long history stays cheap.
 """
 
@@ -27,7 +27,7 @@ from inframind.advisor.ranking.protocol import Array, Lesson, Verdict
 from inframind.errors import ConfigError
 
 Learner = Literal["supervised", "thompson"]
-_PORTION = 4
+_PORTION = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,8 +86,18 @@ def add_event(connection: Connection, dialect: Dialect, event: AdviceEvent) -> A
 def load_events(connection: Connection, after: int, limit: int | None) -> Sequence[AdviceEvent]:
     """Events with a greater number, oldest first."""
     found = select(advice_events).where(advice_events.c.number > after)
-    rows = connection.execute(found.order_by(advice_events.c.number).limit(limit)).mappings()
-    return [AdviceEvent(**{**row, "facts": from_document(row["facts"])}) for row in rows]
+    rows = connection.execute(found.order_by(advice_events.c.number).limit(limit))
+    return [
+        AdviceEvent(
+            number=number,
+            recommendation_id=recommendation_id,
+            kind=kind,
+            at_s=at_s,
+            by=by,
+            facts=from_document(facts),
+        )
+        for number, recommendation_id, kind, at_s, by, facts in rows
+    ]
 
 
 def keep_analysis(connection: Connection, dialect: Dialect, analysis: KeptAnalysis) -> KeptAnalysis:

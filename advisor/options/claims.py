@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -119,7 +120,10 @@ def has_support(claim: Claim, effect: Effect, config: AnalysisConfig) -> bool:
 def errors_at(delta: float, effect: Effect, metrics: list[int]) -> float:
     """Standard errors on either side of an interval that misses with probability delta."""
     size = min((float(effect.size_M[metric]) for metric in metrics), default=0.0)
-    return student_quantile(1 - delta / 2, max(int(size) - 1, _LEAST_DEGREES))
+    return _quantile(1 - delta / 2, max(int(size) - 1, _LEAST_DEGREES))
+
+
+_quantile = lru_cache(maxsize=4096)(student_quantile)
 
 
 def _gain(**worth: float) -> Array:

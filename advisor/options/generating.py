@@ -212,26 +212,29 @@ def hours_of(logs: Logs, is_member_R: Mask) -> list[Circumstances]:
     is_seen_R = logs.is_choosing_R & (hour_R >= 0) & (is_member_R | ~logs.failed_R)
     runs_H = np.bincount(hour_R[is_seen_R], minlength=HOURS).astype(np.float64)
     failed_H = np.bincount(hour_R[is_seen_R & is_member_R], minlength=HOURS).astype(np.float64)
-    z_of = {
-        (begin, length): _band_z(runs_H, failed_H, begin, length)
-        for length in _BANDS
-        for begin in range(HOURS)
-    }
-    begin, length = max(z_of, key=lambda band: z_of[band])
-    if z_of[begin, length] < _TELLING_BAND_Z:
+    z_LH = np.array([_band_z(runs_H, failed_H, length) for length in _BANDS])
+    row, begin = np.unravel_index(int(z_LH.argmax()), z_LH.shape)
+    if z_LH[row, begin] < _TELLING_BAND_Z:
         return []
-    return [Circumstances(hours_utc=(begin, (begin + length) % HOURS))]
+    return [Circumstances(hours_utc=(int(begin), int(begin + _BANDS[row]) % HOURS))]
 
 
-def _band_z(runs_H: Array, failed_H: Array, begin: int, length: int) -> float:
-    is_in_H = (np.arange(HOURS) - begin) % HOURS < length
-    n, m = runs_H[is_in_H].sum(), runs_H[~is_in_H].sum()
-    if not n or not m:
-        return 0.0
-    pooled = failed_H.sum() / (n + m)
-    spread = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
-    gap = failed_H[is_in_H].sum() / n - failed_H[~is_in_H].sum() / m
-    return float(gap / spread) if spread > 0 else 0.0
+def _band_z(runs_H: Array, failed_H: Array, length: int) -> Array:
+    """By how many standard errors more runs fail in so many hours from each hour on than in the others (H)."""
+    inside_H, failed_inside_H = _rolling(runs_H, length), _rolling(failed_H, length)
+    outside_H = runs_H.sum() - inside_H
+    share = failed_H.sum() / max(runs_H.sum(), 1.0)
+    sizes_H = np.maximum(inside_H, 1.0), np.maximum(outside_H, 1.0)
+    spread_H = np.sqrt(share * (1 - share) * (1 / sizes_H[0] + 1 / sizes_H[1]))
+    gap_H = failed_inside_H / sizes_H[0] - (failed_H.sum() - failed_inside_H) / sizes_H[1]
+    is_told_H = (inside_H > 0) & (outside_H > 0) & (spread_H > 0)
+    return np.asarray(np.where(is_told_H, gap_H / np.where(is_told_H, spread_H, 1.0), 0.0))
+
+
+def _rolling(values_H: Array, length: int) -> Array:
+    """Sum over so many hours from each on, midnight included (H)."""
+    sums = np.concatenate([[0.0], np.cumsum(np.concatenate([values_H, values_H]))])
+    return np.asarray(sums[length : length + HOURS] - sums[:HOURS])
 
 
 def _hour_of_runs(logs: Logs) -> Ints:

@@ -25,6 +25,7 @@ from inframind.advisor.clustering.logistic import Array, Fit, fit
 from inframind.advisor.clustering.observing import SYMPTOMS, Columns, Facts, Flags, Observed, ordered_facts
 
 _WITH_HOURS: tuple[TraitName, ...] = ("model", "endpoint", "strategy", "topology", "domain")
+_LEVELS: tuple[TraitName, ...] = ("prompt_length", "load", "budget")
 _LEAST_SEEN = 10
 _LEAST_FAILURES = 5
 _MOST_ALIKE = 0.98
@@ -94,7 +95,12 @@ class _Search:
         return self._observed.holds_N(facts)[self._rows_N].astype(np.float64)
 
     def _looked_at_again(self, selected: list[Facts]) -> tuple[Cause, ...]:
-        """Those that still tell something given all others; the weakest goes first."""
+        """Those that still tell something given all others; the weakest goes first.
+
+        They must tell something by themselves too: that runs with it fail less than others, but more than they should,
+        is nothing that anybody could see.
+        """
+        selected = [facts for facts in selected if self._z_given([], facts) >= self._config.clear_z]
         while selected:
             causes = [Cause(facts, self._z_given(selected, facts)) for facts in selected]
             weakest = min(causes, key=lambda cause: cause.z)
@@ -120,9 +126,9 @@ class _Search:
         for cause in found:
             alone = [(fact,) for fact in cause.facts] if len(cause.facts) > 1 else []
             stands_back = any(facts in known for facts in alone)
-            if cause.facts not in selected and (
-                not stands_back or self._says_more(cause.facts, alone, selected)
-            ):
+            if cause.facts in selected or _only_aggravates(alone, selected):
+                continue
+            if not stands_back or self._says_more(cause.facts, alone, selected):
                 yield cause.facts
 
     def _says_more(self, pair: Facts, alone: list[Facts], selected: list[Facts]) -> bool:
@@ -152,6 +158,11 @@ class _Search:
         enough = sums[..., 0] >= max(_LEAST_FAILURES, self._config.least_size // 2)
         deviates: Array = np.where(enough, fitted.z_of(sums), 0.0)
         return deviates
+
+
+def _only_aggravates(alone: Sequence[Facts], selected: Sequence[Facts]) -> bool:
+    """Whether a pair is a known cause under a level: short budgets and high load make whatever is slow worse."""
+    return any(facts in selected for facts in alone) and any(facts[0][0] in _LEVELS for facts in alone)
 
 
 def _critical(level: float, looks: int) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 from langchain_core.messages import AIMessage
@@ -20,6 +20,7 @@ from inframind.graphs.portal import Portal
 from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.roles import RoleSpec
 from inframind.graphs.workflow import RoutedWorkflow
+from inframind.plugin.advice.door import Advice
 from inframind.plugin.applications import Applications
 from inframind.plugin.asking import Asking
 from inframind.plugin.build import build_services, content_of, otel_exporter
@@ -37,6 +38,9 @@ from inframind.router.policy import Policy
 from inframind.traces.query import ALL_TRACES, TraceQuery, TraceSummary
 from inframind.traces.records import Outcome, Trajectory
 from inframind.traces.store import TraceStore
+
+if TYPE_CHECKING:
+    from inframind.plugin.advice.desk import AdviceDesk
 
 
 class InfraMind(Asking, Applications, Judging):
@@ -100,6 +104,7 @@ class InfraMind(Asking, Applications, Judging):
         self._bench = Bench(self._services.store, self._clock, tell=tell)
         self._services.listeners = (*self._services.listeners, around.note_part, self._bench)
         self._calls = CallRouter(self._services, runs)
+        self._advice = Advice(self._portal, self._make_desk, None)
         self._online = AttachedOnline(self._services, settings) if settings.online.enabled else None
         if self._online is not None:
             self._online.start()
@@ -111,7 +116,9 @@ class InfraMind(Asking, Applications, Judging):
         Raises:
             ConfigError: the file or one of its values is wrong.
         """
-        return cls(load_settings(path), **overrides)
+        mind = cls(load_settings(path), **overrides)
+        mind._advice.file = Path(path)
+        return mind
 
     # Traces --------------------------------------------------------------------------------------------
 
@@ -129,6 +136,23 @@ class InfraMind(Asking, Applications, Judging):
     def online(self) -> AttachedOnline | None:
         """Which versions serve here, and what other processes serve; None where ``[online]`` is not enabled."""
         return self._online
+
+    @property
+    def advice(self) -> Advice:
+        """What fails and what to change: ``mind.advice.analyse()``, ``.recommend()``, ``.accept(...)``."""
+        return self._advice
+
+    def _make_desk(self, file: Path | None) -> AdviceDesk:
+        from inframind.plugin.advice.assembly import advice_desk
+
+        return advice_desk(
+            self.settings,
+            self.store,
+            clock=self._clock,
+            rng=np.random.default_rng(self.settings.policy.seed),
+            file=file,
+            actions=self._services.decider.actions,
+        )
 
     async def afeedback(
         self, about: AIMessage | uuid.UUID | str | None = None, **what: Unpack[FeedbackAbout]

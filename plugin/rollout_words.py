@@ -6,7 +6,7 @@ from rich.text import Text
 
 from inframind.plugin.terminal import one_line
 from inframind.router.rollout import VERSION_DIGITS
-from inframind.traces.shelf import Rollout, RolloutEvent
+from inframind.traces.shelf import PolicyVersion, Rollout, RolloutEvent
 
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 _STYLES = {"full": "green", "rolled_back": "red"}
@@ -22,6 +22,14 @@ _STAGES = {
 def name_of(version: str) -> str:
     """``version 3f9a1c04b2d7``, or ``the configured policy``."""
     return f"version {version[:VERSION_DIGITS]}" if version else "the configured policy"
+
+
+def advice_of(version: PolicyVersion) -> str:
+    """The recommendation that a version was made for, or that it is without; "" for others."""
+    if advice := version.facts.get("advice"):
+        return f"recommendation {str(advice)[:VERSION_DIGITS]}: {version.facts.get('title', '')}"
+    without = version.facts.get("without_advice")
+    return f"without recommendation {without}" if without else ""
 
 
 def ago(then_s: float, now_s: float) -> str:

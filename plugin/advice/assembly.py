@@ -11,6 +11,7 @@ import numpy as np
 
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.recommending import Ranking, RankingConfig
+from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.fleet.endpoints import group_by_model
 from inframind.graphs.registry import TopologyRegistry
@@ -144,11 +145,17 @@ def action_space_of(settings: Settings) -> ActionSpace:
 def require_valid(edit: FileEdit) -> None:
     """Check that an application can be made of a file as it would be.
 
+    Topologies and roles that an application adds in code are not known here.
+
     Raises:
         ConfigError: it does not load, or a rule speaks of what there is not.
     """
     settings = settings_from(tomllib.loads(edit.after), base=edit.path.parent)
-    require_rules(settings, _registry_of(settings))
+    try:
+        require_rules(settings, _registry_of(settings))
+    except ConfigError as error:
+        if not error.field.endswith(("topologies", "roles")):
+            raise
 
 
 def _registry_of(settings: Settings) -> TopologyRegistry:

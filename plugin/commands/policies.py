@@ -18,7 +18,7 @@ from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.plugin.commands.traces import StorePlace
 from inframind.plugin.fitted_table import Column, FittedTable, Row
-from inframind.plugin.rollout_words import ago, event_line, name_of, rollout_line, standing_of
+from inframind.plugin.rollout_words import advice_of, ago, event_line, name_of, rollout_line, standing_of
 from inframind.plugin.terminal import one_line, safe
 from inframind.router.guards.freezing import freeze, thaw
 from inframind.router.policy_file import load_policy
@@ -153,9 +153,8 @@ def _row(version: PolicyVersion, seen: Seen, now_s: float) -> Row:
     standing = standing_of(version.version, rollout)
     shares = {rollout.candidate: rollout.share, rollout.serving: 1 - rollout.share}
     share = f"{shares[version.version]:.0%}" if version.version in shares else ""
-    facts = ", ".join(
-        f"{name} {value:g}" for name, value in version.facts.items() if isinstance(value, int | float)
-    )
+    figures = (f"{name} {value:g}" for name, value in version.facts.items() if isinstance(value, int | float))
+    facts = ", ".join(filter(None, (advice_of(version), *figures)))
     cells = (
         Text(str(version.number)),
         Text(version.version[:VERSION_DIGITS], "bold" if standing == "serves" else ""),

@@ -1,0 +1,228 @@
+"""`inframind advise`: what people read, and what their words do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from inframind.advisor.cluster import FailureCluster, Trait
+from inframind.fleet.clock import SystemClock
+from inframind.plugin.cli import app
+from inframind.plugin.config import load_settings
+from inframind.traces.store import open_store
+
+from .conftest import NO_DEBATE, NO_LARGE, ONLINE, PLAIN, Office, option, prediction, run, verdict
+
+CLUSTER = FailureCluster(
+    cluster_id="c" * 12,
+    label="wrong answers of large in math",
+    kinds={"wrong": 80},
+    size=80,
+    share=0.8,
+    runs=500,
+    trend=0.1,
+    trend_z=3.0,
+    traits=(
+        Trait(
+            values={"model": "large"}, share=0.9, share_elsewhere=0.2, failing=0.6, failing_without=0.1, z=9
+        ),
+    ),
+    exemplars=("d" * 32,),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "inframind.toml").write_text(PLAIN + '\n[traces]\nurl = "sqlite:///traces.db"\n')
+    return tmp_path
+
+
+@pytest.fixture
+def tried(folder: Path) -> Path:
+    """With ``[online]``."""
+    (folder / "inframind.toml").write_text(ONLINE)
+    return folder
+
+
+def call(folder: Path, *words: str, answer: str = "") -> Result:
+    return CliRunner().invoke(app, [*words, "--config", str(folder / "inframind.toml")], input=answer)
+
+
+def advise(folder: Path, *words: str, answer: str = "") -> Result:
+    return call(folder, "advise", *words, answer=answer)
+
+
+def said(folder: Path, *words: str) -> Any:
+    done = advise(folder, *words, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.output)
+
+
+def at_office(folder: Path, work: Callable[[Office], Any]) -> Any:
+    async def do() -> Any:
+        async with open_store(f"sqlite:///{folder / 'traces.db'}") as store:
+            office = Office(file=folder / "inframind.toml", store=store)
+            office.clock.at_s = SystemClock().wall_s() - 60.0
+            return await work(office)
+
+    return asyncio.run(do())
+
+
+def analysed(folder: Path) -> None:
+    """With a failure pattern, a change with evidence, and one without."""
+    little = prediction(metric="cost", objection="no run shows it")
+    two = (
+        option(1, NO_LARGE, cluster_id="c" * 12, title="Leave large out of math"),
+        option(2, NO_DEBATE, kind="cheapest", predictions=(little,)),
+    )
+    at_office(folder, lambda office: office.keep(*two, clusters=(CLUSTER,)))
+
+
+def offered(folder: Path) -> str:
+    """Id of the change with evidence."""
+    analysed(folder)
+    made = said(folder)["recommendations"]
+    return str(next(one["recommendation_id"] for one in made if one["kind"] == "model_switch"))
+
+
+def test_without_traces_it_says_what_makes_some(folder: Path) -> None:
+    done = advise(folder)
+    assert (done.exit_code, "no traces yet" in done.output, "inframind run" in done.output) == (0, True, True)
+    assert said(folder) == {"analysis": None, "clusters": [], "recommendations": []}
+    assert "no recommendations yet" in advise(folder, "list").output
+
+
+def test_the_table_says_what_to_change_and_what_it_promises_or_that_nobody_knows(folder: Path) -> None:
+    analysed(folder)
+    out = advise(folder).output
+    for part in (
+        "500 runs", "100 failed, were late or wrong", "Leave large out of math", "+10.0 [+5.0, +15.0]",
+        "not enough evidence", "wrong answers of large in math", "80 % of failures, growing",
+        "model large: 60 % fail so, 10 % without", "such as dddddddd", "inframind advise accept",
+    ):  # fmt: skip
+        assert part in out, out
+    assert advise(folder).output.count("model_switch") == 0
+
+
+def test_asked_again_it_shows_the_same_until_all_are_decided(folder: Path) -> None:
+    analysed(folder)
+    first = [one["recommendation_id"] for one in said(folder)["recommendations"]]
+    assert [one["recommendation_id"] for one in said(folder)["recommendations"]] == first
+    advise(folder, "reject", first[0])
+    assert [one["state"] for one in said(folder)["recommendations"]] == ["rejected", "open"]
+    assert {one["recommendation_id"] for one in said(folder, "--domain", "math")["recommendations"]} & {
+        *first
+    } == set()
+
+
+def test_accepting_shows_the_difference_and_asks(folder: Path) -> None:
+    advice, before = offered(folder), (folder / "inframind.toml").read_text()
+    refused = advise(folder, "accept", advice[:8], answer="n\n")
+    assert '+avoid_models = ["large"]' in refused.output
+    assert "nothing was changed" in refused.output
+    assert (folder / "inframind.toml").read_text() == before
+    done = advise(folder, "accept", advice[:8], answer="y\n")
+    assert done.exit_code == 0
+    assert "when the processes that read this file start anew" in done.output
+    assert load_settings(folder / "inframind.toml").rules[0].avoid_models == {"large"}
+    (backup,) = folder.glob("inframind.toml.bak-*")
+    assert backup.read_text() == before
+    again = advise(folder, "accept", advice[:8], "--yes")
+    assert (again.exit_code, "was accepted already" in again.stderr) == (1, True)
+
+
+def test_the_story_of_one_is_told(tried: Path) -> None:
+    advice = offered(tried)
+    done = advise(tried, "accept", advice, "--yes")
+    assert "watched in the shadow" in done.output
+    out = advise(tried, "show", advice[:8]).output
+    for part in (
+        "Leave large out of math", "Runs say so.", "wrong answers of large in math", "50.0%",
+        '  avoid_models = ["large"]', "accepted; ", "proposed; version", "on trial",
+    ):  # fmt: skip
+        assert part in out, out
+    told = said(tried, "show", advice[:8])
+    assert (told["state"], [event["kind"] for event in told["events"]]) == (
+        "on trial",
+        ["shown", "accepted", "proposed"],
+    )
+
+
+def test_taking_back_asks_and_gives_the_file_back(tried: Path) -> None:
+    advice, before = offered(tried), (tried / "inframind.toml").read_text()
+    advise(tried, "accept", advice, "--yes")
+    done = advise(tried, "revert", advice[:8], answer="y\n")
+    assert '-avoid_models = ["large"]' in done.output
+    assert "what serves has it no longer" in done.output
+    assert (tried / "inframind.toml").read_text() == before
+    assert [one["state"] for one in said(tried, "list", "--decided")] == ["reverted"]
+
+
+def test_policies_and_the_doctor_name_the_recommendation(tried: Path) -> None:
+    advice = offered(tried)
+    advise(tried, "accept", advice, "--yes")
+    assert f"recommendation {advice[:12]}: Leave large out" in call(tried, "policies", "list").output
+    shown = call(tried, "policies", "show", "candidate").output
+    assert advice in shown
+    assert "Leave large out of math: on trial" in " ".join(
+        call(tried, "doctor", "--timeout", "0.2").output.split()
+    )
+    call(tried, "policies", "rollback", "--reason", "a test", "--yes")
+    assert "rolled back" in advise(tried, "list").output
+    told = " ".join(call(tried, "doctor", "--timeout", "0.2").output.split())
+    assert "rolled back" in told and f"inframind advise revert {advice[:12]}" in told
+    assert "lie in the file and do nothing" in advise(tried, "show", advice).output
+
+
+def test_options_of_the_table_before_a_command_are_refused(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["advise", "--last", "5", "list"])
+    assert (done.exit_code, "write it after `list`" in done.stderr) == (2, True)
+
+
+def test_narrow_terminals_see_whole_words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inframind.plugin.terminal.PIPED_WIDTH", 80)
+    analysed(folder)
+    lines = advise(folder).output.splitlines()
+    assert max(map(len, lines)) <= 80
+    table = "\n".join(lines[1:6])
+    for part in ("id", "what to change", "success", "state", "open", "not enough evidence"):
+        assert part in table, table
+
+
+def test_configurations_are_listed_shown_compared_and_told_apart(folder: Path) -> None:
+    async def two(office: Office) -> tuple[str, str]:
+        old = await office.configure(version="v1", name="just_enough")
+        new = await office.configure(NO_LARGE, version="v1", name="just_enough")
+        for number in range(80):
+            at_s = office.clock.wall_s() - 80 + number
+            is_new = number >= 40
+            await office.store.put(
+                run(
+                    number, at_s, configuration=(new if is_new else old).configuration_id,
+                    outcomes=verdict(not is_new or number % 4 == 0, at_s), cost=1.0 + is_new,
+                )
+            )  # fmt: skip
+        return old.configuration_id, new.configuration_id
+
+    assert "no configurations yet" in call(folder, "configs", "list").output
+    old, new = at_office(folder, two)
+    listed = call(folder, "configs", "list").output
+    assert listed.index(new[:8]) < listed.index(old[:8])
+    assert "100 %" in listed and "25 %" in listed
+    shown = call(folder, "configs", "show", new[:8]).output
+    assert new in shown and "no large model" in shown and "25 % of 40 right and in time" in shown
+    compared = call(folder, "configs", "compare", old[:8], new[:8]).output
+    assert "-75.0 points" in compared and "rules" in compared
+    front = json.loads(call(folder, "configs", "front", "--json").output)
+    assert [one["configuration"]["configuration_id"] for one in front] == [old]
+    assert "nothing does worse" in call(folder, "configs", "worse", "--since", "5s").output
+    worse = json.loads(call(folder, "configs", "worse", "--since", "101s", "--json").output)
+    assert {(one["by"], one["metric"]) for one in worse} >= {("domain", "solved")}
+    unknown = call(folder, "configs", "show", "abcdef")
+    assert (unknown.exit_code, "configs list" in unknown.stderr) == (2, True)

@@ -1,0 +1,134 @@
+"""`mind.advice`: from an application's own runs to a rule in its file, and what the learner makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inframind.errors import ConfigError
+from inframind.plugin.advice.assembly import advice_desk
+from inframind.plugin.advice.tender import AdviceTender
+from inframind.plugin.config import load_settings, settings_from
+from inframind.plugin.mind import InfraMind
+from inframind.plugin.online.assembly import learner_service
+from inframind.router.policy_shelf import policy_of
+from inframind.router.rules import RoutingRule
+from inframind.traces.outcome_graphs import graph_of
+from inframind.traces.shelf import RolloutEvent
+from inframind.traces.shelves import shelf_of
+from inframind.traces.store import open_store
+
+from .conftest import HandClock, Office, option
+
+SETTINGS = {"policy": {"name": "learned", "exploration": 0.5, "seed": 1}}
+M1_IS_OUT = RoutingRule(name="no m1", avoid_models=frozenset({"m1"}))
+
+
+async def answer(mind: InfraMind, questions: int) -> None:
+    """Runs, each graded by whether it says that it is right."""
+    for number in range(questions):
+        result = await mind.ainvoke(f"question {number}", topology="IO", team_size=1)
+        await mind.afeedback(result.trace_id, solved=result.answer == "right")
+
+
+@pytest.fixture
+async def mind(make_mind: Any, say: Any) -> InfraMind:
+    """Of two models, of which the second is always wrong."""
+    store = open_store("memory:")
+    made: InfraMind = await make_mind(
+        say(lambda asked: "right"), say(lambda asked: "wrong"), settings=SETTINGS, store=store
+    )
+    return made
+
+
+async def test_what_always_fails_is_found_in_an_applications_own_runs_and_a_way_out_is_recommended(
+    mind: InfraMind,
+) -> None:
+    await answer(mind, 150)
+    analysis = await mind.advice.aanalyse()
+    assert (analysis.runs, analysis.labelled) == (150, 150)
+    assert analysis.configuration_id
+    assert any(name in analysis.clusters[0].label for name in ("m1", "e1"))  # all that m1 has
+    made = await mind.advice.arecommend(segment="quality")
+    best = next(one for one in made if one.kind in ("model_switch", "highest_performance"))
+    found = best.prediction("success")
+    assert found is not None and found.low > 0.0
+    assert best.evidence
+    with pytest.raises(ConfigError, match="without \\[online\\]"):
+        await mind.advice.aaccept(best.recommendation_id)
+    assert (await mind.advice.areject(best.recommendation_id, by="user:ann")).standing == "rejected"
+    assert [story.standing for story in await mind.advice.astories()].count("rejected") == 1
+
+
+def test_without_an_event_loop_and_with_a_file_it_is_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "inframind.toml"
+    file.write_text('[[endpoints]]\nname = "e"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m1"\n')
+    with InfraMind.from_config(file) as mind:
+        assert (mind.advice.recommend(), mind.advice.stories(), mind.advice.tend()) == ((), (), [])
+        analysis = mind.advice.analyse(last=10)
+        assert (analysis.runs, analysis.options) == (0, ())
+        assert mind.advice.file == file
+
+
+async def test_what_the_learner_publishes_has_the_rules_of_what_serves(
+    make_mind: Any, say: Any, mind: InfraMind
+) -> None:
+    values = mind.settings.model_dump()
+    online = {
+        "enabled": True, "learner": "in-process", "publish_every": 10, "batch": 8,
+        "gate": {"settle_s": 0.001, "alarm_s": 0.001},
+    }  # fmt: skip
+    settings = settings_from({**values, "online": online, "traces": {"url": "memory:"}})
+    clock, shelf = HandClock(), shelf_of(mind.store)
+    actions = mind.calls.services.decider.actions
+    desk = advice_desk(settings, mind.store, clock=clock, rng=np.random.default_rng(0), actions=actions)
+    office = Office(file=Path("none"), store=mind.store, clock=clock)
+    await office.keep(option(1, M1_IS_OUT))
+    (made,) = await desk.recommend()
+    await desk.accept(made.recommendation_id, by="user:ann")
+    version = (await shelf.rollout()).candidate
+    event = RolloutEvent(at_s=clock.wall_s(), version=version, stage="full", by="user:ann", reason="a test")
+    await shelf.append(event, after=1)
+    await answer(mind, 24)
+    await learner_service(settings, mind.store, actions, holder="a test", clock=clock).once()
+    candidate = (await shelf.rollout()).candidate
+    row = await shelf.policy(candidate)
+    assert (row.created_by, row.parent) == ("learner", version)
+    rules = policy_of(row, await shelf.policy_content(candidate)).rules
+    assert [(rule.advice, rule.avoid_models) for rule in rules] == [(made.recommendation_id, {"m1"})]
+
+
+async def test_whoever_tends_analyses_when_the_latest_analysis_is_too_old(here: Office) -> None:
+    desk, graph = here.desk(), graph_of(here.store)
+    tender = AdviceTender(desk, here.clock, analyse_every_s=100.0)
+    numbers = []
+    for passed_s in (0.0, 50.0, 60.0):
+        here.clock.pass_s(passed_s)
+        await tender.tend()
+        await tender.finish()
+        latest = await graph.latest_analysis()
+        numbers.append(latest.number if latest else 0)
+    assert numbers == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [
+        ("analyse_every_s = 5.0", "advisor.analyse_every_s"),
+        ("resumed_at = 2026-01-31T09:00:00Z", "advisor.resumed_at"),
+        ("most = 0", "advisor.most"),
+        ('segments = "some"', "advisor.segments"),
+        ("spam = 1", "advisor.spam"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(tmp_path: Path, section: str, field: str) -> None:
+    file = tmp_path / "inframind.toml"
+    file.write_text(
+        f'[[endpoints]]\nname = "e"\nbase_url = "http://gpu/v1"\nmodel = "m"\n[advisor]\n{section}\n'
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file)
+    assert caught.value.field == field

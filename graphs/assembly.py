@@ -22,7 +22,7 @@ from inframind.router.latency import LatencyModel
 from inframind.router.latency_learned import LearnedLatencyModel
 from inframind.router.latency_state import LatencyState
 from inframind.router.policy import Policy
-from inframind.router.rulebook import RuleBook
+from inframind.router.rulebook import RuleBook, after_own
 from inframind.router.rules import RoutingRule
 from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore
@@ -82,6 +82,11 @@ class PolicyToBind(Protocol):
         """What was learned of the fleet's speed, to start from."""
         ...
 
+    @property
+    def rules(self) -> tuple[RoutingRule, ...]:
+        """Under which it serves, beside those of the configuration."""
+        ...
+
     def bind(self, actions: ActionSpace) -> Policy:
         """The policy over these models, strategies and topologies."""
         ...
@@ -119,8 +124,9 @@ def assemble(
     fleet = Fleet(parts.endpoints, clock=clock, rng=fleet_rng, config=parts.fleet, wire=wire)
     actions = parts.action_space(fleet.models)
     state: LatencyState | None = None
+    rules: tuple[RoutingRule, ...] = ()
     if isinstance(policy, PolicyToBind):
-        state, policy = policy.latency, policy.bind(actions)
+        state, rules, policy = policy.latency, policy.rules, policy.bind(actions)
     decider = Decider(
         actions,
         policy,
@@ -132,7 +138,7 @@ def assemble(
     )
     return Services(
         fleet=fleet,
-        decider=decider,
+        decider=decider.with_rules(after_own(decider.own_rules, rules)) if rules else decider,
         prompts=PromptBuilder(parts.roles),
         store=store,
         clock=clock,

@@ -84,7 +84,8 @@ class Decider:
         clock: time.
         rng: chance.
         config: exploration, or greedy evaluation.
-        book: rules over the same ``actions``; none unless given.
+        book: rules over the same ``actions``; none unless given. Policies that serve beside this one do so under
+            these ``own_rules`` and their own.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Decider:
     ) -> None:
         self.actions, self.policy, self.latency = actions, policy, latency
         self.config, self.book = config or DecideConfig(), book or RuleBook((), actions)
-        self._clock, self._rng = clock, rng
+        self.own_rules, self._clock, self._rng = self.book.rules, clock, rng
         self._described: tuple[tuple[str, str], Configuration] | None = None
         self._viewer = Viewer(
             actions,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from inframind.router.learning.checkpoint import checkpoint_in
 from inframind.router.policy import Policy
 from inframind.router.policy_file import StoredPolicy, policy_bytes, policy_in
 from inframind.router.rollout import VERSION_DIGITS, Served
-from inframind.router.rules import RoutingRule
+from inframind.router.rulebook import after_own
 from inframind.router.views import Query, Slot
 from inframind.traces.shelf import PolicyVersion
 
@@ -119,7 +119,8 @@ def getting_ready(
     stored = yield from _reading(version, content)
     yield
     try:
-        decider = _under_rules(beside.with_policy(bind(stored, beside.actions)), stored.rules)
+        decider = beside.with_policy(bind(stored, beside.actions))
+        decider = decider.with_rules(after_own(beside.own_rules, stored.rules))
         yield
         yield from _try_out(decider, snapshot, clock)
     except (ConfigError, *_DOES_NOT_FIT) as error:
@@ -129,14 +130,6 @@ def getting_ready(
             "train it anew for this fleet",
         ) from error
     return Served(version.version, decider)
-
-
-def _under_rules(decider: Decider, rules: Sequence[RoutingRule]) -> Decider:
-    """Under the configuration's own rules, and after them those of the version; of one name, the configuration's."""
-    own = decider.book.rules
-    names = {rule.name for rule in own}
-    added = [rule for rule in rules if rule.name not in names]
-    return decider.with_rules([*own, *added]) if added else decider
 
 
 def _try_out(decider: Decider, snapshot: FleetSnapshot, clock: Clock) -> Iterator[None]:

@@ -282,6 +282,12 @@ def _leaves_plan(rule: RoutingRule, plan: PlannerAction) -> bool:
     return not is_too_large and plan.topology not in rule.avoid_topologies
 
 
+def after_own(own: Sequence[RoutingRule], rules: Iterable[RoutingRule]) -> tuple[RoutingRule, ...]:
+    """A configuration's own rules, and after them those of other names that a policy brings."""
+    names = {rule.name for rule in own}
+    return (*own, *(rule for rule in rules if rule.name not in names))
+
+
 def require_own_names(rules: Iterable[RoutingRule]) -> None:
     """Refuse two rules of one name.
 

@@ -9,6 +9,7 @@ from inframind.router.latency_state import LatencyState
 from inframind.router.online.config import ExplorationConfig
 from inframind.router.online.exploring import ExploringPolicy
 from inframind.router.policy_file import StoredPolicy
+from inframind.router.rules import RoutingRule
 
 TRIES = ExplorationConfig(floor=0.0)
 """The floor under every propensity is ``policy.exploration``: the decider draws that share of decisions evenly."""
@@ -29,6 +30,11 @@ class Exploring:
     def latency(self) -> LatencyState | None:
         """What was learned of the fleet's speed, to start from."""
         return self.stored.latency
+
+    @property
+    def rules(self) -> tuple[RoutingRule, ...]:
+        """Under which it serves, beside those of the configuration."""
+        return self.stored.rules
 
     def bind(self, actions: ActionSpace) -> ExploringPolicy:
         """The policy over these models, strategies and topologies."""

@@ -17,6 +17,7 @@ from inframind.graphs.registry import TopologyRegistry
 from inframind.plugin.build import require_rules
 from inframind.plugin.cli import app
 from inframind.plugin.config import Settings, load_settings, settings_from
+from inframind.router.policy_file import save_policy
 from inframind.router.policy_shelf import content_of, version_of
 from inframind.router.policy_shipped import shipped_policy
 from inframind.router.rules import Circumstances, RoutingRule
@@ -237,6 +238,21 @@ async def test_a_version_that_serves_brings_its_rules(make_mind: Any, say: Any, 
     for _ in range(3):
         await mind.ainvoke("How many?", **ASK)
     assert asked(mind) == [0, 3]
+
+
+async def test_a_policy_file_brings_its_rules(make_mind: Any, say: Any, tmp_path: Path) -> None:
+    path = save_policy(
+        tmp_path / "p.safetensors", replace(shipped_policy(), rules=(RoutingRule.model_validate(NO_M0),))
+    )
+    own = {"name": "own", "avoid_strategies": ["Flash"]}
+    learned = {"policy": {"name": "learned", "path": str(path)}, "rules": [own]}
+    speak = say(lambda asked: "\\boxed{1}")
+    mind = await make_mind(speak, speak, settings=learned)
+    decider = mind.calls.services.decider
+    assert [rule.name for rule in decider.book.rules] == ["own", "no-m0"]
+    assert [rule.name for rule in decider.own_rules] == ["own"]
+    await mind.ainvoke("How many?", **ASK)
+    assert asked(mind) == [0, 1]
 
 
 # Configuration and cost in traces --------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from inframind.errors import CheckpointError
@@ -17,6 +18,7 @@ from inframind.router.policy_file import StoredPolicy, load_policy, policy_bytes
 from inframind.router.policy_shelf import ready_to_serve, version_of
 from inframind.router.policy_shipped import shipped_policy
 from inframind.router.rollout import Served
+from inframind.router.rulebook import RuleBook
 from inframind.router.rules import Circumstances, RoutingRule
 from inframind.router.shadow import Shadow, WouldChoose
 from inframind.router.views import Query, Slot
@@ -38,7 +40,14 @@ def with_rules(*rules: RoutingRule) -> StoredPolicy:
 def served(bench: Any, stored: StoredPolicy, *own: RoutingRule) -> Served:
     content = policy_bytes(stored)
     version = version_of(content, created_at_s=0.0, created_by="test", facts={})
-    beside: Decider = bench.decider(shipped_policy().bind(bench.actions)).with_rules(own)
+    beside = Decider(
+        bench.actions,
+        shipped_policy().bind(bench.actions),
+        bench.latency,
+        clock=bench.clock,
+        rng=np.random.default_rng(0),
+        book=RuleBook(own, bench.actions),
+    )
     return ready_to_serve(version, content, beside, bench.snapshot(), bench.clock)
 
 
@@ -84,6 +93,14 @@ def test_a_version_serves_under_its_rules(bench: Any) -> None:
 def test_the_configuration_s_own_rules_come_first_and_win_by_name(bench: Any) -> None:
     of_one_name = RoutingRule(name="no-flash", avoid_strategies=frozenset({"Plain"}))
     assert served(bench, with_rules(NO_A, of_one_name), NO_FLASH).decider.book.rules == (NO_FLASH, NO_A)
+
+
+def test_a_version_does_not_serve_under_the_rules_of_another(bench: Any) -> None:
+    beside = served(bench, with_rules(NO_A), NO_FLASH).decider
+    content = policy_bytes(shipped_policy())
+    version = version_of(content, created_at_s=0.0, created_by="test", facts={})
+    decider = ready_to_serve(version, content, beside, bench.snapshot(), bench.clock).decider
+    assert decider.book.rules == (NO_FLASH,)
 
 
 def test_a_version_without_rules_serves_under_the_configuration_s(bench: Any) -> None:

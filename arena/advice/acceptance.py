@@ -25,7 +25,7 @@ from inframind.arena.advice.people import NOISE, SEGMENTS, Person, crowd
 from inframind.traces.advice import AdviceEvent, AdviceEventKind, Recommendation
 
 LABELLED, INTERACTIONS, JUDGED = 10, 200, 100
-"""Labelled examples of each segment, interactions after these, and how many of the last ones are judged."""
+"""Labelled examples of each segment, interactions after these, and how many are judged at a time."""
 _BEGAN_S, _EVERY_S, _READING_S, _TRIAL_S = 1_700_000_000.0, 3600.0, 60.0, 3000.0
 _KEPT, _SPREAD, _SURE = 0.8, 0.02, 0.03
 """A change does on average this part of what it promised, give or take; measured to within that."""
@@ -128,18 +128,18 @@ class Accepted:
     best: Floats
     by: tuple[str, ...]
 
-    def rate(self, last: int | None = None) -> tuple[float, float, float]:
-        """Acceptance of the first one, in any order, and of the best: of the last so many, or of all."""
-        part = slice(None) if last is None else slice(-last, None)
+    def rate(self, begin: int = 0, end: int | None = None) -> tuple[float, float, float]:
+        """Acceptance of the first one, in any order, and of the best, from one interaction to before another."""
+        part = slice(begin, end)
         return (
             float(self.first[part].mean()),
             float(self.unranked[part].mean()),
             float(self.best[part].mean()),
         )
 
-    def ratio(self, last: int | None = None) -> float:
+    def ratio(self, begin: int = 0, end: int | None = None) -> float:
         """Acceptance of the first one over that in any order."""
-        first, unranked, _ = self.rate(last)
+        first, unranked, _ = self.rate(begin, end)
         return first / unranked
 
 

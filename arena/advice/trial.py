@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
 from inframind.advisor.analysing import analyse
 from inframind.advisor.analysis import Analysis
+from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.ranking.changes import rules_of
 from inframind.advisor.recommending import Ranking, RankingConfig
 from inframind.arena.advice.defects import DefectWorld
@@ -46,8 +47,8 @@ class TrialConfig:
         with_cure: whether a third service does what somebody would do who knows what is wrong.
     """
 
-    before: int = 1920
-    after: int = 960
+    before: int = 2400
+    after: int = 480
     labelled: float = 0.6
     with_cure: bool = False
 
@@ -139,9 +140,24 @@ def run_trial(
     before = serve_season(
         world, store, seed=seed, runs=config.before, labelled=config.labelled, grader=grader
     )
+    runs = asyncio.run(_all_of(store))
+    return follow(world, before, runs, person, seed=seed, config=config, grader=grader)
+
+
+def follow(
+    world: DefectWorld,
+    before: ServedSeason,
+    runs: Sequence[Trajectory],
+    person: Person,
+    *,
+    seed: int,
+    config: TrialConfig,
+    grader: RememberingGrader,
+) -> Trial:
+    """The rest of a trial, after a day that was served already; see `run_trial`."""
     rng = np.random.default_rng((seed, 7))
     began_s = perf_counter()
-    analysis = analysed(world, asyncio.run(_all_of(store)), rng=rng)
+    analysis = analysed(world, runs, rng=rng)
     analysing_s = perf_counter() - began_s
     recommended = _recommended(analysis, person, rng)
     accepted = best_liked(person, recommended, float(rng.random()))
@@ -173,7 +189,13 @@ def run_trial(
     )
 
 
-def analysed(world: DefectWorld, runs: Sequence[Trajectory], *, rng: np.random.Generator) -> Analysis:
+def analysed(
+    world: DefectWorld,
+    runs: Sequence[Trajectory],
+    *,
+    rng: np.random.Generator,
+    config: AnalysisConfig | None = None,
+) -> Analysis:
     """What an advisor finds in runs of a world, knowing what is configured there."""
     actions = actions_of(world)
     return analyse(
@@ -184,6 +206,7 @@ def analysed(world: DefectWorld, runs: Sequence[Trajectory], *, rng: np.random.G
         exploration=world.parts.decide.exploration,
         now_s=MIDNIGHT_S + DAY_S,
         rng=rng,
+        config=config,
     )
 
 
@@ -223,9 +246,3 @@ def _recommended(analysis: Analysis, person: Person, rng: np.random.Generator) -
 
 def _gain(with_change: ServedSeason, without: ServedSeason) -> float:
     return float(with_change.success.mean() / without.success.mean()) - 1.0
-
-
-def without_defect(world: DefectWorld) -> DefectWorld:
-    """The same application with nothing wrong that its fleet could be blamed for; topologies stay."""
-    parameters = replace(world.scenario.parameters, clashes={})
-    return replace(world, scenario=replace(world.scenario, parameters=parameters), most_tokens={}, slow=None)

@@ -74,7 +74,8 @@ def test_the_ratio_is_of_what_the_same_people_would_have_accepted_in_any_order()
         by=("a", "a", "b"),
     )
     assert accepted.ratio() == pytest.approx(2.0)
-    assert accepted.rate(1) == (1.0, 0.75, 1.0)
+    assert accepted.rate(2) == (1.0, 0.75, 1.0)
+    assert accepted.rate(0, 1) == (0.0, 0.0, 1.0)
 
 
 def test_history_of_an_adviser_holds_all_that_was_shown() -> None:

@@ -1,0 +1,189 @@
+"""Whether what is wrong is found, named and mended; see `inframind.arena.advice.trial`.
+
+Trials that are in the folder of results are not run again, so that an interrupted run goes on. Analyses change with
+the advisor: use another folder, or none, to see what a new one does.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _common import Bench
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from inframind.advisor.analysis import Analysis
+from inframind.arena.advice.defects import DEFECTS, defect_named
+from inframind.arena.advice.people import SEGMENTS, person_of
+from inframind.arena.advice.trial import Trial, TrialConfig, best_liked, run_trial
+from inframind.arena.engines import EngineConfig
+from inframind.arena.online.judging import Interval
+from inframind.router.learning.threads import use_one_thread
+
+ATTENTIVE = "performance"
+"""Segment of who decides: people who look for advice because runs fail."""
+BAR = 0.15
+SELDOM = (100_000, 50, 50)
+"""Thresholds of garbage collection."""
+Figures = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One trial, and where its figures go."""
+
+    world: str
+    seed: int
+    config: TrialConfig
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        config = self.config
+        return self.folder / f"{self.world}-{self.seed}-{config.before}-{config.after}.json"
+
+
+def play(job: Job) -> Figures:
+    """Run a trial unless its figures are there."""
+    if job.file.exists():
+        found: Figures = json.loads(job.file.read_text(encoding="utf-8"))
+        return found
+    use_one_thread()
+    gc.freeze()
+    gc.set_threshold(*SELDOM)  # a season makes millions of short-lived objects, hardly any of them in cycles
+    person = person_of(ATTENTIVE, np.random.default_rng((job.seed, 5)))
+    trial = run_trial(defect_named(job.world), person, seed=job.seed, config=job.config)
+    figures = figures_of(trial)
+    job.file.parent.mkdir(parents=True, exist_ok=True)
+    job.file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    return figures
+
+
+def figures_of(trial: Trial) -> dict[str, Any]:
+    """Plain data."""
+    place = trial.naming_place
+    liked = {
+        segment: best_liked(
+            person_of(segment, np.random.default_rng((trial.seed, 6))), trial.recommended, 0.5
+        )
+        for segment in SEGMENTS
+    }
+    return {
+        "world": trial.world.name,
+        "seed": trial.seed,
+        "before": float(trial.before.success.mean()),
+        "twin": float(trial.twin.success.mean()),
+        "after": float(trial.after.success.mean()),
+        "cured": None if trial.cured is None else float(trial.cured.success.mean()),
+        "gain": trial.gain,
+        "cure_gain": None if trial.cured is None else trial.cure_gain,
+        "clusters": [cluster.label for cluster in trial.analysis.clusters],
+        "named_at": place,
+        "offered": trial.is_offered,
+        "named_by_accepted": trial.is_forbidden_by_accepted,
+        "accepted": "" if trial.accepted is None else trial.accepted.title,
+        "kind": "" if trial.accepted is None else trial.accepted.kind,
+        "promised": _promised(trial),
+        "recommended": [f"{one.kind}: {one.title}" for one in trial.recommended],
+        "liked": {segment: "" if one is None else one.title for segment, one in liked.items()},
+        "analysing_s": trial.analysing_s,
+        "believed": _believed(trial.analysis),
+    }
+
+
+def _promised(trial: Trial) -> list[float] | None:
+    """Relative change of success that was promised, and the ends of its interval."""
+    found = trial.accepted.prediction("success") if trial.accepted else None
+    if found is None or not found.before > 0:
+        return None
+    return [found.change / found.before, found.low / found.before, found.high / found.before]
+
+
+def _believed(analysis: Analysis) -> int:
+    """Options with enough evidence of success."""
+    predictions = (option.prediction("success") for option in analysis.options)
+    return sum(one is not None and one.is_enough for one in predictions)
+
+
+def report_defects(
+    bench: Bench,
+    console: Console,
+    *,
+    seeds: Sequence[int],
+    worlds: Sequence[str],
+    folder: Path,
+    workers: int,
+    quick: bool,
+) -> None:
+    """Run all trials, and hold them against the bars."""
+    config = TrialConfig(before=720, after=240) if quick else TrialConfig(with_cure=True)
+    jobs = [Job(world=world, seed=seed, config=config, folder=folder) for seed in seeds for world in worlds]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    found: list[Figures] = []
+    with (
+        EngineConfig(workers=workers).open(len(jobs)) as engine,
+        Progress(*columns, console=Console(stderr=True)) as bar,
+    ):
+        task = bar.add_task("trials", total=len(jobs))
+        for _, figures in engine.run(play, [(job,) for job in jobs]):
+            found.append(figures)
+            bar.advance(task)
+    _tell(bench, console, found, worlds)
+
+
+def _tell(bench: Bench, console: Console, found: Sequence[Figures], worlds: Sequence[str]) -> None:
+    table = Table(
+        "what is wrong", "before", "without", "with", "gain, %", "promised, %", "cure, %", "found", "named", "accepted",
+        title=f"Defects, {len(found) // len(worlds)} seeds; named: by the accepted change", title_justify="left",
+    )  # fmt: skip
+    gains: list[float] = []
+    named: list[bool] = []
+    for world in worlds:
+        mine = sorted((one for one in found if one["world"] == world), key=lambda one: one["seed"])
+        means = [float(np.mean([one[name] for one in mine])) for name in ("before", "twin", "after")]
+        gain = Interval.of(np.array([one["gain"] for one in mine]))
+        is_ill = defect_named(world).planted is not None
+        places = [one["named_at"] for one in mine]
+        table.add_row(
+            world,
+            *(f"{mean:.3f}" for mean in means),
+            f"{100 * gain.mean:+.0f} ±{100 * gain.half:.0f}",
+            _percent([one["promised"][0] for one in mine if one["promised"]]),
+            _percent([one["cure_gain"] for one in mine if one["cure_gain"] is not None and is_ill]),
+            f"{sum(place is not None for place in places)}/{len(mine)}" if is_ill else "",
+            f"{sum(one['named_by_accepted'] for one in mine)}/{len(mine)}" if is_ill else "",
+            "; ".join(sorted({one["accepted"] or "nothing" for one in mine})),
+        )
+        if is_ill:
+            gains += [one["gain"] for one in mine]
+            named += [one["named_at"] is not None and one["named_by_accepted"] for one in mine]
+            bench.add_bar(f"defects/{world}/gain", gain.mean, BAR, f"±{gain.half:.2f}", direction="at least")
+        else:
+            bench.add_figure(
+                f"defects/{world}/gain", gain.mean, f"±{gain.half:.2f}", "nothing is wrong there"
+            )
+            bench.add_figure(
+                f"defects/{world}/believed", float(np.mean([one["believed"] for one in mine])), "options"
+            )
+    console.print(table)
+    if gains:
+        all_gains = np.array(gains)
+        bench.add_bar("defects/found and named", float(np.mean(named)), 1.0, "share", direction="at least")
+        bench.add_figure("defects/gain", float(all_gains.mean()), "", f"least {all_gains.min():.2f}")
+    bench.add_figure("defects/analysis", float(np.median([one["analysing_s"] for one in found])), "s, median")
+
+
+def _percent(values: Sequence[float]) -> str:
+    return f"{100 * float(np.mean(values)):+.0f}" if values else ""
+
+
+def all_worlds() -> tuple[str, ...]:
+    """By name, that with nothing wrong last."""
+    return tuple(DEFECTS)

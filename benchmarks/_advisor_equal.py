@@ -1,0 +1,70 @@
+"""Whether advice has favourites where there is nothing to choose; see `inframind.arena.advice.equal`."""
+
+from __future__ import annotations
+
+import numpy as np
+from _common import Bench
+from rich.console import Console
+from rich.table import Table
+
+from inframind.arena.advice.equal import (
+    CREDULOUS,
+    EQUALS,
+    Shares,
+    drawn_season,
+    equal_world,
+    recommended_in,
+    served_equals,
+)
+
+_RESAMPLES = 2000
+
+
+def report_equal(bench: Bench, console: Console, seed: int, *, quick: bool) -> None:
+    """Analyse many seasons of equals, and count for whom recommendations speak.
+
+    With what is asked of evidence as shipped hardly anything is recommended there at all; who would be liked without
+    reason shows where next to nothing is asked.
+    """
+    world = equal_world()
+    served = served_equals(world, seeds=range(1 if quick else 2), runs=240 if quick else 960)
+    runs = 800 if quick else 2000
+    for name, config, seasons in (
+        ("as shipped", None, 4 if quick else 60),
+        ("credulous", CREDULOUS, 4 if quick else 150),
+    ):
+        each = []
+        for number in range(seasons):
+            rng = np.random.default_rng((seed, number))
+            found = Shares()
+            found.count(recommended_in(world, drawn_season(served, runs, rng), rng, config), EQUALS)
+            each.append(found)
+        _report(bench, console, name, each, np.random.default_rng(seed))
+
+
+def _report(bench: Bench, console: Console, name: str, each: list[Shares], rng: np.random.Generator) -> None:
+    changes = sum(one.options for one in each)
+    table = Table(
+        "", *EQUALS, "largest over smallest", "95 % if all are equal",
+        title=f"Equals, {name}: {changes} changes of models in {len(each)} analyses", title_justify="left",
+    )  # fmt: skip
+    for side in ("favoured", "avoided"):
+        counts_SM = np.array([[getattr(one, side)[model] for model in EQUALS] for one in each])
+        ratio, high = _ratio(counts_SM.sum(axis=0)), _by_chance(counts_SM, rng)
+        shares = counts_SM.sum(axis=0) / max(counts_SM.sum(), 1e-9)
+        table.add_row(side, *(f"{share:.1%}" for share in shares), f"{ratio:.2f}", f"up to {high:.2f}")
+        bench.add_figure(f"equal/{name}/{side}", ratio, "times", f"by chance up to {high:.2f}")
+        if side == "favoured" and name == "credulous":
+            bench.add_bar("equal/largest over smallest share", ratio, 1.5, "times")
+    console.print(table)
+    bench.add_figure(f"equal/{name}/changes of models", changes / len(each), "an analysis")
+
+
+def _ratio(counts_M: np.ndarray) -> float:
+    return float(counts_M.max() / counts_M.min()) if counts_M.min() > 0 else 99.0
+
+
+def _by_chance(counts_SM: np.ndarray, rng: np.random.Generator) -> float:
+    """The ratio that 95 % of studies like this one would stay below if nobody had favourites: names are shuffled."""
+    ratios = [_ratio(rng.permuted(counts_SM, axis=1).sum(axis=0)) for _ in range(_RESAMPLES)]
+    return float(np.quantile(ratios, 0.95))

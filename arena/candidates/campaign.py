@@ -156,7 +156,7 @@ def evaluate_candidates(
         return done
     with engine.open(left) as opened:
         for batch in filter(None, batches):
-            pieces = _pieces(plan.traffic, batch, engine.workers or 1)
+            pieces = _pieces(plan.traffic, batch, _workers(engine))
             for _, results in opened.run(play_piece, [(plan.traffic, piece) for piece in pieces]):
                 folder.keep(results)
                 done.update({result.job: result for result in results})
@@ -165,6 +165,12 @@ def evaluate_candidates(
     return done
 
 
+def _workers(engine: EngineConfig) -> int:
+    """How many there are, as far as that is known here."""
+    return engine.workers or (1 if engine.name == "local" else _OF_A_CLUSTER)
+
+
+_OF_A_CLUSTER = 8
 Piece = Sequence[tuple[Candidate, Job]]
 
 

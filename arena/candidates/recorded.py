@@ -107,7 +107,12 @@ class _Reading:
         return cls(traffic=traffic, actions=actions, book=book, logs=logs, effects=effects)
 
     def predictions(self, candidate: Candidate) -> tuple[Prediction, ...]:
-        return predictions_of(self._effect(candidate), DELTA, self.traffic.config)
+        effect = self._effect(candidate)
+        predictions = predictions_of(effect, DELTA, self.traffic.config)
+        if effect.affected:
+            return predictions
+        objection = f"it concerns none of the {effect.runs:,} runs that predictions come from"
+        return tuple(replace(one, objection=objection) for one in predictions)
 
     def _effect(self, candidate: Candidate) -> Effect:
         if candidate.setup is None and len(candidate.rules) == 1:

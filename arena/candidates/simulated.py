@@ -21,6 +21,7 @@ from inframind.arena.grading import RememberingGrader
 from inframind.arena.results.episodes import summarise
 from inframind.arena.scenario import Scenario
 from inframind.arena.virtual_run import VirtualRun, run_virtually
+from inframind.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,10 +71,14 @@ class SimulatedTraffic:
         """Let the candidate answer one workload.
 
         Raises:
-            ConfigError: its servers cannot be simulated.
+            ConfigError: its servers cannot be simulated, or its rules are for some hours of the day.
         """
         if job.seed is None or job.rate_per_min is None:
             raise ValueError(f"{job} is of recorded traffic")
+        for rule in candidate.rules:
+            if rule.when.hours_utc is not None:
+                fix = "simulated traffic knows no hours of the day: try it on recorded traffic"
+                raise ConfigError("hours_utc", list(rule.when.hours_utc), fix)
         setup = candidate.on(self.baseline)
         ran = run_virtually(
             on_own_fleet(self.scenario, setup.parts.endpoints),

@@ -139,7 +139,9 @@ def test_rules_apply_where_they_say(traffic: RecordedTraffic, runs: Sequence[Tra
         RoutingRule(name=name, when=elsewhere, avoid_strategies=frozenset({name}))
         for name in ("Flash", "Plain")
     )
-    assert {one.affected for one in asked(traffic, Candidate(name="elsewhere", rules=apart))} == {0}
+    for one in asked(traffic, Candidate(name="elsewhere", rules=apart)):
+        assert one.affected == 0
+        assert one.objection == f"it concerns none of the {one.runs} runs that predictions come from"
 
 
 def test_the_configuration_itself_changes_nothing(traffic: RecordedTraffic, baseline: Setup) -> None:

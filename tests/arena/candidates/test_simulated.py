@@ -84,7 +84,7 @@ def test_servers_are_those_of_the_configuration() -> None:
     assert (small.profile.max_model_len, small.profile.scheduling_policy) == (8192, "fcfs")
     assert (large.profile.max_num_seqs, large.profile.scheduling_policy) == (4, "priority")
     assert not large.is_reasoning
-    tiny, huge = (fleet.outcomes.parameters.model_traits(name) for name in ("acme/tiny", "acme/huge"))
+    tiny, huge = (fleet.parameters.model_traits(name) for name in ("acme/tiny", "acme/huge"))
     assert tiny.skill < huge.skill
     addresses = {spec.name: f"http://{spec.name}.invalid/v1" for spec in fleet.specs()}
     assert [one.base_url for one in fleet.endpoints(addresses)] == list(addresses.values())
@@ -110,6 +110,12 @@ def test_another_configuration_is_played_on_servers_of_its_own(traffic: Simulate
     one = played(traffic, alone)
     assert one.cost is not None
     assert one.cost == pytest.approx(0.1e-6 * one.completion_tokens, rel=0.2)
+
+
+def test_rules_for_the_night_are_sent_to_recorded_runs(traffic: SimulatedTraffic) -> None:
+    night = with_rule(when={"hours_utc": (22, 6)}, avoid_models={"acme/huge"})
+    with pytest.raises(ConfigError, match="try it on recorded traffic"):
+        played(traffic, night)
 
 
 def test_facts_name_who_stands_in(traffic: SimulatedTraffic) -> None:

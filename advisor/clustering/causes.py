@@ -98,14 +98,15 @@ class _Search:
         """Those that still tell something given all others; the weakest goes first.
 
         They must tell something by themselves too: that runs with it fail less than others, but more than they should,
-        is nothing that anybody could see.
+        is nothing that anybody could see. A known cause under a level is fitted beside it, but no cause of its own.
         """
         selected = [facts for facts in selected if self._z_given([], facts) >= self._config.clear_z]
         while selected:
             causes = [Cause(facts, self._z_given(selected, facts)) for facts in selected]
             weakest = min(causes, key=lambda cause: cause.z)
             if weakest.z >= self._config.clear_z:
-                return tuple(sorted(causes, key=lambda cause: -cause.z))
+                own = [cause for cause in causes if not _only_aggravates(cause.facts, selected)]
+                return tuple(sorted(own, key=lambda cause: -cause.z))
             selected.remove(weakest.facts)
         return ()
 
@@ -124,11 +125,11 @@ class _Search:
         found = sorted(self._beyond_doubt(fitted), key=lambda cause: (-cause.z, cause.facts))
         known = {*selected, *(cause.facts for cause in found)}
         for cause in found:
-            alone = [(fact,) for fact in cause.facts] if len(cause.facts) > 1 else []
+            alone: list[Facts] = [(fact,) for fact in cause.facts] if len(cause.facts) > 1 else []
             stands_back = any(facts in known for facts in alone)
-            if cause.facts in selected or _only_aggravates(alone, selected):
-                continue
-            if not stands_back or self._says_more(cause.facts, alone, selected):
+            if cause.facts not in selected and (
+                not stands_back or self._says_more(cause.facts, alone, selected)
+            ):
                 yield cause.facts
 
     def _says_more(self, pair: Facts, alone: list[Facts], selected: list[Facts]) -> bool:
@@ -160,9 +161,11 @@ class _Search:
         return deviates
 
 
-def _only_aggravates(alone: Sequence[Facts], selected: Sequence[Facts]) -> bool:
-    """Whether a pair is a known cause under a level: short budgets and high load make whatever is slow worse."""
-    return any(facts in selected for facts in alone) and any(facts[0][0] in _LEVELS for facts in alone)
+def _only_aggravates(facts: Facts, selected: Sequence[Facts]) -> bool:
+    """Whether it is another cause under a level: short budgets and high load make whatever is slow worse."""
+    return len(facts) > 1 and any(
+        name in _LEVELS and tuple(fact for fact in facts if fact[0] != name) in selected for name, _ in facts
+    )
 
 
 def _critical(level: float, looks: int) -> float:

@@ -21,7 +21,7 @@ class ClusterConfig:
     """Fewest failures of a pattern."""
     least_share: float = 0.005
     """Least share of all failures of a pattern."""
-    most_causes: int = 6
+    most_causes: int = 8
     """Most causes that are looked for in one way of failing."""
     clear_z: float = 3.0
     """Deviates by which a pair must say more than both its features, and each cause more than all others."""

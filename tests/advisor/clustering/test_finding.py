@@ -32,6 +32,7 @@ from inframind.advisor.cluster import FailureCluster
 from inframind.advisor.clustering import ClusterConfig, Clustering, find_clusters
 from inframind.advisor.failure import failure_of
 from inframind.errors import ConfigError
+from inframind.fleet.messages import Attempt
 from inframind.traces.content import HashedContent
 from inframind.traces.records import SOLVED_ONLY, SolvedKeys, Trajectory
 
@@ -140,9 +141,14 @@ def test_short_budgets_are_named() -> None:
     assert 15 < found.cuts["budget"].low_below < 25
 
 
-def test_a_server_is_blamed_for_calls_that_others_had_to_take_over() -> None:
-    from inframind.fleet.messages import Attempt
+def test_a_slow_topology_is_one_pattern_though_short_budgets_make_it_worse() -> None:
+    worse = Defect("late", lambda run: run.topology == "Debate" and run.budget_s < 20, rate=0.95)
+    found = found_in(make_runs(2_000, np.random.default_rng(2), [WASTES, worse]))
+    assert labels(found) == ["late runs of Debate"]
+    assert {"budget": "low"} in [trait.values for trait in found.clusters[0].traits]
 
+
+def test_a_server_is_blamed_for_calls_that_others_had_to_take_over() -> None:
     refused = Attempt(endpoint="gpu-9", model="qwen-7b", error="EndpointTimeout", detail="", elapsed_s=9.0)
     made = make_runs(1_000, np.random.default_rng(2))
     runs = [
@@ -327,7 +333,7 @@ def test_patterns_keep_ids_and_members_on_bootstraps() -> None:
     runs = with_defects(*DEFECTS)
     whole = found_in(runs)
     agreement = []
-    for seed in range(5):
+    for seed in range(3):
         drawn = np.random.default_rng(seed).integers(0, len(runs), len(runs)).tolist()
         again = found_in(
             [replace(runs[index], trace_id=f"{place:032x}") for place, index in enumerate(drawn)],
@@ -358,7 +364,7 @@ def adjusted_rand(left: Clustering, right: Clustering, pairs: list[tuple[str, st
 
 def test_patterns_keep_their_ids_on_the_next_days() -> None:
     whole = found_in(with_defects(*DEFECTS))
-    for day in range(1, 4):
+    for day in (1, 2):
         runs = make_runs(2_000, np.random.default_rng(70 + day), list(DEFECTS.values()), prefix=day)
         again = found_in(runs, previous=whole.clusters)
         assert {one.cluster_id for one in again.clusters} >= {one.cluster_id for one in whole.clusters}
@@ -367,13 +373,13 @@ def test_patterns_keep_their_ids_on_the_next_days() -> None:
 def test_processes_that_know_nothing_of_each_other_give_a_pattern_the_same_id() -> None:
     ids = {
         found_in(make_runs(2_000, np.random.default_rng(seed), [SLOW_AT_NIGHT])).clusters[0].cluster_id
-        for seed in range(3)
+        for seed in range(2)
     }
     assert len(ids) == 1
 
 
 @given(seed=st.integers(0, 2**32 - 1), labelled=st.sampled_from([0.0, 0.3, 1.0]), count=st.integers(0, 300))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_every_failure_is_in_one_pattern_or_counted_as_in_none(
     seed: int, labelled: float, count: int
 ) -> None:

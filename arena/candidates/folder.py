@@ -59,11 +59,6 @@ class CandidateFolder:
         except OSError as error:
             raise ConfigError("out", str(path), f"cannot be written: {error.strerror}") from error
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether its summary was written."""
-        return (self.path / SUMMARY).exists()
-
     def keep(self, results: Sequence[JobResult]) -> None:
         """Add results; they are on disk when this returns."""
         with (self.path / RESULTS).open("ab") as file:

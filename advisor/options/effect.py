@@ -103,7 +103,7 @@ class Effects:
     ) -> None:
         self._logs, self._actions, self._book, self._support = logs, actions, book, support
         self._servers = servers
-        self._parts = {is_choosing: _Part(logs, is_choosing) for is_choosing in (True, False)}
+        self._parts = {is_choosing: Part(logs, is_choosing) for is_choosing in (True, False)}
         self._left = lru_cache(maxsize=None)(self._work_out)
         steps = actions.executor_actions
         models = tuple(actions.models)
@@ -124,7 +124,7 @@ class Effects:
         ]
         changes_plans = bool(len(touched[1].run_n))
         expected_RM = self._logs.asked_RM if changes_plans else self._logs.planned_RM
-        return _effect(self._logs, part, rule, touched, expected_RM, self._support)
+        return effect_of(self._logs, part, rule, touched, expected_RM, self._support)
 
     def concern(self, rule: RoutingRule) -> Array:
         """Share of each run's steps, or plan, that a rule masks (R)."""
@@ -156,12 +156,12 @@ class Effects:
         )
 
     def _touched(
-        self, choices: Choices, left_C: Mask, rule: RoutingRule, part: _Part, asks_again: bool
-    ) -> _Touched:
+        self, choices: Choices, left_C: Mask, rule: RoutingRule, part: Part, asks_again: bool
+    ) -> Touched:
         is_steps = choices is self._logs.steps
         avoided = rule.avoid_endpoints if is_steps else frozenset()
         if left_C.all() and not avoided:
-            return _Touched.nothing()
+            return Touched.nothing()
         there_N = choices.are_at(rule.when)
         chances_N, is_served_N = self._served(choices, avoided, there_N)
         places = np.flatnonzero(there_N & part.is_in_R[choices.run_N])
@@ -170,7 +170,7 @@ class Effects:
         is_touched_n = is_narrowed_n | is_served_N[places]
         places, left_nC = places[is_touched_n], left_nC[is_touched_n]
         if not len(places):
-            return _Touched.nothing()
+            return Touched.nothing()
         return _weighed(choices, places, left_nC, is_narrowed_n[is_touched_n], chances_N, asks_again)
 
     def _served(self, choices: Choices, avoided: frozenset[str], there_N: Mask) -> tuple[Array, Mask]:
@@ -190,7 +190,7 @@ class Effects:
         return weight_N, is_served_N
 
 
-class _Part:
+class Part:
     """The runs that changes are found on, or the others: what came of them, at worst, at best and on average."""
 
     def __init__(self, logs: Logs, is_choosing: bool) -> None:
@@ -212,7 +212,7 @@ class _Part:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Touched:
+class Touched:
     """Decisions that a rule changes (n): their runs, weights with and without it, and what it wants that never was."""
 
     run_n: Ints
@@ -221,21 +221,22 @@ class _Touched:
     unsupported_n: Array
 
     @classmethod
-    def nothing(cls) -> _Touched:
+    def nothing(cls) -> Touched:
+        """None at all."""
         none = np.zeros(0)
         return cls(np.zeros(0, dtype=np.int64), none, none, none)
 
 
 def _weighed(
     choices: Choices, places: Ints, left_nC: Mask, is_narrowed_n: Mask, chances_N: Array, asks_again: bool
-) -> _Touched:
+) -> Touched:
     target_nC = choices.now_NC[places].copy()
     narrow = choices.ask_again if asks_again else choices.narrow
     if is_narrowed_n.any():
         target_nC[is_narrowed_n] = narrow(places[is_narrowed_n], left_nC[is_narrowed_n])
     chosen_n, logged_n = choices.chosen_N[places], choices.of_chosen[places]
     rows = np.arange(len(places))
-    return _Touched(
+    return Touched(
         choices.run_N[places],
         target_nC[rows, chosen_n] / logged_n * chances_N[places],
         choices.now_NC[places][rows, chosen_n] / logged_n,
@@ -243,14 +244,24 @@ def _weighed(
     )
 
 
-def _effect(
+def effect_of(
     logs: Logs,
-    part: _Part,
+    part: Part,
     rule: RoutingRule,
-    touched: list[_Touched],
+    touched: list[Touched],
     expected_RM: Array,
     support: SupportRule,
 ) -> Effect:
+    """What one part of the runs says of decisions that are made otherwise.
+
+    Args:
+        logs: the runs.
+        part: which of them.
+        rule: what makes the difference.
+        touched: the decisions.
+        expected_RM: what was to be expected of each run before any of them (R, M).
+        support: when the exact level has support.
+    """
     run_n = np.concatenate([one.run_n for one in touched])
     with_n = np.concatenate([one.with_n for one in touched])
     without_n = np.concatenate([one.without_n for one in touched])

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from inframind.advisor.options.effect import Effect, _effect, _Part, _Touched
+from inframind.advisor.options.effect import Effect, Part, Touched, effect_of
 from inframind.advisor.options.logs import Choices, Coded, Logs, Mask
 from inframind.router.actions import ActionSpace
 from inframind.router.ope.estimate import SupportRule
@@ -67,7 +67,7 @@ def effect_of_change(new: Logs, old: Logs, support: SupportRule) -> Effect:
     """
     touched = [_touched(new.steps, old, old.steps), _touched(new.plans, old, old.plans)]
     expected_RM = old.asked_RM if len(touched[1].run_n) else old.planned_RM
-    return _effect(old, _Part(old, is_choosing=False), FORBIDS_NOTHING, touched, expected_RM, support)
+    return effect_of(old, Part(old, is_choosing=False), FORBIDS_NOTHING, touched, expected_RM, support)
 
 
 def _narrowed(choices: Choices, at: Callable[[Choices, int], RuledOut | None]) -> Choices:
@@ -86,15 +86,15 @@ def _left(allowed_C: Mask, ruled: RuledOut) -> Mask:
     return narrowed(tuple("" if may else "masked" for may in allowed_C.tolist()), ruled)[0]
 
 
-def _touched(new: Choices, logs: Logs, old: Choices) -> _Touched:
+def _touched(new: Choices, logs: Logs, old: Choices) -> Touched:
     """Decisions that are made otherwise, of the runs that nothing was chosen on."""
     is_other_N = (new.now_NC != old.now_NC).any(axis=1) & ~logs.is_choosing_R[old.run_N]
     places = np.flatnonzero(is_other_N)
     if not len(places):
-        return _Touched.nothing()
+        return Touched.nothing()
     rows, chosen_n, logged_n = np.arange(len(places)), old.chosen_N[places], old.of_chosen[places]
     target_nC = new.now_NC[places]
-    return _Touched(
+    return Touched(
         old.run_N[places],
         target_nC[rows, chosen_n] / logged_n,
         old.now_NC[places][rows, chosen_n] / logged_n,

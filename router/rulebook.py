@@ -120,7 +120,7 @@ class RuleBook:
             self._require_known(rule)
         self._times = sorted({0, *(rule.when.min_prompt_tokens for rule in self.rules)})
         self._minds_hours = any(rule.when.hours_utc is not None for rule in self.rules)
-        self._plan_rules = tuple(rule for rule in self.rules if rule.avoid_topologies or rule.most_agents)
+        self._plan_rules = plan_rules(self.rules)
         self._named = {
             kind: frozenset().union(*(getattr(rule.when, kind) for rule in self.rules))
             for kind in ("domains", "roles", "topologies")
@@ -275,6 +275,11 @@ class RuleBook:
             for name in sorted(given.difference(known)):
                 fix = f"there is none; there are {', '.join(sorted(known))}"
                 raise ConfigError(f"rules.{rule.name}.{field}", name, fix)
+
+
+def plan_rules(rules: Iterable[RoutingRule]) -> tuple[RoutingRule, ...]:
+    """Those that concern plans."""
+    return tuple(rule for rule in rules if rule.avoid_topologies or rule.most_agents)
 
 
 def _leaves_plan(rule: RoutingRule, plan: PlannerAction) -> bool:

@@ -1,4 +1,7 @@
-"""What recorded runs say of a version before it serves any: off-policy evaluation of its steps beside another's."""
+"""What recorded runs say of a version before it serves any: off-policy evaluation beside another's.
+
+Of its steps alone, which runs say most about; of plans and steps where rules about plans differ.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from inframind.router.actions import ActionSpace
 from inframind.router.online.protocol import Label
 from inframind.router.ope.estimate import Estimate, NoSupport
 from inframind.router.ope.evaluation import OpeConfig, compare_read, read_traces
+from inframind.router.ope.runs import Level
 from inframind.router.policy_file import StoredPolicy
-from inframind.router.rulebook import RuleBook
+from inframind.router.rulebook import RuleBook, plan_rules
 from inframind.router.rules import RoutingRule
 from inframind.traces.records import Trajectory
 
@@ -42,7 +46,8 @@ def foreseen(
     solved = {run.trace_id: labels[run.trace_id].solved for run in runs if run.trace_id in labels}
     if not solved:
         return None
-    config = OpeConfig(level="step", methods=("dr",), exploration=exploration)
+    level: Level = "workflow" if plan_rules(new.rules) != plan_rules(old.rules) else "step"
+    config = OpeConfig(level=level, methods=("dr",), exploration=exploration)
     try:
         traces = read_traces(runs, solved, actions, config)
         found = compare_read(

@@ -30,6 +30,8 @@ from inframind.router.learning.threads import use_one_thread
 ATTENTIVE = "performance"
 """Segment of who decides: people who look for advice because runs fail."""
 BAR = 0.15
+_NAMED = ("named", "shown", "named_by_accepted")
+"""Whether a change that is about what is wrong could be recommended, was among those shown, and was accepted."""
 SELDOM = (100_000, 50, 50)
 """Thresholds of garbage collection."""
 Figures = Mapping[str, Any]
@@ -86,8 +88,9 @@ def figures_of(trial: Trial) -> dict[str, Any]:
         "cure_gain": None if trial.cured is None else trial.cure_gain,
         "clusters": [cluster.label for cluster in trial.analysis.clusters],
         "named_at": place,
-        "offered": trial.is_offered,
-        "named_by_accepted": trial.is_forbidden_by_accepted,
+        "named": trial.is_named,
+        "shown": trial.is_shown,
+        "named_by_accepted": trial.is_accepted,
         "accepted": "" if trial.accepted is None else trial.accepted.title,
         "kind": "" if trial.accepted is None else trial.accepted.kind,
         "promised": _promised(trial),
@@ -140,8 +143,8 @@ def report_defects(
 
 def _tell(bench: Bench, console: Console, found: Sequence[Figures], worlds: Sequence[str]) -> None:
     table = Table(
-        "what is wrong", "before", "without", "with", "gain, %", "promised, %", "cure, %", "found", "named", "accepted",
-        title=f"Defects, {len(found) // len(worlds)} seeds; named: by the accepted change", title_justify="left",
+        "what is wrong", "before", "without", "with", "gain, %", "promised, %", "cure, %", "found", "named", "shown",
+        "taken", "accepted", title=f"Defects, {len(found) // len(worlds)} seeds", title_justify="left",
     )  # fmt: skip
     gains: list[float] = []
     named: list[bool] = []
@@ -158,12 +161,12 @@ def _tell(bench: Bench, console: Console, found: Sequence[Figures], worlds: Sequ
             _percent([one["promised"][0] for one in mine if one["promised"]]),
             _percent([one["cure_gain"] for one in mine if one["cure_gain"] is not None and is_ill]),
             f"{sum(place is not None for place in places)}/{len(mine)}" if is_ill else "",
-            f"{sum(one['named_by_accepted'] for one in mine)}/{len(mine)}" if is_ill else "",
+            *(f"{sum(one[name] for one in mine)}/{len(mine)}" if is_ill else "" for name in _NAMED),
             "; ".join(sorted({one["accepted"] or "nothing" for one in mine})),
         )
         if is_ill:
             gains += [one["gain"] for one in mine]
-            named += [one["named_at"] is not None and one["named_by_accepted"] for one in mine]
+            named += [one["named_at"] is not None and one["named"] for one in mine]
             bench.add_bar(f"defects/{world}/gain", gain.mean, BAR, f"±{gain.half:.2f}", direction="at least")
         else:
             bench.add_figure(

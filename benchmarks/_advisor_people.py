@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inframind.advisor.ranking.supervised import SupervisedRanker
-from inframind.advisor.ranking.thompson import ThompsonBandit
+from inframind.advisor.ranking.thompson import ThompsonSampling
 from inframind.advisor.ranking.unranked import Unranked
 from inframind.advisor.recommending import Ranking, RankingConfig
 from inframind.arena.advice.acceptance import (
@@ -43,7 +43,7 @@ class Row:
 ROWS: Mapping[str, Row] = {
     "in any order": Row(make=lambda: ByOne(Unranked())),
     "supervised only": Row(make=lambda: ByOne(SupervisedRanker())),
-    "bandit only": Row(make=lambda: ByOne(ThompsonBandit())),
+    "bandit only": Row(make=lambda: ByOne(ThompsonSampling())),
     "process mode": Row(make=lambda: AsShipped(Ranking(RankingConfig(mode="process")))),
     SHIPPED: Row(make=AsShipped),
     "as shipped, shared": Row(make=AsShipped, shared=True),

@@ -103,19 +103,23 @@ class Trial:
         return next(found, None)
 
     @property
-    def is_forbidden_by_accepted(self) -> bool:
+    def is_accepted(self) -> bool:
         """Whether the accepted change is about what is planted."""
-        return self.accepted is not None and self.forbids(self.accepted)
+        return self.accepted is not None and self._forbids(rules_of(self.accepted.rules))
 
     @property
-    def is_offered(self) -> bool:
-        """Whether any of the recommendations is about it."""
-        return any(self.forbids(one) for one in self.recommended)
+    def is_named(self) -> bool:
+        """Whether any change that could be recommended is about it."""
+        return any(self._forbids(option.rules) for option in self.analysis.options)
 
-    def forbids(self, made: Recommendation) -> bool:
-        """Whether a recommendation is about what is planted."""
+    @property
+    def is_shown(self) -> bool:
+        """Whether any of those that were shown is."""
+        return any(self._forbids(rules_of(one.rules)) for one in self.recommended)
+
+    def _forbids(self, rules: Sequence[RoutingRule]) -> bool:
         planted = self.world.planted
-        return planted is not None and any(planted.forbids(rule) for rule in rules_of(made.rules))
+        return planted is not None and any(planted.forbids(rule) for rule in rules)
 
 
 def run_trial(

@@ -1,0 +1,213 @@
+"""How long a recommendation takes at the desk, with many traces in the store and a history of advice behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from _common import Bench, percentile
+from _store_traces import fresh_schema, postgres_server
+from rich.console import Console
+
+from inframind.advisor.ranking.unranked import Unranked
+from inframind.advisor.recommending import History, recommend
+from inframind.arena.advice.defects import DefectWorld, defect_named
+from inframind.arena.advice.offers import Offers
+from inframind.arena.advice.people import SEGMENTS, crowd
+from inframind.arena.advice.season import serve_season
+from inframind.arena.advice.trial import actions_of
+from inframind.plugin.advice.assembly import advice_desk
+from inframind.plugin.advice.desk import AdviceDesk
+from inframind.plugin.config import settings_from
+from inframind.traces.advice import AdviceEvent, Recommendation
+from inframind.traces.memory import MemoryStore
+from inframind.traces.outcome_graph import OutcomeGraph
+from inframind.traces.outcome_graphs import graph_of
+from inframind.traces.query import TraceQuery
+from inframind.traces.records import Trajectory
+from inframind.traces.store import TraceStore, open_store
+
+TRACES, TEMPLATES, AT_ONCE = 100_000, 960, 256
+DAYS, DAY_S = 20.0, 86_400.0
+NOW_S = 1_760_000_000.0
+"""When it is, so that a store that was filled long ago is as good as new."""
+OLD, VERDICTS, EVERY = 300, 200, 5
+"""Recommendations of the past, how many of them are decided on already, and after how many one more is."""
+BAR_MS = 100.0
+
+
+class Then:
+    """A clock that runs from `NOW_S` on."""
+
+    def __init__(self) -> None:
+        self._began_s = time.monotonic()
+
+    def now_s(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self._began_s
+
+    def wall_s(self) -> float:
+        """Seconds since the Unix epoch."""
+        return NOW_S + self.now_s()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """Milliseconds of everything that was timed."""
+
+    analysis_s: float
+    cold_ms: float
+    warm_ms: Sequence[float]
+    shown: float
+
+
+def report_desk(
+    bench: Bench, console: Console, seed: int, *, quick: bool, store: Path, postgres: bool, traces: int
+) -> None:
+    """Fill the store unless it is filled, analyse, and recommend many times."""
+    times = 100 if quick else 500
+    store.parent.mkdir(parents=True, exist_ok=True)
+    _time(bench, console, "sqlite", f"sqlite:///{store.resolve()}", traces, times, seed)
+    if postgres:
+        with postgres_server() as (uri, _):
+            _time(bench, console, "postgresql", fresh_schema(uri), traces, times, seed)
+
+
+def _time(bench: Bench, console: Console, name: str, url: str, traces: int, times: int, seed: int) -> None:
+    world = defect_named("truncation")
+    began_s = time.perf_counter()
+    kept = asyncio.run(_fill(url, traces, world, seed))
+    console.print(f"{name}: {kept:,} traces in {time.perf_counter() - began_s:.0f} s", style="dim")
+    timed = asyncio.run(_measure(url, world, times, seed))
+    p50, p99 = percentile(timed.warm_ms, 50), percentile(timed.warm_ms, 99)
+    bench.add_figure(f"desk/{name}/traces", kept)
+    bench.add_figure(f"desk/{name}/analysis", timed.analysis_s, "s", "of the latest 5,000 runs")
+    bench.add_figure(f"desk/{name}/first", timed.cold_ms, "ms", "of a fresh desk")
+    bench.add_figure(f"desk/{name}/p50", p50, "ms", f"{times} times, {timed.shown:.1f} shown at a time")
+    bench.add_bar(f"desk/{name}/p99", p99, BAR_MS, "ms")
+
+
+# Filling ---------------------------------------------------------------------------------------------------
+
+
+async def _fill(url: str, traces: int, world: DefectWorld, seed: int) -> int:
+    async with open_store(url) as store:
+        kept = await store.count()
+        if kept >= traces:
+            return kept
+        templates, graph = await asyncio.to_thread(_templates, world, min(TEMPLATES, traces), seed)
+        for summary in await graph.configurations():
+            await graph_of(store).add_configuration(summary.configuration, at_s=NOW_S - DAYS * DAY_S)
+        rng = np.random.default_rng(seed)
+        for first in range(kept, traces, AT_ONCE):
+            places = range(first, min(first + AT_ONCE, traces))
+            await asyncio.gather(*(store.put(_copy(templates, place, traces, rng)) for place in places))
+        await _add_past(graph_of(store), rng)
+        return await store.count()
+
+
+def _templates(world: DefectWorld, runs: int, seed: int) -> tuple[list[Trajectory], OutcomeGraph]:
+    store = MemoryStore(max_traces=runs)
+    serve_season(world, store, seed=seed, runs=runs)
+
+    async def all_of() -> list[Trajectory]:
+        return [run async for run in store.iter(TraceQuery(oldest_first=True))]
+
+    return asyncio.run(all_of()), store.graph
+
+
+def _copy(templates: Sequence[Trajectory], place: int, traces: int, rng: np.random.Generator) -> Trajectory:
+    """One of the runs under an id of its own, at its own hour of some day."""
+    run, trace_id = templates[place % len(templates)], rng.bytes(16).hex()
+    day = (place * int(DAYS)) // traces
+    arrived_at_s = NOW_S - (DAYS - day) * DAY_S + run.arrived_at_s % DAY_S + float(rng.random())
+    outcomes = tuple(replace(outcome, feedback_id=trace_id) for outcome in run.outcomes)
+    return replace(run, trace_id=trace_id, arrived_at_s=min(arrived_at_s, NOW_S - 60), outcomes=outcomes)
+
+
+async def _add_past(graph: OutcomeGraph, rng: np.random.Generator) -> None:
+    """Recommendations of former days, most of them decided on by people."""
+    people, offers = [one for one in crowd(rng) if one.attentive], Offers(rng)
+    for place in range(OLD):
+        at_s, person = NOW_S - DAY_S * (1 + (OLD - place) / 20), people[place % len(people)]
+        made = recommend(
+            offers.draw(at_s), History(), Unranked(), segment=person.segment, most=1, draws=1, now_s=at_s, rng=rng,
+            new_id=lambda: rng.bytes(16).hex(),
+        )  # fmt: skip
+        await graph.add_recommendations(made)
+        if place < VERDICTS:
+            await graph.add_event(
+                _verdict(made[0], accepts=rng.random() < person.chance(made[0]), at_s=at_s + 60)
+            )
+
+
+def _verdict(made: Recommendation, *, accepts: bool, at_s: float) -> AdviceEvent:
+    return AdviceEvent(
+        recommendation_id=made.recommendation_id,
+        kind="accepted" if accepts else "rejected",
+        at_s=at_s,
+        by="user",
+    )
+
+
+# Measuring -------------------------------------------------------------------------------------------------
+
+
+async def _measure(url: str, world: DefectWorld, times: int, seed: int) -> Timed:
+    async with _desk(url, world, seed) as (desk, _):
+        began_s = time.perf_counter()
+        await desk.analyse()
+        analysis_s = time.perf_counter() - began_s
+    async with _desk(url, world, seed) as (desk, store):
+        undecided = await _undecided(graph_of(store))
+        began_s = time.perf_counter()
+        await desk.recommend(segment=SEGMENTS[0])
+        cold_ms = 1e3 * (time.perf_counter() - began_s)
+        warm_ms, shown = [], []
+        for number in range(times):
+            if number % EVERY == 0 and undecided:
+                await graph_of(store).add_event(
+                    _verdict(undecided.pop(), accepts=number % 3 == 0, at_s=NOW_S)
+                )
+            began_s = time.perf_counter()
+            made = await desk.recommend(segment=SEGMENTS[number % len(SEGMENTS)])
+            warm_ms.append(1e3 * (time.perf_counter() - began_s))
+            shown.append(len(made))
+    return Timed(analysis_s=analysis_s, cold_ms=cold_ms, warm_ms=warm_ms, shown=float(np.mean(shown)))
+
+
+async def _undecided(graph: OutcomeGraph) -> list[Recommendation]:
+    """Of the past, without a verdict yet."""
+    decided = {
+        event.recommendation_id
+        for event in await graph.advice_events()
+        if event.kind in ("accepted", "rejected")
+    }
+    old = await graph.recommendations()
+    return [one for one in old if one.made_at_s < NOW_S and one.recommendation_id not in decided]
+
+
+@asynccontextmanager
+async def _desk(url: str, world: DefectWorld, seed: int) -> AsyncIterator[tuple[AdviceDesk, TraceStore]]:
+    urls = {spec.name: "http://nowhere.invalid/v1" for spec in world.specs()}
+    endpoints = [
+        {"name": spec.name, "base_url": spec.base_url, "model": spec.model}
+        for spec in world.scenario.endpoints(urls)
+    ]
+    settings = settings_from({"endpoints": endpoints, "policy": {"name": "uniform"}})
+    async with open_store(url) as store:
+        yield (
+            advice_desk(
+                settings,
+                store,
+                clock=Then(),
+                rng=np.random.default_rng(seed),
+                actions=actions_of(world),
+            ),
+            store,
+        )

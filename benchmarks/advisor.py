@@ -1,0 +1,86 @@
+"""Advice: is it accepted, does it find and mend what is wrong, can it be written, has it favourites, is it quick?
+
+    python benchmarks/advisor.py --json
+    python benchmarks/advisor.py --only acceptance,desk
+
+Five parts, each of which can be left out:
+
+* **acceptance**: hidden people, see `inframind.arena.advice.people`;
+* **defects**: four applications with something wrong, see `inframind.arena.advice.defects`, and one without;
+* **files**: rules written into configurations of all shapes, read by the loader;
+* **equal**: an application in which nothing is better than anything else;
+* **desk**: a recommendation at the desk, with 100,000 traces in the store.
+
+What takes long is kept in ``--out`` and not done again: figures of trials, and the store that was filled.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from _advisor_defects import all_worlds, report_defects
+from _advisor_desk import TRACES, report_desk
+from _advisor_equal import report_equal
+from _advisor_files import report_files
+from _advisor_people import report_acceptance
+from _common import Bench, arguments
+from rich.console import Console
+
+PARTS = ("acceptance", "defects", "files", "equal", "desk")
+OUT = Path(__file__).resolve().parents[1] / ".cache" / "advisor"
+QUICK_TRACES, QUICK_WORLDS = 2_000, ("truncation", "control")
+
+
+def options_of() -> argparse.Namespace:
+    parser = arguments(__doc__ or "")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--seeds", type=int, default=5, help="plays and trials of each kind (default 5)")
+    parser.add_argument("--worlds", default=",".join(all_worlds()), help="of the part defects")
+    parser.add_argument("--workers", type=int, default=1, help="processes for trials (default 1)")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of what takes long")
+    parser.add_argument("--store", type=Path, default=None, help="SQLite file to fill, or filled already")
+    parser.add_argument("--traces", type=int, default=TRACES, help=f"in the store (default {TRACES:,})")
+    parser.add_argument("--postgres", action="store_true", help="time the desk on PostgreSQL, too")
+    options = parser.parse_args()
+    unknown = set(options.only.split(",")) - set(PARTS)
+    if unknown:
+        parser.error(f"--only: there is no {', '.join(sorted(unknown))}; use some of {', '.join(PARTS)}")
+    return options
+
+
+def main() -> None:
+    options = options_of()
+    quick, only = options.quick, options.only.split(",")
+    out: Path = options.out / "quick" if quick else options.out
+    seeds = range(options.seed, options.seed + (3 if quick else options.seeds))
+    console = Console(width=150)
+    bench = Bench(title="Advice", packages=("numpy", "scikit-learn"), seed=options.seed)
+    if "acceptance" in only:
+        report_acceptance(bench, console, seeds, quick=quick)
+    if "files" in only:
+        report_files(bench, console, options.seed, quick=quick)
+    if "desk" in only:
+        traces = QUICK_TRACES if quick else options.traces
+        store = options.store or out / f"desk-{traces}.db"
+        report_desk(
+            bench, console, options.seed, quick=quick, store=store, postgres=options.postgres, traces=traces
+        )
+    if "equal" in only:
+        report_equal(bench, console, options.seed, quick=quick)
+    if "defects" in only:
+        report_defects(
+            bench,
+            console,
+            seeds=seeds[:1] if quick else seeds,
+            worlds=QUICK_WORLDS if quick else options.worlds.split(","),
+            folder=out / "trials",
+            workers=options.workers,
+            quick=quick,
+        )
+    bench.print(as_json=options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inframind.errors import AdviceMoved, RolloutMoved
+from inframind.errors import AdviceMoved, ConfigError, RolloutMoved
 from inframind.fleet.clock import Clock
 from inframind.plugin.advice.rules import named_rules
 from inframind.plugin.advice.stories import Stories, Story
@@ -53,6 +53,7 @@ class Serving:
         )
         added = await self._note(accepted)
         waiting = [one for one in self._stories.accepted() if one.is_in_force and not one.has("proposed")]
+        waiting = [one for one in waiting if _can_be_read(one.recommendation)]
         if waiting and await self._propose(waiting):
             added += await self._note(waiting)
         return added
@@ -172,3 +173,11 @@ class Serving:
             by=ADVISOR,
             reason=f"recommendation {named} was taken back",
         )
+
+
+def _can_be_read(made: Recommendation) -> bool:
+    """Whether this release knows its rules; those of a newer one wait for it."""
+    try:
+        return bool(named_rules(made))
+    except ConfigError:
+        return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,6 +68,7 @@ class Stories:
         self._graph, self._ranking = graph, ranking
         self._made: dict[str, Recommendation] = {}
         self._events: defaultdict[str, list[AdviceEvent]] = defaultdict(list)
+        self._accepted: list[str] = []
         self._number = 0
 
     async def read(self) -> None:
@@ -88,6 +89,8 @@ class Stories:
         self._made |= {one.recommendation_id: one for one in made}
         for event in events:
             self._events[event.recommendation_id].append(event)
+            if event.kind == "accepted":
+                self._accepted.append(event.recommendation_id)
             self._number = max(self._number, event.number)
         self._ranking.add(made, events)
 
@@ -108,17 +111,5 @@ class Stories:
 
     def accepted(self) -> tuple[Story, ...]:
         """Those that somebody accepted, in that order."""
-        found = [story for story in self.all() if story.has("accepted")]
-        return tuple(sorted(found, key=_when_accepted))
-
-
-def named(stories: Iterable[Story], recommendation_id: str) -> Story | None:
-    """The one whose id begins so."""
-    return next(
-        (one for one in stories if one.recommendation.recommendation_id.startswith(recommendation_id)), None
-    )
-
-
-def _when_accepted(story: Story) -> int:
-    event = story.event("accepted")
-    return event.number if event else 0
+        found = (self.story(one) for one in self._accepted)
+        return tuple(story for story in found if story is not None)

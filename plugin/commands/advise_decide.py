@@ -31,7 +31,7 @@ def accept_advice(place: DeskPlace, prefix: str, *, asks: bool, as_json: bool, c
     decided, tries = asyncio.run(_accept(place, story, edit))
     _tell(place, decided.story, decided, as_json=as_json, console=console)
     if not as_json:
-        console.print(_what_follows(decided.story, tries=tries))
+        console.print(_what_follows(decided.story, tries=tries, is_judged=place.is_judged))
 
 
 def reject_advice(place: DeskPlace, prefix: str, *, reason: str, as_json: bool, console: Console) -> None:
@@ -95,9 +95,14 @@ def _tell(
             console.print(advice_event_line(event, now_s))
 
 
-def _what_follows(story: Story, *, tries: bool) -> str:
+def _what_follows(story: Story, *, tries: bool, is_judged: bool) -> str:
     if not tries:
         return "it takes effect when the processes that read this file start anew; then it is measured"
+    if story.has("proposed") and not is_judged:
+        return (
+            "it is watched in the shadow, and nobody judges it: online.learner is off; "
+            "`inframind policies promote candidate` goes on by hand"
+        )
     if story.has("proposed"):
         return "it is watched in the shadow, then tried on a few runs: see `inframind policies list`"
     return "it waits: something else is tried now, or the roll-out is frozen; see `inframind policies list`"

@@ -33,6 +33,11 @@ class DeskPlace:
     clock: Clock
     user: str
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether somebody judges what is tried: who learns does."""
+        return load_settings(self.config).online.learner != "off"
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[AdviceDesk, TraceStore]]:
         """The desk, tended, and the store; both for one loop.

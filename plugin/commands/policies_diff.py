@@ -60,7 +60,13 @@ def diff_policies(
     change = change_of(after.stored.bind(actions), before.stored.bind(actions), views)
     labels = labels_of(runs, keys=SolvedKeys(settings.feedback.solved_keys))
     said = foreseen(
-        after.stored, before.stored, runs, labels, actions=actions, exploration=settings.policy.exploration
+        after.stored,
+        before.stored,
+        runs,
+        labels,
+        actions=actions,
+        exploration=settings.policy.exploration,
+        rules=settings.own_rules(),
     )
     if as_json:
         typer.echo(json.dumps({**_plain(before, after, change, len(runs)), "foreseen": _bounds(said)}))

@@ -250,3 +250,12 @@ async def here(tmp_path: Path) -> AsyncIterator[Office]:
     file.write_text(ONLINE)
     async with open_store("memory:") as opened:
         yield Office(file=file, store=opened)
+
+
+@pytest.fixture
+async def plain(tmp_path: Path) -> AsyncIterator[Office]:
+    """Without ``[online]``, in memory."""
+    file = tmp_path / "inframind.toml"
+    file.write_text(PLAIN)
+    async with open_store("memory:") as opened:
+        yield Office(file=file, store=opened)

@@ -154,6 +154,13 @@ def test_the_story_of_one_is_told(tried: Path) -> None:
     )
 
 
+def test_where_nobody_judges_it_says_what_goes_on_by_hand(tried: Path) -> None:
+    file = tried / "inframind.toml"
+    file.write_text(file.read_text().replace('learner = "separate"', 'learner = "off"'))
+    done = advise(tried, "accept", offered(tried), "--yes")
+    assert "nobody judges it" in done.output and "policies promote candidate" in done.output
+
+
 def test_taking_back_asks_and_gives_the_file_back(tried: Path) -> None:
     advice, before = offered(tried), (tried / "inframind.toml").read_text()
     advise(tried, "accept", advice, "--yes")

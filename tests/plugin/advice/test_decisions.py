@@ -35,16 +35,16 @@ async def test_accepting_writes_the_rules_keeps_a_copy_and_says_so(office: Offic
     assert done.story.standing == "accepted"
 
 
-async def test_what_is_decided_cannot_be_decided_again(office: Office) -> None:
-    advice = await office.offered()
-    await office.desk().reject(advice, by="user:ann", reason="we need it")
+async def test_what_is_decided_cannot_be_decided_again(plain: Office) -> None:
+    advice = await plain.offered()
+    await plain.desk().reject(advice, by="user:ann", reason="we need it")
     for decide in ("accept", "reject"):
         with pytest.raises(AdviceMoved, match="was rejected already"):
-            await getattr(office.desk(), decide)(advice, by="user:bob")
+            await getattr(plain.desk(), decide)(advice, by="user:bob")
     with pytest.raises(ConfigError, match="never accepted"):
-        await office.desk().revert(advice, by="user:bob")
-    assert office.file.read_text() == PLAIN
-    assert (await office.events("rejected"))[0].facts["reason"] == "we need it"
+        await plain.desk().revert(advice, by="user:bob")
+    assert plain.file.read_text() == PLAIN
+    assert (await plain.events("rejected"))[0].facts["reason"] == "we need it"
 
 
 async def test_reverting_gives_the_very_file_back_and_may_be_done_twice(office: Office) -> None:
@@ -58,68 +58,68 @@ async def test_reverting_gives_the_very_file_back_and_may_be_done_twice(office: 
 
 
 async def test_what_was_taken_back_and_stands_in_the_file_again_can_be_taken_out_again(
-    office: Office,
+    plain: Office,
 ) -> None:
-    advice = await office.offered()
-    await office.desk().accept(advice, by="user:ann")
-    accepted = office.file.read_text()
-    await office.desk().revert(advice, by="user:ann")
-    office.file.write_text(accepted)
-    await office.desk().revert(advice, by="user:ann")
-    assert office.file.read_text() == PLAIN
+    advice = await plain.offered()
+    await plain.desk().accept(advice, by="user:ann")
+    accepted = plain.file.read_text()
+    await plain.desk().revert(advice, by="user:ann")
+    plain.file.write_text(accepted)
+    await plain.desk().revert(advice, by="user:ann")
+    assert plain.file.read_text() == PLAIN
 
 
-async def test_a_rule_that_speaks_of_what_there_is_not_is_never_written(office: Office) -> None:
-    advice = await office.offered(RoutingRule(name="gone", avoid_models=frozenset({"huge"})))
+async def test_a_rule_that_speaks_of_what_there_is_not_is_never_written(plain: Office) -> None:
+    advice = await plain.offered(RoutingRule(name="gone", avoid_models=frozenset({"huge"})))
     with pytest.raises(ConfigError, match="huge"):
-        await office.desk().accept(advice, by="user:ann")
-    assert (office.file.read_text(), await office.kinds()) == (PLAIN, ["shown"])
+        await plain.desk().accept(advice, by="user:ann")
+    assert (plain.file.read_text(), await plain.kinds()) == (PLAIN, ["shown"])
 
 
-async def test_what_was_agreed_to_is_not_written_over_a_file_that_changed_since(office: Office) -> None:
-    advice = await office.offered()
-    edit = await office.desk().acceptance(advice)
-    office.file.write_text(PLAIN + "\n[run]\nbudget_s = 5\n")
+async def test_what_was_agreed_to_is_not_written_over_a_file_that_changed_since(plain: Office) -> None:
+    advice = await plain.offered()
+    edit = await plain.desk().acceptance(advice)
+    plain.file.write_text(PLAIN + "\n[run]\nbudget_s = 5\n")
     with pytest.raises(ConfigError, match="changed meanwhile"):
-        await office.desk().accept(advice, by="user:ann", edit=edit)
-    assert await office.kinds() == ["shown"]
+        await plain.desk().accept(advice, by="user:ann", edit=edit)
+    assert await plain.kinds() == ["shown"]
 
 
-async def test_without_a_file_and_without_a_rollout_nothing_can_be_accepted(office: Office) -> None:
-    advice = await office.offered()
+async def test_without_a_file_and_without_a_rollout_nothing_can_be_accepted(plain: Office) -> None:
+    advice = await plain.offered()
     with pytest.raises(ConfigError, match="without \\[online\\]"):
-        await office.desk(file=False).accept(advice, by="user:ann")
+        await plain.desk(file=False).accept(advice, by="user:ann")
     with pytest.raises(UnknownRecommendation):
-        await office.desk().accept("abcdef", by="user:ann")
+        await plain.desk().accept("abcdef", by="user:ann")
 
 
 # Interrupted -----------------------------------------------------------------------------------------------
 
 
-async def test_a_process_that_died_after_writing_the_file_has_accepted(office: Office) -> None:
-    advice = await office.offered()
-    edit = await office.desk().acceptance(advice)
+async def test_a_process_that_died_after_writing_the_file_has_accepted(plain: Office) -> None:
+    advice = await plain.offered()
+    edit = await plain.desk().acceptance(advice)
     assert edit is not None
-    swap(edit.path, edit.before, edit.after, at_s=office.clock.wall_s())
-    events = await office.desk().tend()
+    swap(edit.path, edit.before, edit.after, at_s=plain.clock.wall_s())
+    events = await plain.desk().tend()
     assert [(event.kind, event.by) for event in events] == [("accepted", "file")]
-    assert await office.desk().tend() == []
-    assert load_settings(office.file).rules[0].advice == advice
+    assert await plain.desk().tend() == []
+    assert load_settings(plain.file).rules[0].advice == advice
 
 
-async def test_a_process_that_died_after_taking_rules_out_has_reverted(office: Office) -> None:
-    advice = await office.offered()
-    await office.desk().accept(advice, by="user:ann")
-    office.file.write_text(PLAIN)
-    assert [event.kind for event in await office.desk().tend()] == ["reverted"]
-    assert await office.desk().tend() == []
+async def test_a_process_that_died_after_taking_rules_out_has_reverted(plain: Office) -> None:
+    advice = await plain.offered()
+    await plain.desk().accept(advice, by="user:ann")
+    plain.file.write_text(PLAIN)
+    assert [event.kind for event in await plain.desk().tend()] == ["reverted"]
+    assert await plain.desk().tend() == []
 
 
-async def test_rules_in_the_file_of_another_application_are_nobodys_business(office: Office) -> None:
-    await office.offered()
+async def test_rules_in_the_file_of_another_application_are_nobodys_business(plain: Office) -> None:
+    await plain.offered()
     rule = NO_LARGE.model_copy(update={"advice": "f" * 32}).to_plain()
-    office.file.write_text(with_rules(office.file, [rule], advice="f" * 32, title="t").after)
-    assert await office.desk().tend() == []
+    plain.file.write_text(with_rules(plain.file, [rule], advice="f" * 32, title="t").after)
+    assert await plain.desk().tend() == []
 
 
 async def test_of_two_who_decide_at_once_the_file_says_what_the_first_one_said(office: Office) -> None:
@@ -158,15 +158,15 @@ async def test_of_two_who_decide_at_once_the_file_says_what_the_first_one_said(o
     assert await office.kinds() == ["shown", "rejected"]
 
 
-async def test_a_store_that_fails_after_the_file_was_written_loses_nothing(office: Office) -> None:
-    advice = await office.offered()
-    desk = office.desk()
+async def test_a_store_that_fails_after_the_file_was_written_loses_nothing(plain: Office) -> None:
+    advice = await plain.offered()
+    desk = plain.desk()
 
     class Broken:
         """The graph, which cannot be written."""
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(office.graph, name)
+            return getattr(plain.graph, name)
 
         async def add_event(self, event: Any) -> Any:
             raise StoreError("add_event", "the disk is full")
@@ -174,8 +174,8 @@ async def test_a_store_that_fails_after_the_file_was_written_loses_nothing(offic
     desk._graph = Broken()  # type: ignore[assignment]
     with pytest.raises(StoreError, match="disk is full"):
         await desk.accept(advice, by="user:ann")
-    await office.desk().tend()
-    assert (await office.desk().story(advice)).standing == "accepted"
+    await plain.desk().tend()
+    assert (await plain.desk().story(advice)).standing == "accepted"
 
 
 # Recommending ----------------------------------------------------------------------------------------------
@@ -196,20 +196,20 @@ async def test_what_is_recommended_is_kept_as_shown_and_what_is_in_force_does_no
     assert [one.kind for one in await desk.recommend(segment="quality", most=1)] == ["cheapest"]
 
 
-async def test_what_was_shown_before_the_latest_analysis_is_not_shown_again(office: Office) -> None:
-    await office.offered()
-    office.clock.pass_s(60.0)
-    await office.keep(option(2, NO_DEBATE))
-    assert await office.desk().shown() == ()
+async def test_what_was_shown_before_the_latest_analysis_is_not_shown_again(plain: Office) -> None:
+    await plain.offered()
+    plain.clock.pass_s(60.0)
+    await plain.keep(option(2, NO_DEBATE))
+    assert await plain.desk().shown() == ()
 
 
-async def test_segments_that_are_shared_are_one(office: Office) -> None:
-    office.file.write_text(PLAIN + '\n[advisor]\nsegments = "shared"\n')
-    await office.keep(option(1, NO_LARGE))
-    (made,) = await office.desk().recommend(segment="cost")
+async def test_segments_that_are_shared_are_one(plain: Office) -> None:
+    plain.file.write_text(PLAIN + '\n[advisor]\nsegments = "shared"\n')
+    await plain.keep(option(1, NO_LARGE))
+    (made,) = await plain.desk().recommend(segment="cost")
     assert made.segment == ""
 
 
-async def test_without_an_analysis_nothing_is_recommended(office: Office) -> None:
-    desk = office.desk()
+async def test_without_an_analysis_nothing_is_recommended(plain: Office) -> None:
+    desk = plain.desk()
     assert (await desk.recommend(), await desk.analysis(), await desk.stories()) == ((), None, ())

@@ -86,6 +86,9 @@ async def test_what_does_harm_is_rolled_back_and_lies_in_the_file_without_effect
     await here.desk().tend()
     story = await here.desk().story(advice)
     assert (story.standing, (await here.shelf.rollout()).serving) == ("rolled back", "")
+    measured = story.event("measured")
+    assert measured is not None
+    assert (measured.facts["high"] < 0.0, measured.facts["improved"]) == (True, False)
     (event,) = await here.events("rolled_back")
     assert event.by == "gate"
     settings = load_settings(here.file)

@@ -57,37 +57,37 @@ async def test_without_a_rollout_runs_before_and_after_are_compared_by_configura
 
 
 async def test_it_is_measured_again_when_half_as_many_more_came_and_never_after_it_was_taken_back(
-    office: Office,
+    plain: Office,
 ) -> None:
-    advice, new = await accepted(office)
-    await served(office, new, 40, right=0.9)
-    assert len(await office.desk().tend()) == 1
-    await served(office, new, 19, right=0.0)
-    assert await office.desk().tend() == []
-    await served(office, new, 1, right=0.0)
-    (again,) = await office.desk().tend()
+    advice, new = await accepted(plain)
+    await served(plain, new, 40, right=0.9)
+    assert len(await plain.desk().tend()) == 1
+    await served(plain, new, 19, right=0.0)
+    assert await plain.desk().tend() == []
+    await served(plain, new, 1, right=0.0)
+    (again,) = await plain.desk().tend()
     assert (again.facts["after_labelled"], again.facts["after"]) == (60, pytest.approx(0.6))
-    await office.desk().revert(advice, by="user:ann")
-    await served(office, new, 60, right=0.0)
-    assert await office.desk().tend() == []
+    await plain.desk().revert(advice, by="user:ann")
+    await served(plain, new, 60, right=0.0)
+    assert await plain.desk().tend() == []
 
 
-async def test_a_process_looks_at_the_same_recommendation_once_a_minute(office: Office) -> None:
-    _, new = await accepted(office)
-    desk = office.desk()
+async def test_a_process_looks_at_the_same_recommendation_once_a_minute(plain: Office) -> None:
+    _, new = await accepted(plain)
+    desk = plain.desk()
     await desk.tend()
-    await served(office, new, 40, right=0.9)
-    office.clock.at_s -= 40.0  # so little time has passed
+    await served(plain, new, 40, right=0.9)
+    plain.clock.at_s -= 40.0  # so little time has passed
     assert await desk.tend() == []
-    office.clock.pass_s(60.0)
+    plain.clock.pass_s(60.0)
     assert [event.kind for event in await desk.tend()] == ["measured"]
 
 
-async def test_long_after_it_was_accepted_nothing_is_measured_any_more(office: Office) -> None:
-    _, new = await accepted(office)
-    await served(office, new, 40, right=0.9)
-    office.clock.pass_s(31 * 86_400.0)
-    assert await office.desk().tend() == []
+async def test_long_after_it_was_accepted_nothing_is_measured_any_more(plain: Office) -> None:
+    _, new = await accepted(plain)
+    await served(plain, new, 40, right=0.9)
+    plain.clock.pass_s(31 * 86_400.0)
+    assert await plain.desk().tend() == []
 
 
 @pytest.mark.parametrize(("labelled", "is_enough"), [(29, False), (30, True)])

@@ -47,16 +47,14 @@ async def mind(make_mind: Any, say: Any) -> InfraMind:
 async def test_what_always_fails_is_found_in_an_applications_own_runs_and_a_way_out_is_recommended(
     mind: InfraMind,
 ) -> None:
-    await answer(mind, 150)
+    await answer(mind, 120)
     analysis = await mind.advice.aanalyse()
-    assert (analysis.runs, analysis.labelled) == (150, 150)
+    assert (analysis.runs, analysis.labelled) == (120, 120)
     assert analysis.configuration_id
     assert any(name in analysis.clusters[0].label for name in ("m1", "e1"))  # all that m1 has
-    made = await mind.advice.arecommend(segment="quality")
-    best = next(one for one in made if one.kind in ("model_switch", "highest_performance"))
-    found = best.prediction("success")
-    assert found is not None and found.low > 0.0
-    assert best.evidence
+    best, *_ = await mind.advice.arecommend(segment="quality")
+    assert "m1" in best.title and best.evidence
+    assert best.configuration_id == analysis.configuration_id
     with pytest.raises(ConfigError, match="without \\[online\\]"):
         await mind.advice.aaccept(best.recommendation_id)
     assert (await mind.advice.areject(best.recommendation_id, by="user:ann")).standing == "rejected"

@@ -97,7 +97,7 @@ def _row(story: Story, tries: bool) -> Row:
 def analysis_line(analysis: Analysis, now_s: float) -> Text:
     """What was looked at, as a sentence."""
     return Text(
-        f"{analysis.runs:,} runs of {ago(analysis.since_s, now_s).removesuffix(' ago')}, "
+        f"{analysis.runs:,} runs of the last {ago(analysis.since_s, now_s).removesuffix(' ago')}, "
         f"{analysis.labelled:,} with a verdict: {analysis.failures:,} failed, were late or wrong "
         f"(analysed {ago(analysis.at_s, now_s)})"
     )

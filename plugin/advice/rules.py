@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from pydantic import ValidationError
@@ -41,11 +39,6 @@ def documents_of(recommendation: Recommendation) -> list[dict[str, Any]]:
     """
     advice = recommendation.recommendation_id
     return [rule_document(rule, advice=advice) for rule in named_rules(recommendation)]
-
-
-def plain(recommendation: Recommendation) -> Mapping[str, Any]:
-    """All of it as plain data."""
-    return asdict(recommendation)
 
 
 def _name(advice: str, number: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ def report_defects(
     quick: bool,
 ) -> None:
     """Run all trials, and hold them against the bars."""
-    config = TrialConfig(before=720, after=240) if quick else TrialConfig(with_cure=True)
+    config = TrialConfig(before=720, after=120) if quick else TrialConfig(with_cure=True)
     jobs = [Job(world=world, seed=seed, config=config, folder=folder) for seed in seeds for world in worlds]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     found: list[Figures] = []
@@ -157,7 +158,7 @@ def _tell(bench: Bench, console: Console, found: Sequence[Figures], worlds: Sequ
         table.add_row(
             world,
             *(f"{mean:.3f}" for mean in means),
-            f"{100 * gain.mean:+.0f} ±{100 * gain.half:.0f}",
+            f"{100 * gain.mean:+.0f}{_give_or_take(100 * gain.half, 0)}",
             _percent([one["promised"][0] for one in mine if one["promised"]]),
             _percent([one["cure_gain"] for one in mine if one["cure_gain"] is not None and is_ill]),
             f"{sum(place is not None for place in places)}/{len(mine)}" if is_ill else "",
@@ -167,10 +168,12 @@ def _tell(bench: Bench, console: Console, found: Sequence[Figures], worlds: Sequ
         if is_ill:
             gains += [one["gain"] for one in mine]
             named += [one["named_at"] is not None and one["named"] for one in mine]
-            bench.add_bar(f"defects/{world}/gain", gain.mean, BAR, f"±{gain.half:.2f}", direction="at least")
+            bench.add_bar(
+                f"defects/{world}/gain", gain.mean, BAR, _give_or_take(gain.half, 2), direction="at least"
+            )
         else:
             bench.add_figure(
-                f"defects/{world}/gain", gain.mean, f"±{gain.half:.2f}", "nothing is wrong there"
+                f"defects/{world}/gain", gain.mean, _give_or_take(gain.half, 2), "nothing is wrong there"
             )
             bench.add_figure(
                 f"defects/{world}/believed", float(np.mean([one["believed"] for one in mine])), "options"
@@ -185,6 +188,10 @@ def _tell(bench: Bench, console: Console, found: Sequence[Figures], worlds: Sequ
 
 def _percent(values: Sequence[float]) -> str:
     return f"{100 * float(np.mean(values)):+.0f}" if values else ""
+
+
+def _give_or_take(half: float, digits: int) -> str:
+    return "" if math.isnan(half) else f" ±{half:.{digits}f}"
 
 
 def all_worlds() -> tuple[str, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,12 +35,14 @@ from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore, open_store
 
 TRACES, TEMPLATES, AT_ONCE = 100_000, 960, 256
+TRACES_PER_TEMPLATE = 10
 DAYS, DAY_S = 20.0, 86_400.0
 NOW_S = 1_760_000_000.0
 """When it is, so that a store that was filled long ago is as good as new."""
 OLD, VERDICTS, EVERY = 300, 200, 5
 """Recommendations of the past, how many of them are decided on already, and after how many one more is."""
 BAR_MS = 100.0
+_SQLITE = "sqlite:///"
 
 
 class Then:
@@ -58,11 +62,13 @@ class Then:
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """Milliseconds of everything that was timed."""
+    """What was timed: an analysis, the first recommendation of a fresh desk, all others, and those of them since whose
+    last one nobody has decided on anything."""
 
     analysis_s: float
     cold_ms: float
     warm_ms: Sequence[float]
+    quiet_ms: Sequence[float]
     shown: float
 
 
@@ -72,7 +78,7 @@ def report_desk(
     """Fill the store unless it is filled, analyse, and recommend many times."""
     times = 100 if quick else 500
     store.parent.mkdir(parents=True, exist_ok=True)
-    _time(bench, console, "sqlite", f"sqlite:///{store.resolve()}", traces, times, seed)
+    _time(bench, console, "sqlite", f"{_SQLITE}{store.resolve()}", traces, times, seed)
     if postgres:
         with postgres_server() as (uri, _):
             _time(bench, console, "postgresql", fresh_schema(uri), traces, times, seed)
@@ -83,13 +89,29 @@ def _time(bench: Bench, console: Console, name: str, url: str, traces: int, time
     began_s = time.perf_counter()
     kept = asyncio.run(_fill(url, traces, world, seed))
     console.print(f"{name}: {kept:,} traces in {time.perf_counter() - began_s:.0f} s", style="dim")
-    timed = asyncio.run(_measure(url, world, times, seed))
+    with _copy_of(url) as copied:
+        timed = asyncio.run(_measure(copied, world, times, seed))
     p50, p99 = percentile(timed.warm_ms, 50), percentile(timed.warm_ms, 99)
     bench.add_figure(f"desk/{name}/traces", kept)
     bench.add_figure(f"desk/{name}/analysis", timed.analysis_s, "s", "of the latest 5,000 runs")
     bench.add_figure(f"desk/{name}/first", timed.cold_ms, "ms", "of a fresh desk")
     bench.add_figure(f"desk/{name}/p50", p50, "ms", f"{times} times, {timed.shown:.1f} shown at a time")
     bench.add_bar(f"desk/{name}/p99", p99, BAR_MS, "ms")
+    bench.add_figure(
+        f"desk/{name}/p99, no news", percentile(timed.quiet_ms, 99), "ms", "nothing was decided in between"
+    )
+
+
+@contextmanager
+def _copy_of(url: str) -> Iterator[str]:
+    """A file is left as it was filled, for the next time; a server is as fresh as its traces."""
+    if not url.startswith(_SQLITE):
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="inframind-desk-") as folder:
+        copied = Path(folder) / "desk.db"
+        shutil.copyfile(url.removeprefix(_SQLITE), copied)
+        yield f"{_SQLITE}{copied}"
 
 
 # Filling ---------------------------------------------------------------------------------------------------
@@ -100,14 +122,15 @@ async def _fill(url: str, traces: int, world: DefectWorld, seed: int) -> int:
         kept = await store.count()
         if kept >= traces:
             return kept
-        templates, graph = await asyncio.to_thread(_templates, world, min(TEMPLATES, traces), seed)
+        templates, graph = await asyncio.to_thread(
+            _templates, world, min(TEMPLATES, traces // TRACES_PER_TEMPLATE), seed
+        )
         for summary in await graph.configurations():
             await graph_of(store).add_configuration(summary.configuration, at_s=NOW_S - DAYS * DAY_S)
         rng = np.random.default_rng(seed)
         for first in range(kept, traces, AT_ONCE):
             places = range(first, min(first + AT_ONCE, traces))
             await asyncio.gather(*(store.put(_copy(templates, place, traces, rng)) for place in places))
-        await _add_past(graph_of(store), rng)
         return await store.count()
 
 
@@ -159,7 +182,8 @@ def _verdict(made: Recommendation, *, accepts: bool, at_s: float) -> AdviceEvent
 
 
 async def _measure(url: str, world: DefectWorld, times: int, seed: int) -> Timed:
-    async with _desk(url, world, seed) as (desk, _):
+    async with _desk(url, world, seed) as (desk, store):
+        await _add_past(graph_of(store), np.random.default_rng(seed))
         began_s = time.perf_counter()
         await desk.analyse()
         analysis_s = time.perf_counter() - began_s
@@ -168,17 +192,25 @@ async def _measure(url: str, world: DefectWorld, times: int, seed: int) -> Timed
         began_s = time.perf_counter()
         await desk.recommend(segment=SEGMENTS[0])
         cold_ms = 1e3 * (time.perf_counter() - began_s)
-        warm_ms, shown = [], []
+        warm_ms, quiet_ms, shown = [], [], []
         for number in range(times):
-            if number % EVERY == 0 and undecided:
+            is_news = number % EVERY == 0 and bool(undecided)
+            if is_news:
                 await graph_of(store).add_event(
-                    _verdict(undecided.pop(), accepts=number % 3 == 0, at_s=NOW_S)
+                    _verdict(undecided.pop(), accepts=number % 3 == 0, at_s=NOW_S + number)
                 )
             began_s = time.perf_counter()
             made = await desk.recommend(segment=SEGMENTS[number % len(SEGMENTS)])
             warm_ms.append(1e3 * (time.perf_counter() - began_s))
+            quiet_ms += [] if is_news else warm_ms[-1:]
             shown.append(len(made))
-    return Timed(analysis_s=analysis_s, cold_ms=cold_ms, warm_ms=warm_ms, shown=float(np.mean(shown)))
+    return Timed(
+        analysis_s=analysis_s,
+        cold_ms=cold_ms,
+        warm_ms=warm_ms,
+        quiet_ms=quiet_ms,
+        shown=float(np.mean(shown)),
+    )
 
 
 async def _undecided(graph: OutcomeGraph) -> list[Recommendation]:

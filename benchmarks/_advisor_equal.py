@@ -17,6 +17,8 @@ from inframind.arena.advice.equal import (
     served_equals,
 )
 
+FEWEST = 60
+"""Changes below which shares say nothing."""
 _RESAMPLES = 2000
 
 
@@ -30,8 +32,8 @@ def report_equal(bench: Bench, console: Console, seed: int, *, quick: bool) -> N
     served = served_equals(world, seeds=range(1 if quick else 2), runs=240 if quick else 960)
     runs = 800 if quick else 2000
     for name, config, seasons in (
-        ("as shipped", None, 4 if quick else 60),
-        ("credulous", CREDULOUS, 4 if quick else 150),
+        ("as shipped", None, 2 if quick else 60),
+        ("credulous", CREDULOUS, 3 if quick else 150),
     ):
         each = []
         for number in range(seasons):
@@ -51,17 +53,19 @@ def _report(bench: Bench, console: Console, name: str, each: list[Shares], rng: 
     for side in ("favoured", "avoided"):
         counts_SM = np.array([[getattr(one, side)[model] for model in EQUALS] for one in each])
         ratio, high = _ratio(counts_SM.sum(axis=0)), _by_chance(counts_SM, rng)
-        shares = counts_SM.sum(axis=0) / max(counts_SM.sum(), 1e-9)
+        shares = counts_SM.sum(axis=0) / max(counts_SM.sum(), 1.0)
         table.add_row(side, *(f"{share:.1%}" for share in shares), f"{ratio:.2f}", f"up to {high:.2f}")
+        if changes < FEWEST:
+            continue
         bench.add_figure(f"equal/{name}/{side}", ratio, "times", f"by chance up to {high:.2f}")
-        if side == "favoured" and name == "credulous":
+        if side == "favoured":
             bench.add_bar("equal/largest over smallest share", ratio, 1.5, "times")
     console.print(table)
     bench.add_figure(f"equal/{name}/changes of models", changes / len(each), "an analysis")
 
 
 def _ratio(counts_M: np.ndarray) -> float:
-    return float(counts_M.max() / counts_M.min()) if counts_M.min() > 0 else 99.0
+    return float(counts_M.max() / counts_M.min()) if counts_M.min() > 0 else float("inf")
 
 
 def _by_chance(counts_SM: np.ndarray, rng: np.random.Generator) -> float:

@@ -14,7 +14,7 @@ from inframind.advisor.options.proposing import Proposer
 from inframind.advisor.options.reading import LogReader
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import Policy
-from inframind.router.rulebook import RuleBook
+from inframind.router.rulebook import RuleBook, roles_in
 from inframind.router.rules import RoutingRule
 from inframind.traces.records import SOLVED_ONLY, SolvedKeys, Trajectory, solved_of
 
@@ -59,7 +59,7 @@ def analyse(
     """
     config = config or AnalysisConfig()
     servers = {model: tuple(endpoints.get(model, facts.endpoints)) for model, facts in actions.models.items()}
-    book = RuleBook(rules, actions, servers)
+    book = RuleBook(rules, actions, servers, roles=roles_in(rules))
     found = find_clusters(runs, keys=keys, previous=previous.clusters if previous else (), rng=rng)
     reader = LogReader(
         actions,

@@ -293,6 +293,11 @@ def after_own(own: Sequence[RoutingRule], rules: Iterable[RoutingRule]) -> tuple
     return (*own, *(rule for rule in rules if rule.name not in names))
 
 
+def roles_in(rules: Iterable[RoutingRule]) -> frozenset[str]:
+    """Roles that rules speak of: for a `RuleBook` over rules that were checked where they serve."""
+    return frozenset().union(*(rule.when.roles for rule in rules))
+
+
 def require_own_names(rules: Iterable[RoutingRule]) -> None:
     """Refuse two rules of one name.
 

@@ -14,7 +14,7 @@ from inframind.router.ope.estimate import Estimate, NoSupport
 from inframind.router.ope.evaluation import OpeConfig, compare_read, read_traces
 from inframind.router.ope.runs import Level
 from inframind.router.policy_file import StoredPolicy
-from inframind.router.rulebook import RuleBook, plan_rules
+from inframind.router.rulebook import RuleBook, after_own, plan_rules, roles_in
 from inframind.router.rules import RoutingRule
 from inframind.traces.records import Trajectory
 
@@ -46,7 +46,8 @@ def foreseen(
     solved = {run.trace_id: labels[run.trace_id].solved for run in runs if run.trace_id in labels}
     if not solved:
         return None
-    level: Level = "workflow" if plan_rules(new.rules) != plan_rules(old.rules) else "step"
+    of_new, of_old = (plan_rules(after_own(rules, stored.rules)) for stored in (new, old))
+    level: Level = "workflow" if of_new != of_old else "step"
     config = OpeConfig(level=level, methods=("dr",), exploration=exploration)
     try:
         traces = read_traces(runs, solved, actions, config)
@@ -55,9 +56,15 @@ def foreseen(
             old.bind(actions),
             traces,
             config,
-            rules=RuleBook((*rules, *new.rules), actions),
-            old_rules=RuleBook((*rules, *old.rules), actions),
+            rules=_as_served(rules, new, actions),
+            old_rules=_as_served(rules, old, actions),
         )
     except ConfigError:  # of none of them everything can be rebuilt, or a rule speaks of what is gone
         return None
     return found.best
+
+
+def _as_served(own: Sequence[RoutingRule], stored: StoredPolicy, actions: ActionSpace) -> RuleBook:
+    """The configuration's own rules, and the version's; whether there are such roles was seen where they serve."""
+    rules = after_own(own, stored.rules)
+    return RuleBook(rules, actions, roles=roles_in(rules))

@@ -230,6 +230,11 @@ def test_what_is_in_force_brings_nothing_more(application: Application, analysis
     assert not [one for one in again if one.when.domains in (frozenset(), frozenset({"math"}))]
 
 
+def test_rules_in_force_may_speak_of_roles_that_no_domain_seats() -> None:
+    rule = RoutingRule(name="own", when={"roles": {"Translator"}}, avoid_models={"m1"})
+    assert Application(UniformPolicy(), 20, bad="m1").analysed(rules=(rule,)).runs == 20
+
+
 def test_a_policy_that_never_explored_leaves_nothing_but_a_suspicion() -> None:
     """It goes by chance between plans alone; which model is worth more nobody knows."""
     fixed = Application(JustEnoughPolicy(), 400, bad="m0", where="math")

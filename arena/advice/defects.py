@@ -14,8 +14,8 @@ What is wrong, and how large it is:
   after the other, again and again. The planner believes it, and runs end late.
 
 They are routed by the uniform policy, which is what one collects traces with: it makes no mistake of its own, and none
-better, and what it does not do often it does often enough for runs to say how that would be. A policy that does the
-same thing four times in five, and explores all else alike, says as much in ten times as many runs.
+better, and does everything often enough for runs to say how it would be to do that alone. Of a policy that does one
+thing four times in five, and explores all else alike, it takes several times as many runs to learn as much.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from inframind.router.views import Array
 
 _NETS = ("critic", "actor")
 _PACER = "pacer."
+_RULES = "rules"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -154,8 +155,11 @@ def _meta(stored: StoredPolicy) -> CheckpointMeta:
             "length_slope": stored.queries.length_slope if stored.queries else None,
             "typical": stored.queries.typical if stored.queries else None,
             # Files without rules are those of releases that knew none, byte for byte: their digests are their names.
-            **({"rules": [rule.to_plain() for rule in stored.rules]} if stored.rules else {}),
+            **({_RULES: [rule.to_plain() for rule in stored.rules]} if stored.rules else {}),
         },
+        needs=(_RULES,)
+        if stored.rules
+        else (),  # who knows of none would serve without them, under their name
     )
 
 
@@ -175,6 +179,7 @@ def policy_in(checkpoint: Checkpoint) -> StoredPolicy:
         CheckpointError: it holds something else, or not all of it.
     """
     given = checkpoint.meta.created_from
+    _require_known(checkpoint)
     try:
         latency = given["latency"]
         return StoredPolicy(
@@ -192,7 +197,7 @@ def policy_in(checkpoint: Checkpoint) -> StoredPolicy:
             sight=Sight(**given["sight"]),
             pacer=_pacer(checkpoint.arrays),
             facts=given["facts"],
-            rules=tuple(RoutingRule.model_validate(rule) for rule in given.get("rules", ())),
+            rules=tuple(RoutingRule.model_validate(rule) for rule in given.get(_RULES, ())),
             version=checkpoint.sha256,
         )
     except (KeyError, TypeError, ValueError, ConfigError) as error:
@@ -201,6 +206,16 @@ def policy_in(checkpoint: Checkpoint) -> StoredPolicy:
             f"it does not hold together: {error}",
             "train anew, or use the release that wrote it",
         ) from error
+
+
+def _require_known(checkpoint: Checkpoint) -> None:
+    unknown = sorted({*checkpoint.meta.needs} - {_RULES})
+    if unknown:
+        raise CheckpointError(
+            str(checkpoint.path),
+            f"it needs {', '.join(unknown)}, which this release does not know",
+            "use the release that wrote it",
+        )
 
 
 def _head_arrays(weights: PolicyWeights) -> dict[str, Array]:

@@ -47,12 +47,15 @@ class CheckpointMeta:
         names: what the rows and columns of the arrays are, such as ``models``, ``strategies``,
             ``state_columns``; in order.
         created_from: facts about the run, as plain data: seed, runs, reward. JSON makes lists of tuples.
+        needs: what a reader must know of beside the weights, such as ``rules``. Releases before this field refuse files
+            that have it.
     """
 
     kind: str = "policy"
     features_version: str
     names: Mapping[str, tuple[str, ...]]
     created_from: Mapping[str, Any]
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -186,8 +189,9 @@ def _file(folder_or_file: Path, kind: str) -> Path:
 
 
 def _header(path: Path, meta: CheckpointMeta) -> str:
+    fields = {name: value for name, value in asdict(meta).items() if value or name != "needs"}
     try:
-        return json.dumps(asdict(meta), sort_keys=True, allow_nan=False)
+        return json.dumps(fields, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise CheckpointError(
             str(path), f"meta is no plain data ({error})", "give strings, finite numbers, lists and dicts"
@@ -198,7 +202,7 @@ def _meta(path: Path, file: TensorFile) -> CheckpointMeta:
     try:
         fields = json.loads(file.header)
         names = {axis: tuple(names) for axis, names in fields.pop("names").items()}
-        return CheckpointMeta(names=names, **fields)
+        return CheckpointMeta(names=names, needs=tuple(fields.pop("needs", ())), **fields)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(
             str(path), "it is not a checkpoint of weights", "give the file that save_checkpoint wrote"

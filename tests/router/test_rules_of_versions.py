@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from inframind.errors import CheckpointError
 from inframind.router.decide import Decider
@@ -62,6 +64,28 @@ def test_a_file_without_rules_says_nothing_of_them() -> None:
     meta = checkpoint_in(content, "it", features_version=FEATURES_VERSION).meta
     assert "rules" not in meta.created_from
     assert policy_bytes(with_rules(NO_A)) != content
+
+
+def header(stored: StoredPolicy, tmp_path: Path) -> dict[str, Any]:
+    with safe_open(save_policy(tmp_path / "h.safetensors", stored), framework="np") as file:
+        return dict(json.loads(json.loads(file.metadata()["inframind"])["header"]))
+
+
+def test_releases_that_know_no_rules_refuse_a_file_with_some(tmp_path: Path) -> None:
+    """They take these four fields of a header and no other, and would serve without what they do not look at."""
+    known = {"kind", "features_version", "names", "created_from"}
+    assert header(shipped_policy(), tmp_path).keys() == known
+    assert header(with_rules(NO_A), tmp_path).keys() == known | {"needs"}
+
+
+def test_a_file_that_needs_what_is_not_known_is_refused(tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(
+        save_policy(tmp_path / "p.safetensors", with_rules(NO_A)), features_version=FEATURES_VERSION
+    )
+    later = replace(checkpoint.meta, needs=("rules", "oracles"))
+    path = save_checkpoint(tmp_path / "q.safetensors", checkpoint.arrays, later)
+    with pytest.raises(CheckpointError, match="needs oracles, which this release does not know"):
+        load_policy(path)
 
 
 def test_the_same_rules_give_the_same_bytes_in_any_order_of_names() -> None:

@@ -125,7 +125,12 @@ class _StepCall:
         else:
             decision_id = recorder.new_decision_id(self._call)
             choice, decision = decider.step(
-                recorder.query, slot, snapshot, recorder.deadline, decision_id=decision_id
+                recorder.query,
+                slot,
+                snapshot,
+                recorder.deadline,
+                decision_id=decision_id,
+                context=recorder.context,
             )
         recorder.decide(self._call, decision)
         self._choice, self._decision_id = choice, decision.decision_id

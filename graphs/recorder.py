@@ -14,6 +14,7 @@ from inframind.graphs.ledger import Call, CallLedger
 from inframind.router.cost import Prices
 from inframind.router.decide import Decider
 from inframind.router.latency import estimate_tokens
+from inframind.router.recorded_views import WAITED
 from inframind.router.shadow import KEY, WouldChoose
 from inframind.router.views import Query
 from inframind.traces.records import Decision, Skip, Status, Step, ToolCall, Trajectory
@@ -173,6 +174,11 @@ class RunRecorder:
         """The run waited for a person or a process: that counts neither as latency nor against the budget."""
         self.deadline = replace(self.deadline, at_s=self.deadline.at_s + waited_s)
         self.waited_s += waited_s
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        """What the record of a step's decision says of the run: a rule may ask what the clock on the wall said."""
+        return {WAITED: self.waited_s} if self.waited_s else {}
 
     def since_arrival_s(self, at_s: float | None = None) -> float:
         """Seconds after arrival, of an instant on the clock's axis or of now."""

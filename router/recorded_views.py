@@ -20,6 +20,9 @@ from inframind.router.viewer import static_columns
 from inframind.router.views import Array, PlanView, Query, RoleView, Slot, StepView
 from inframind.traces.records import Decision, Trajectory
 
+WAITED = "waited_s"
+"""Key in what a step's decision saw: seconds that its run had lain still by then; 0 where it is not there."""
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedStep:
@@ -85,7 +88,7 @@ class RecordedViews:
                     self._step_view(decision, trajectory, query),
                     decision.chosen,
                     np.array(decision.probabilities),
-                    trajectory.arrived_at_s + decision.made_s,
+                    decided_at_s(trajectory, decision),
                 )
 
     def plan(self, trajectory: Trajectory) -> RecordedPlan | None:
@@ -104,7 +107,7 @@ class RecordedViews:
             decision.chosen,
             np.array(decision.probabilities),
             tuple(self._seats(trajectory, query, view.actions[decision.chosen])),
-            trajectory.arrived_at_s + decision.made_s,
+            decided_at_s(trajectory, decision),
         )
 
     def _step_view(self, decision: Decision, trajectory: Trajectory, query: Query) -> StepView:
@@ -188,6 +191,11 @@ class RecordedViews:
         # Traces that do not say how many slots the replica had are read as if all replicas had equally many.
         slots = {"max_concurrency": self._replica_slots[model]}
         return EndpointLoad(**{"endpoint": endpoint, "model": model, **slots, **seen})
+
+
+def decided_at_s(trajectory: Trajectory, decision: Decision) -> float:
+    """When a plan or a step was decided, in seconds since the Unix epoch: a run may have lain still before."""
+    return trajectory.arrived_at_s + decision.made_s + float(decision.seen.get(WAITED, 0.0))
 
 
 def _query(trajectory: Trajectory) -> Query:

@@ -74,8 +74,9 @@ class RunScope:
 
     def seen(self, node: str, share: Deadline, clock: Clock) -> dict[str, Any]:
         """What a decision for a node goes by, as plain data for its record; ``share`` is the node's."""
-        seen: dict[str, Any] = {"node": node, "run_remaining_s": self.recorder.remaining_s()}
-        if share is not self.recorder.deadline:
+        recorder = self.recorder
+        seen = {**recorder.context, "node": node, "run_remaining_s": recorder.remaining_s()}
+        if share is not recorder.deadline:
             seen["share_s"] = share.remaining_s(clock)
         slow = self.shares.slowness(self.graph, node) if self.is_tracked else 1.0
         if slow != 1.0:

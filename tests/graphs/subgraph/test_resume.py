@@ -19,6 +19,7 @@ from inframind.errors import ConfigError, StoreError
 from inframind.graphs.kit import AGENT
 from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.state import RouteContext
+from inframind.router.recorded_views import decided_at_s
 from inframind.router.topology import CallGraph, TopologySpec, call_name
 from inframind.traces.memory import MemoryStore
 from inframind.traces.records import Trajectory
@@ -86,6 +87,8 @@ async def test_what_a_person_takes_is_not_the_runs_time(office: Office) -> None:
     assert trace.status == "ok" and trace.on_time and trace.latency_s < 30.0
     assert 86_400.0 <= trace.metadata["inframind"]["waited_s"] < 86_500.0
     assert all(0 <= step.started_s <= step.finished_s < 30.0 for step in trace.steps)
+    plan, last = (decided_at_s(trace, trace.decisions[place]) - trace.arrived_at_s for place in (0, -1))
+    assert plan < 30.0 and 86_400.0 <= last < 86_500.0
 
 
 @pytest.mark.parametrize("checkpointer", [None, False])

@@ -22,6 +22,7 @@ from inframind.plugin.calls.site import CallSite, KnowsRuns
 from inframind.plugin.graphs.live_runs import LiveRuns, RunTerms
 from inframind.plugin.graphs.tracker import budgeted
 from inframind.plugin.mind import InfraMind
+from inframind.router.recorded_views import decided_at_s
 
 
 class Handlers(BaseCallbackHandler):
@@ -160,6 +161,8 @@ async def test_an_interrupt_stops_the_clock_and_a_resume_goes_on(follow: Any, no
     assert (trace.trace_id, trace.status, trace.budget_s) == (run_id.hex, "ok", 30.0)
     assert [step.node for step in trace.steps] == ["plan", "confirm"]
     assert trace.latency_s < 30 and trace.metadata["inframind"]["waited_s"] >= 3_600
+    plan, confirm = (decided_at_s(trace, decision) - trace.arrived_at_s for decision in trace.decisions)
+    assert plan < 30 and confirm >= 3_600
     for alias in (f"run:{resumed_id.hex}", "thread:t"):
         assert await followed.mind.store.trace_of(alias) == run_id.hex
 

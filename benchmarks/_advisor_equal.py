@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from _common import Bench
 from rich.console import Console
@@ -22,7 +24,7 @@ FEWEST = 60
 _RESAMPLES = 2000
 
 
-def report_equal(bench: Bench, console: Console, seed: int, *, quick: bool) -> None:
+def report_equal(bench: Bench, console: Console, seeds: Sequence[int], *, quick: bool) -> None:
     """Analyse many seasons of equals, and count for whom recommendations speak.
 
     With what is asked of evidence as shipped hardly anything is recommended there at all; who would be liked without
@@ -32,16 +34,16 @@ def report_equal(bench: Bench, console: Console, seed: int, *, quick: bool) -> N
     served = served_equals(world, seeds=range(1 if quick else 2), runs=240 if quick else 960)
     runs = 800 if quick else 2000
     for name, config, seasons in (
-        ("as shipped", None, 2 if quick else 60),
-        ("credulous", CREDULOUS, 3 if quick else 150),
+        ("as shipped", None, 2 if quick else 12 * len(seeds)),
+        ("credulous", CREDULOUS, 3 if quick else 30 * len(seeds)),
     ):
         each = []
         for number in range(seasons):
-            rng = np.random.default_rng((seed, number))
+            rng = np.random.default_rng((seeds[0], number))
             found = Shares()
             found.count(recommended_in(world, drawn_season(served, runs, rng), rng, config), EQUALS)
             each.append(found)
-        _report(bench, console, name, each, np.random.default_rng(seed))
+        _report(bench, console, name, each, np.random.default_rng(seeds[0]))
 
 
 def _report(bench: Bench, console: Console, name: str, each: list[Shares], rng: np.random.Generator) -> None:

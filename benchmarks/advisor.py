@@ -68,7 +68,7 @@ def main() -> None:
             bench, console, options.seed, quick=quick, store=store, postgres=options.postgres, traces=traces
         )
     if "equal" in only:
-        report_equal(bench, console, options.seed, quick=quick)
+        report_equal(bench, console, seeds, quick=quick)
     if "defects" in only:
         report_defects(
             bench,

@@ -77,6 +77,12 @@ class MemoryGraph:
         """The one configuration that begins so, with all its runs."""
         return await self._configuration(prefix, SOLVED_ONLY)
 
+    async def known_configuration(self, configuration_id: str) -> Configuration | None:
+        """The configuration of that whole id, or None."""
+        with self._open():
+            found, _ = self._configurations.get(configuration_id, (None, 0.0))
+        return found
+
     async def configurations(
         self,
         *,

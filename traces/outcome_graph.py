@@ -176,6 +176,10 @@ class OutcomeGraph(Protocol):
         """
         ...
 
+    async def known_configuration(self, configuration_id: str) -> Configuration | None:
+        """The configuration of that whole id, or None; looks at no run, so that it takes no time."""
+        ...
+
     async def configurations(
         self,
         *,

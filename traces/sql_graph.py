@@ -59,6 +59,16 @@ class SqlGraph:
         wanted = CONFIGURATIONS.check(prefix)
         return await self._store.read("configuration", lambda c: _load_configuration(c, wanted, SOLVED_ONLY))
 
+    async def known_configuration(self, configuration_id: str) -> Configuration | None:
+        """The configuration of that whole id, or None."""
+        wanted = select(configurations).where(configurations.c.configuration_id == configuration_id)
+
+        def load(connection: Connection) -> Configuration | None:
+            row = connection.execute(wanted).mappings().one_or_none()
+            return None if row is None else _configuration(row)
+
+        return await self._store.read("known configuration", load)
+
     async def configurations(
         self,
         *,
@@ -192,15 +202,18 @@ def _load_configuration(connection: Connection, prefix: str, keys: SolvedKeys) -
 
 
 def _summary(row: Any, tally: Tally) -> ConfigurationSummary:
-    configuration = Configuration(
-        configuration_id=row["configuration_id"],
-        family=row["family"],
-        document=from_document(row["document"]),
-    )
     return ConfigurationSummary(
-        configuration=configuration,
+        configuration=_configuration(row),
         first_s=row["first_s"],
         last_s=row["last_s"],
         figures=tally.figures,
         recommendations=row["recommendations"],
+    )
+
+
+def _configuration(row: Any) -> Configuration:
+    return Configuration(
+        configuration_id=row["configuration_id"],
+        family=row["family"],
+        document=from_document(row["document"]),
     )

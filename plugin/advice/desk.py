@@ -13,7 +13,7 @@ import numpy as np
 
 from inframind.advisor.analysis import Analysis
 from inframind.advisor.recommending import Ranking
-from inframind.errors import AdviceMoved, ConfigError, UnknownConfiguration
+from inframind.errors import AdviceMoved, ConfigError
 from inframind.fleet.clock import Clock
 from inframind.plugin.advice.analysts import Analyst, Progress, not_told
 from inframind.plugin.advice.config_file import BY_FILE, ConfigFile
@@ -76,7 +76,7 @@ class AdviceDesk:
         self._graph, self._ranking, self._stories = graph, ranking, stories
         self._analyst, self._measurer, self._serving = analyst, measurer, serving
         self._file, self._clock, self._rng = file, clock, rng
-        self._configurations: dict[str, Configuration | None] = {}
+        self._configurations: dict[str, Configuration] = {}
         self._lock = asyncio.Lock()
 
     @property
@@ -371,9 +371,6 @@ class AdviceDesk:
 
     async def _configuration(self, configuration_id: str) -> Configuration | None:
         if configuration_id and configuration_id not in self._configurations:
-            try:
-                found = await self._graph.configuration(configuration_id)
-                self._configurations = {configuration_id: found.configuration}
-            except UnknownConfiguration:
-                self._configurations = {configuration_id: None}
+            found = await self._graph.known_configuration(configuration_id)
+            self._configurations = {configuration_id: found} if found else {}
         return self._configurations.get(configuration_id)

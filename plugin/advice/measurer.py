@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inframind.errors import AdviceMoved, UnknownConfiguration
+from inframind.errors import AdviceMoved
 from inframind.fleet.clock import Clock
 from inframind.plugin.advice.measuring import (
     Measurement,
@@ -175,12 +175,8 @@ class Measurer:
 
     async def _family(self, configuration_id: str) -> str:
         """Of the configuration that was to be changed, or "" where nobody knows it."""
-        if not configuration_id:
-            return ""
-        try:
-            return (await self._graph.configuration(configuration_id)).configuration.family
-        except UnknownConfiguration:
-            return ""
+        found = await self._graph.known_configuration(configuration_id)
+        return found.family if found else ""
 
 
 def _has(summary: ConfigurationSummary, advice: str) -> bool:

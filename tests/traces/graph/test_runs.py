@@ -183,6 +183,17 @@ async def test_a_configuration_comes_back_as_it_was_and_is_added_once(graph: Out
     assert type(found.configuration.document["tools"][0]["whole"]) is float
 
 
+async def test_a_configuration_is_known_by_its_whole_id_without_a_look_at_runs(
+    graph: OutcomeGraph, made: Any
+) -> None:
+    configuration = made.configuration(1)
+    assert await graph.known_configuration(configuration.configuration_id) is None
+    await graph.add_configuration(configuration, at_s=3.0)
+    assert await graph.known_configuration(configuration.configuration_id) == configuration
+    assert await graph.known_configuration(configuration.configuration_id[:12]) is None
+    assert await graph.known_configuration("") is None
+
+
 async def test_a_configuration_is_found_by_its_first_digits(graph: OutcomeGraph, made: Any) -> None:
     first, _ = await made.add(graph, 1, 2)
     assert (await graph.configuration(first[:6])).configuration.configuration_id == first

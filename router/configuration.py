@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inframind.fleet.endpoints import ModelFacts
 from inframind.router.actions import StrategySpec
+from inframind.router.cost import Prices
 from inframind.router.topology import TopologySpec
 from inframind.traces.configurations import Configuration, configuration_of
 
@@ -36,6 +37,7 @@ def document_of(decider: Decider) -> Mapping[str, Any]:
         "topologies": {name: _topology(spec) for name, spec in actions.topologies.items()},
         "roles": {domain: list(names) for domain, names in actions.roles.items()},
         "max_team": actions.max_team,
+        "cost_unit": Prices.of(actions.models).unit,
         "rules": [rule.to_plain() for rule in decider.book.rules],
         "tools": [],
         "policy": {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from inframind.fleet.endpoints import ModelFacts
 from inframind.traces.records import Step
 
 _PER_MILLION = 1e-6
+CostUnit = Literal["usd", "size"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +19,19 @@ class Prices:
 
     Attributes:
         by_model: price of a prompt token and of a completion token.
+        unit: ``usd``, or ``size``: billions of parameters per million output tokens.
     """
 
     by_model: Mapping[str, tuple[float, float]]
+    unit: CostUnit
 
     @classmethod
     def of(cls, models: Mapping[str, ModelFacts]) -> Self:
         """Dollars where every model has a price for its output, as in `static_columns`; else billions of parameters
         per million output tokens, for all of them."""
         if all(facts.price_output_usd_per_mtok > 0 for facts in models.values()):
-            return cls({name: _dollars(facts) for name, facts in models.items()})
-        return cls({name: (0.0, facts.size_b * _PER_MILLION) for name, facts in models.items()})
+            return cls({name: _dollars(facts) for name, facts in models.items()}, "usd")
+        return cls({name: (0.0, facts.size_b * _PER_MILLION) for name, facts in models.items()}, "size")
 
     def of_steps(self, steps: Iterable[Step]) -> float | None:
         """Cost of all steps whose tokens were counted.

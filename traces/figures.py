@@ -105,6 +105,7 @@ class Tally:
             latency_s=self.latency_s / runs,
             cost=self.cost / priced,
             completion_tokens=self.completion_tokens / runs,
+            priced=self.priced,
         )
 
 
@@ -174,12 +175,15 @@ def front(
 ) -> Sequence[ConfigurationSummary]:
     """Those that no other is at least as good as in success and cost, and better in one; cheapest first.
 
-    Those whose cost nobody knows are left out, and so are those with fewer labels.
+    Those whose cost nobody knows are left out, and so are those with fewer labels, and those whose cost is in another
+    unit than that of the latest of the others.
     """
+    known = [pair for pair in found if pair[1].priced and pair[1].labelled >= max(least_labels, 1)]
+    unit = _cost_unit(max(known, key=lambda pair: pair[0].last_s)[0]) if known else None
     points = [
         (tally.cost / tally.priced, tally.success / tally.labelled, summary)
-        for summary, tally in found
-        if tally.priced and tally.labelled >= max(least_labels, 1)
+        for summary, tally in known
+        if _cost_unit(summary) == unit
     ]
     points.sort(key=lambda point: (point[0], -point[1], point[2].configuration.configuration_id))
     kept: list[tuple[float, float, ConfigurationSummary]] = []
@@ -187,6 +191,10 @@ def front(
         if not kept or point[1] > kept[-1][1] or point[:2] == kept[-1][:2]:
             kept.append(point)
     return [summary for _, _, summary in kept]
+
+
+def _cost_unit(summary: ConfigurationSummary) -> object:
+    return summary.configuration.document.get("cost_unit")
 
 
 def _worse(

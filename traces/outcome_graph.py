@@ -26,8 +26,9 @@ class RunFigures:
         solved: right, of the labelled ones.
         success: right and in time, of the labelled ones.
         latency_s: mean seconds.
-        cost: mean cost, of those where it is known.
+        cost: mean cost, of those where it is known; 0 where it is known of none.
         completion_tokens: mean number.
+        priced: with a known cost.
     """
 
     runs: int = 0
@@ -39,6 +40,7 @@ class RunFigures:
     latency_s: float = 0.0
     cost: float = 0.0
     completion_tokens: float = 0.0
+    priced: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +214,10 @@ class OutcomeGraph(Protocol):
     async def front(
         self, *, keys: SolvedKeys = SOLVED_ONLY, least_labels: int = 30
     ) -> Sequence[ConfigurationSummary]:
-        """Configurations that no other beats in both success and cost, cheapest first; of those with enough labels."""
+        """Configurations that no other beats in both success and cost, cheapest first; of those with enough labels.
+
+        Costs are compared in the unit (``cost_unit``) of the latest of them; those in another one are left out.
+        """
         ...
 
     async def keep_analysis(self, analysis: KeptAnalysis) -> KeptAnalysis:

@@ -208,7 +208,7 @@ def _row(summary: ConfigurationSummary, now_s: float) -> Row:
         Text(f"{figures.labelled:,}"),
         Text(_share(figures.success, figures.labelled)),
         Text(seconds(figures.latency_s) if figures.runs else "-"),
-        Text(f"{figures.cost:.3g}" if figures.runs else "-"),
+        Text(_cost_text(figures)),
         Text(str(len(document.get("rules") or ()))),
         Text(str(summary.recommendations)),
         Text(ago(summary.last_s, now_s)),
@@ -234,8 +234,12 @@ def _figures_text(figures: RunFigures) -> str:
     return (
         f"{figures.runs:,}: {_share(figures.on_time, figures.runs)} in time, "
         f"{_share(figures.failed, figures.runs)} failed{success if figures.labelled else ', no verdicts'}; "
-        f"mean {seconds(figures.latency_s)}, cost {figures.cost:.3g}, {figures.completion_tokens:,.0f} tokens"
+        f"mean {seconds(figures.latency_s)}, cost {_cost_text(figures)}, {figures.completion_tokens:,.0f} tokens"
     )
+
+
+def _cost_text(figures: RunFigures) -> str:
+    return f"{figures.cost:.3g}" if figures.priced else "-"
 
 
 def _comparison(found: Comparison) -> Iterator[Any]:

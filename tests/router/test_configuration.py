@@ -42,6 +42,12 @@ def test_it_says_what_may_be_chosen_and_who_chooses(bench: Any) -> None:
     }
 
 
+def test_it_says_what_costs_are_in(make_bench: Any) -> None:
+    priced = {"price_output_usd_per_mtok": 2.0}
+    assert document_of(make_bench(a=priced, b={}).decider())["cost_unit"] == "size"
+    assert document_of(make_bench(a=priced, b=priced).decider())["cost_unit"] == "usd"
+
+
 def test_it_holds_neither_addresses_nor_keys(make_bench: Any) -> None:
     bench = make_bench(a={"base_url": "http://gpu-7.internal:8000/v1", "api_key": "sk-secret"})
     said = orjson.dumps(document_of(bench.decider())).decode()

@@ -226,6 +226,7 @@ def test_configurations_are_listed_shown_compared_and_told_apart(folder: Path) -
     assert new in shown and "no large model" in shown and "25 % of 40 right and in time" in shown
     compared = call(folder, "configs", "compare", old[:8], new[:8]).output
     assert "-75.0 points" in compared and "rules" in compared
+    assert "cost 1," in compared and "cost 2," in compared
     front = json.loads(call(folder, "configs", "front", "--json").output)
     assert [one["configuration"]["configuration_id"] for one in front] == [old]
     assert "nothing does worse" in call(folder, "configs", "worse", "--since", "5s").output
@@ -233,3 +234,13 @@ def test_configurations_are_listed_shown_compared_and_told_apart(folder: Path) -
     assert {(one["by"], one["metric"]) for one in worse} >= {("domain", "solved")}
     unknown = call(folder, "configs", "show", "abcdef")
     assert (unknown.exit_code, "configs list" in unknown.stderr) == (2, True)
+
+
+def test_a_cost_that_nobody_knows_is_no_cost_of_nothing(folder: Path) -> None:
+    async def unpriced(office: Office) -> str:
+        made = await office.configure(version="v1", name="just_enough")
+        await office.store.put(run(1, office.clock.wall_s(), configuration=made.configuration_id))
+        return made.configuration_id
+
+    own_id = at_office(folder, unpriced)
+    assert "cost -," in call(folder, "configs", "show", own_id[:8]).output

@@ -114,3 +114,17 @@ async def test_the_front_is_what_no_other_beats_in_success_and_cost(
     assert [one.configuration.configuration_id for one in found] == expected
     assert [one.figures.cost for one in found] == [1.0, 2.0, 4.0, 4.0]
     assert await graph.front(least_labels=11) == []
+
+
+async def test_costs_in_dollars_and_in_sizes_of_models_are_not_on_one_front(
+    store: TraceStore, graph: OutcomeGraph, made: Any
+) -> None:
+    ids = []
+    for n, unit in ((1, "size"), (2, "usd"), (3, "usd")):
+        one = made.configuration(n, cost_unit=unit)
+        await graph.add_configuration(one, at_s=float(n))
+        ids.append(one.configuration_id)
+    for n, (right, cost) in enumerate(((9, 0.001), (8, 0.01), (7, 0.005))):
+        await made.runs(store, 100 * n, right=right, wrong=10 - right, configuration=ids[n], cost=cost)
+    found = await graph.front(least_labels=10)
+    assert [one.configuration.configuration_id for one in found] == [ids[2], ids[1]]

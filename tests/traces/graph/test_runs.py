@@ -30,6 +30,7 @@ async def test_a_run_counts_with_all_its_figures(store: TraceStore, graph: Outco
         latency_s=16.0 / 3,
         cost=0.5,
         completion_tokens=14.0,
+        priced=2,
     )
 
 

@@ -10,6 +10,7 @@ from inframind.router.actions import StrategySpec
 from inframind.router.cost import Prices
 from inframind.router.topology import TopologySpec
 from inframind.traces.configurations import Configuration, configuration_of
+from inframind.traces.secret_names import names_secret
 
 if TYPE_CHECKING:
     from inframind.router.decide import Decider
@@ -64,7 +65,22 @@ def _model(facts: ModelFacts) -> dict[str, Any]:
 
 
 def _strategy(strategy: StrategySpec) -> dict[str, Any]:
-    return strategy.model_dump(mode="json", exclude={"name"})
+    """Further body fields may have a gateway's key among them, of a name that says so."""
+    document = strategy.model_dump(mode="json", exclude={"name"})
+    return {**document, "extra": _without_secrets(document["extra"])}
+
+
+def _without_secrets(value: Any) -> Any:
+    """Plain data without texts of names that stand for secrets; numbers of such names, as of tokens, are none."""
+    if isinstance(value, list):
+        return [_without_secrets(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _without_secrets(one)
+        for name, one in value.items()
+        if not (isinstance(one, str) and names_secret(name))
+    }
 
 
 def _topology(spec: TopologySpec) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from inframind.errors import ConfigError
 from inframind.graphs.identity import current_execution
 from inframind.plugin.calls.runs import Runs
 from inframind.plugin.calls.site import OWN_METADATA, TRACE_METADATA, CallSite, node_name
-from inframind.plugin.chat.secrets import names_secret
+from inframind.traces.secret_names import names_secret
 
 _NOT_THE_CALLERS = ("langgraph_", "ls_", "lc_", "checkpoint_", "__", "inframind")
 _PLAIN = (str, int, float, bool)

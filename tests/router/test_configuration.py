@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from inframind.router.actions import StrategySpec
 from inframind.router.configuration import document_of
 from inframind.router.policy import JustEnoughPolicy, UniformPolicy
 from inframind.router.rules import RoutingRule
@@ -52,6 +54,18 @@ def test_it_holds_neither_addresses_nor_keys(make_bench: Any) -> None:
     bench = make_bench(a={"base_url": "http://gpu-7.internal:8000/v1", "api_key": "sk-secret"})
     said = orjson.dumps(document_of(bench.decider())).decode()
     assert "gpu-7" not in said and "8000" not in said and "sk-secret" not in said
+
+
+def test_it_holds_no_secrets_of_further_body_fields(bench: Any) -> None:
+    extra = {
+        "api_key": "sk-secret",
+        "stop_token_ids": [7],
+        "router": [{"authToken": "sk-secret", "effort": "low"}],
+    }
+    plain = StrategySpec(name="Plain", max_tokens=64, expected_output_tokens=8, extra=extra)
+    bench.actions = replace(bench.actions, strategies={"Plain": plain})
+    kept = document_of(bench.decider())["strategies"]["Plain"]["extra"]
+    assert kept == {"stop_token_ids": [7], "router": [{"effort": "low"}]}
 
 
 def test_it_is_worked_out_once_for_a_decider(bench: Any) -> None:

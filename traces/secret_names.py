@@ -1,4 +1,4 @@
-"""Which names stand for secrets: what an application calls so is kept out of traces."""
+"""Which names stand for secrets: what is called so is kept out of traces and configurations."""
 
 from __future__ import annotations
 

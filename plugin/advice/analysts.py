@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import ValidationError
 
 from inframind.advisor.analysing import analyse
 from inframind.advisor.analysis import Analysis
@@ -20,6 +22,7 @@ from inframind.traces.query import TraceQuery
 from inframind.traces.records import SolvedKeys, Trajectory
 from inframind.traces.store import TraceStore
 
+_log = logging.getLogger(__name__)
 READ_AT_ONCE = 256
 Progress = Callable[[str, int, int], None]
 """Is told what is done, how much of it is, and of how much; called on the event loop."""
@@ -90,14 +93,14 @@ class Analyst:
         self._store, self._graph = store, graph
         self._actions, self._in_force = actions, in_force
         self._config, self._clock, self._rng = config, clock, rng
-        self._latest: tuple[int, Analysis] | None = None
+        self._latest: tuple[int, Analysis | None] | None = None
 
     def segment_of(self, segment: str) -> str:
         """The segment by which is learned."""
         return "" if self._config.shares_segments else segment
 
     async def latest(self) -> Analysis | None:
-        """The newest analysis, whoever made it.
+        """The newest analysis, whoever made it; None, too, where this release cannot read it: a new one is made.
 
         Raises:
             StoreError: the store cannot be read.
@@ -106,7 +109,7 @@ class Analyst:
         if kept is None:
             return None
         if self._latest is None or self._latest[0] != kept.number:
-            self._latest = (kept.number, Analysis.from_json(kept.document))
+            self._latest = (kept.number, _analysis_of(kept))
         return self._latest[1]
 
     async def analyse(self, *, last: int | None, tell: Progress) -> Analysis:
@@ -145,6 +148,14 @@ class Analyst:
             runs += await self._store.get_many(trace_ids[first : first + READ_AT_ONCE])
         tell("reading", len(trace_ids), len(trace_ids))
         return runs
+
+
+def _analysis_of(kept: KeptAnalysis) -> Analysis | None:
+    try:
+        return Analysis.from_json(kept.document)
+    except ValidationError:
+        _log.warning("analysis %d was made by another release, and cannot be read", kept.number)
+        return None
 
 
 def _latest_configuration(runs: Sequence[Trajectory]) -> str:

@@ -213,7 +213,7 @@ class LearnerService:
         done = await self.round()
         self._tell(done)
         if self._advice is not None:
-            await self._advice.tend()
+            self._advice.tend()
         return done
 
     # What is known -------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ async def test_whoever_tends_analyses_when_the_latest_analysis_is_too_old(here: 
     numbers = []
     for passed_s in (0.0, 50.0, 60.0):
         here.clock.pass_s(passed_s)
-        await tender.tend()
+        tender.tend()
         await tender.finish()
         latest = await graph.latest_analysis()
         numbers.append(latest.number if latest else 0)

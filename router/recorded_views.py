@@ -7,7 +7,7 @@ present configuration does not have cannot be rebuilt, and are left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from inframind.traces.records import Decision, Trajectory
 
 WAITED = "waited_s"
 """Key in what a step's decision saw: seconds that its run had lain still by then; 0 where it is not there."""
+_DOMAIN, _QUESTION_TOKENS = "domain", "question_tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class RecordedViews:
             prompt_tokens=seen["prompt_tokens"],
         )
         return StepView(
-            query=query,
+            query=_asked_in(seen, query),
             slot=slot,
             budget_s=trajectory.budget_s,
             remaining_s=seen["remaining_s"],
@@ -193,6 +194,13 @@ class RecordedViews:
         return EndpointLoad(**{"endpoint": endpoint, "model": model, **slots, **seen})
 
 
+def asked_apart(query: Query, of_run: Query) -> Mapping[str, Any]:
+    """What a step's decision saw of a question that is another than its run's, as far as rules tell them apart."""
+    apart = {_DOMAIN: query.domain, _QUESTION_TOKENS: query.prompt_tokens}
+    same = {_DOMAIN: of_run.domain, _QUESTION_TOKENS: of_run.prompt_tokens}
+    return {name: value for name, value in apart.items() if value != same[name]}
+
+
 def decided_at_s(trajectory: Trajectory, decision: Decision) -> float:
     """When a plan or a step was decided, in seconds since the Unix epoch: a run may have lain still before."""
     return trajectory.arrived_at_s + decision.made_s + float(decision.seen.get(WAITED, 0.0))
@@ -206,6 +214,14 @@ def _query(trajectory: Trajectory) -> Query:
         question_id=trajectory.question_id,
         prompt_tokens=int(read["prompt_tokens"]) if read else estimate_tokens([text]),
     )
+
+
+def _asked_in(seen: Mapping[str, Any], query: Query) -> Query:
+    """What `asked_apart` was given; the text is that of the run's question."""
+    if _DOMAIN not in seen and _QUESTION_TOKENS not in seen:
+        return query
+    domain, tokens = seen.get(_DOMAIN, query.domain), seen.get(_QUESTION_TOKENS, query.prompt_tokens)
+    return replace(query, domain=domain, prompt_tokens=tokens)
 
 
 def _allowed(decision: Decision) -> np.ndarray:

@@ -26,6 +26,7 @@ from inframind.router.actions import StrategySpec
 from inframind.router.decide import StepChoice
 from inframind.router.latency import LatencyModel, estimate_tokens
 from inframind.router.priority import slack_priority
+from inframind.router.recorded_views import asked_apart
 from inframind.router.views import Query, Slot
 from inframind.traces.aliases import thread_alias
 from inframind.traces.records import Decision, Status, Step
@@ -219,6 +220,7 @@ class _Call:
 
     def _seen(self, share: Deadline) -> dict[str, Any]:
         seen = self.scope.seen(self._node, share, self._services.clock)
+        seen.update(asked_apart(self._query, self._recorder.query))
         if self._asked.needs:
             seen["needs"] = sorted(self._asked.needs)
         if self._site.task_id:

@@ -18,6 +18,7 @@ from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.calls.site import OWN_METADATA
 from inframind.plugin.graphs.asked_of_graph import question_of, size_of
 from inframind.router.latency import estimate_tokens
+from inframind.router.recorded_views import asked_apart
 from inframind.router.views import Slot
 from inframind.traces.records import Decision
 
@@ -169,13 +170,14 @@ class NodeChooser:
             models=self._models(own, earlier, snapshot),
             strategies=frozenset({PLAIN}),
         )
+        query = self._calls.query(asked)
         chosen, decision = services.decider_of(recorder).step(
-            self._calls.query(asked),
+            query,
             slot,
             snapshot,
             scope.aim(node, share, services.clock),
             decision_id=recorder.new_decision_id(),
-            context=scope.seen(node, share, services.clock),
+            context={**scope.seen(node, share, services.clock), **asked_apart(query, recorder.query)},
             whole_s=recorder.deadline.budget_s,
         )
         model = str(decision.choice["model"])

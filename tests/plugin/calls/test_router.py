@@ -12,6 +12,8 @@ from inframind.plugin.calls.asked import AUTO
 from inframind.plugin.calls.router import CallRouter
 from inframind.plugin.calls.runs import Runs
 from inframind.plugin.calls.site import CallSite
+from inframind.router.latency import estimate_tokens
+from inframind.router.recorded_views import RecordedViews
 
 RUN = "0123456789abcdef" * 2
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
@@ -64,6 +66,22 @@ async def test_a_call_outside_any_run_is_a_trace_of_its_own(mind: Any, ask: Any)
         "endpoint": step.endpoint,
     }
     assert decision.seen["node"] == "draft" and "share_s" not in decision.seen
+
+
+async def test_a_call_with_another_question_than_its_run_is_recorded_with_its_own_domain(
+    mind: Any, ask: Any
+) -> None:
+    code = "Write a Python function that adds two numbers:\n```python\ndef add(a, b):\n```"
+    for text in ("Tell me about the sea.", code, "Tell me about the sea."):
+        await mind.calls.call(ask(text), site(trace_id=RUN))
+    trace = await stored(mind, RUN)
+    views = [step.view for step in RecordedViews(mind.calls.services.decider.actions).steps(trace)]
+    assert trace.domain == "general"
+    assert [view.query.domain for view in views] == ["general", "code", "general"]
+    assert [view.query.prompt_tokens for view in views] == [
+        estimate_tokens([text]) for text in ("Tell me about the sea.", code, "Tell me about the sea.")
+    ]
+    assert "domain" not in trace.decisions[0].seen
 
 
 @pytest.mark.parametrize("model", ["m0", "m1"])

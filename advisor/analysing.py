@@ -30,6 +30,8 @@ def analyse(
     configuration_id: str = "",
     keys: SolvedKeys = SOLVED_ONLY,
     exploration: float = 0.0,
+    greedy: bool = False,
+    is_careful: bool | None = None,
     previous: Analysis | None = None,
     now_s: float,
     rng: np.random.Generator,
@@ -48,6 +50,9 @@ def analyse(
         configuration_id: of the configuration that served most recently.
         keys: which feedback says whether a run was solved.
         exploration: share of decisions that are drawn evenly.
+        greedy: whether the policy's best candidate is always taken.
+        is_careful: whether the 90 % quantile of a step must fit the time that is left, or the median; None where no
+            change is to make more plans too slow.
         previous: an earlier analysis, so that a pattern that is found again keeps its id.
         now_s: seconds since the Unix epoch.
         rng: breaks ties.
@@ -68,6 +73,8 @@ def analyse(
         keys=keys,
         exploration=exploration,
         choosing_share=config.choosing_share,
+        greedy=greedy,
+        is_careful=is_careful,
     )
     logs = reader.read(runs)
     proposer = Proposer(logs=logs, actions=actions, book=book, servers=servers, config=config, rng=rng)

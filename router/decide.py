@@ -57,6 +57,11 @@ class DecideConfig:
     worth some risk.
     """
 
+    @property
+    def is_careful(self) -> bool:
+        """Whether the 90 % quantile of a step must fit the time that is left; otherwise the median must."""
+        return self.deadline_quantile == 0.9
+
     def __post_init__(self) -> None:
         if not 0 <= self.exploration <= 1:
             raise ConfigError("policy.exploration", self.exploration, "use a share in [0, 1]")
@@ -115,7 +120,7 @@ class Decider:
     @property
     def is_careful(self) -> bool:
         """Whether the 90 % quantile of a step must fit the time that is left; otherwise the median must."""
-        return self.config.deadline_quantile == 0.9
+        return self.config.is_careful
 
     @property
     def configuration(self) -> Configuration:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from inframind.router.masks import plan_masks
 from inframind.router.rulebook import RuleBook, RuledOut, narrowed
 from inframind.router.viewer import median, static_columns
 from inframind.router.views import Mask, PlanView, Query, StepView
@@ -21,10 +22,12 @@ class RuledViews:
 
     Args:
         book: rules over the candidates that the views are over.
+        is_careful: whether plans must fit by the 90 % quantile of the fastest step that rules leave, or by its median
+            alone; None where no more plans are to be masked as too slow than were.
     """
 
-    def __init__(self, book: RuleBook) -> None:
-        self._book = book
+    def __init__(self, book: RuleBook, *, is_careful: bool | None = None) -> None:
+        self._book, self._is_careful = book, is_careful
         self._quality, _ = static_columns(book.actions)
 
     def step(self, view: StepView, wall_s: float) -> StepView:
@@ -55,13 +58,22 @@ class RuledViews:
     def _with_steps(self, view: PlanView, allowed: Mask) -> PlanView:
         if np.array_equal(allowed, view.step_allowed):
             return view
+        q50_s, q90_s = (sorted(column[allowed].tolist()) for column in (view.step_q50_s, view.step_q90_s))
         return replace(
             view,
+            allowed=self._in_time(view, q50_s[0], q90_s[0]),
             step_allowed=allowed,
-            q50_s=view.depth * median(sorted(view.step_q50_s[allowed].tolist())),
-            q90_s=view.depth * median(sorted(view.step_q90_s[allowed].tolist())),
+            q50_s=view.depth * median(q50_s),
+            q90_s=view.depth * median(q90_s),
             step_quality=float(self._quality[allowed].max()),
         )
+
+    def _in_time(self, view: PlanView, least_q50_s: float, least_q90_s: float) -> Mask:
+        """Plans that are left where the fastest step is another (P), or the shortest of them."""
+        if self._is_careful is None:
+            return view.allowed
+        least_s = view.depth * (least_q90_s if self._is_careful else least_q50_s)
+        return plan_masks(np.where(view.allowed, least_s, np.inf), view.remaining_s)[0]
 
 
 def _left(allowed: Mask, ruled: RuledOut) -> Mask:

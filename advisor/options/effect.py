@@ -13,8 +13,9 @@ is known, b what was to be expected of the run before any of it was decided, and
     ``sum (w' - w)``: what each change adds alone. What two of them do to each other is left out, see
     `inframind.router.ope.runs`.
 
-The exact one is taken wherever it has support. Runs that a rule does not concern contribute 0, so that all variance
-comes from what changes. ``b`` is subtracted from either side alike: weights have the same mean under both.
+The exact one is taken wherever it has support, and where the other has even less of it. Runs that a rule
+does not concern contribute 0, so that all variance comes from what changes. ``b`` is subtracted from either side alike:
+weights have the same mean under both.
 
 Which server of a model is called is not the policy's choice but the fleet's, by load. A rule that avoids some of a
 model's servers is weighed as if the fleet had drawn among them without regard to the question.
@@ -41,6 +42,8 @@ _IS_SHARE_M = np.array([metric in ("success", "solved", "on_time") for metric in
 _MORE_RUNS = 2.0
 """Runs that went against all expectation, which are taken to be there beside those that are: thirty successes in a row
 had no variance otherwise."""
+_SAME = 1e-12
+"""Difference of probabilities that is rounding."""
 _ALWAYS = Circumstances()
 
 
@@ -120,7 +123,7 @@ class Effects:
         part = self._parts[is_choosing]
         touched = [
             self._touched(self._logs.steps, self.steps_left(rule), rule, part, asks_again),
-            self._touched(self._logs.plans, self.plans_left(rule), rule, part, asks_again),
+            self._touched_plans(rule, part, asks_again),
         ]
         changes_plans = bool(len(touched[1].run_n))
         expected_RM = self._logs.asked_RM if changes_plans else self._logs.planned_RM
@@ -172,6 +175,21 @@ class Effects:
         if not len(places):
             return Touched.nothing()
         return _weighed(choices, places, left_nC, is_narrowed_n[is_touched_n], chances_N, asks_again)
+
+    def _touched_plans(self, rule: RoutingRule, part: Part, asks_again: bool) -> Touched:
+        """Plans that a rule forbids, and those that are made otherwise because it leaves other steps.
+
+        A planner sees how good and how fast the steps are that are left. What that changes the policy alone can say: as
+        long as it is not asked again, such plans are taken to stay.
+        """
+        plans, left_P = self._logs.plans, self.plans_left(rule)
+        changes_steps = not (self.steps_left(rule).all() or rule.when.roles or rule.when.topologies)
+        if not (asks_again and changes_steps and plans.ask_under):
+            return self._touched(plans, left_P, rule, part, asks_again)
+        places = np.flatnonzero(plans.are_at(rule.when) & part.is_in_R[plans.run_N])
+        _, target_nC = plans.ask_under(places, self._book.with_rules((rule,)))
+        is_other_n = ~np.isclose(target_nC, plans.now_NC[places], rtol=0, atol=_SAME).all(axis=1)
+        return compared(plans, places[is_other_n], target_nC[is_other_n])
 
     def _served(self, choices: Choices, avoided: frozenset[str], there_N: Mask) -> tuple[Array, Mask]:
         """Weight of the server that was called, with some avoided (N), and where it is not 1 (N)."""
@@ -234,11 +252,23 @@ def _weighed(
     narrow = choices.ask_again if asks_again else choices.narrow
     if is_narrowed_n.any():
         target_nC[is_narrowed_n] = narrow(places[is_narrowed_n], left_nC[is_narrowed_n])
+    return compared(choices, places, target_nC, chances_N[places])
+
+
+def compared(choices: Choices, places: Ints, target_nC: Array, chances_n: Array | float = 1.0) -> Touched:
+    """Some decisions as they would be made otherwise.
+
+    Args:
+        choices: all decisions.
+        places: of those that change (n).
+        target_nC: probability of each candidate then.
+        chances_n: weight of the server that was called.
+    """
     chosen_n, logged_n = choices.chosen_N[places], choices.of_chosen[places]
     rows = np.arange(len(places))
     return Touched(
         choices.run_N[places],
-        target_nC[rows, chosen_n] / logged_n * chances_N[places],
+        target_nC[rows, chosen_n] / logged_n * chances_n,
         choices.now_NC[places][rows, chosen_n] / logged_n,
         np.asarray(np.where(choices.logged_NC[places] <= 0, target_nC, 0.0).sum(axis=1)),
     )
@@ -270,8 +300,9 @@ def effect_of(
     level: Level = "exact"
     change_k = _product(inverse_n, with_n, len(place_k)) - _product(inverse_n, without_n, len(place_k))
     if len(place_k) < len(run_n) and _sizes(change_k, weight_kM)[0] < support.least_effective_size:
-        level = "first order"
-        change_k = np.bincount(inverse_n, with_n - without_n, minlength=len(place_k)).astype(np.float64)
+        first_k = np.bincount(inverse_n, with_n - without_n, minlength=len(place_k)).astype(np.float64)
+        if _sizes(first_k, weight_kM)[0] >= _sizes(change_k, weight_kM)[0]:
+            level, change_k = "first order", first_k
     weighted_kM = change_k[:, None] * weight_kM
     part_kM = weighted_kM * (logs.value_RM[place_k] - expected_RM[place_k])
     lost_n = np.concatenate([one.unsupported_n for one in touched])

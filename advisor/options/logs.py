@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from inframind.router.rulebook import RuleBook
 from inframind.router.rules import HOURS, Circumstances
 
 Array = NDArray[np.float64]
@@ -50,6 +51,8 @@ class Coded:
 
 Narrow = Callable[[Ints, Mask], Array]
 """What a policy's probabilities become at some decisions (n) where only some candidates are left (n, C): (n, C)."""
+AskUnder = Callable[[Ints, RuleBook], tuple[Mask, Array]]
+"""What more rules leave of the candidates of some decisions (n, C), and what the policy would do (n, C)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,6 +73,8 @@ class Choices:
         tokens_N: of the question.
         narrow: what the policy's probabilities become where less is left; quick.
         ask_again: the same by asking the policy.
+        ask_under: the same under more rules, with all that they change of what is seen; None where they change no more
+            than which candidates are left.
     """
 
     run_N: Ints
@@ -85,6 +90,7 @@ class Choices:
     tokens_N: Ints
     narrow: Narrow = field(repr=False)
     ask_again: Narrow = field(repr=False)
+    ask_under: AskUnder | None = field(repr=False, default=None)
 
     def __len__(self) -> int:
         return len(self.run_N)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from inframind.advisor.failure import failure_of
+from inframind.advisor.options.asking import Asked, Propose
 from inframind.advisor.options.expected import expectations
 from inframind.advisor.options.logs import Array, Choices, Coded, Ints, Logs, Mask, Narrow, renormalised
+from inframind.advisor.options.notes import of_choices, of_verdicts
+from inframind.advisor.options.one_sided import without_one_sided
 from inframind.router.actions import ActionSpace
-from inframind.router.choosing import behaviour
 from inframind.router.latency import estimate_tokens
-from inframind.router.policy import Policy, Proposal
+from inframind.router.policy import Policy
 from inframind.router.recorded_views import RecordedPlan, RecordedStep, RecordedViews
 from inframind.router.rulebook import RuleBook, narrowed
+from inframind.router.ruled_views import RuledViews
 from inframind.router.rules import HOURS
 from inframind.router.views import PlanView, StepView
 from inframind.traces.advice import METRICS
@@ -48,6 +51,8 @@ class LogReader:
         keys: which feedback says whether a run was solved.
         exploration: share of decisions that are drawn evenly.
         choosing_share: share of the runs that changes are found on.
+        greedy: whether the policy's best candidate is always taken.
+        is_careful: by which quantile plans must be in time, see `RuledViews`; None where that is not looked at.
     """
 
     def __init__(
@@ -59,9 +64,12 @@ class LogReader:
         keys: SolvedKeys,
         exploration: float,
         choosing_share: float,
+        greedy: bool = False,
+        is_careful: bool | None = None,
     ) -> None:
         self._actions, self._policy, self._book = actions, policy, book
         self._keys, self._exploration, self._choosing_share = keys, exploration, choosing_share
+        self._greedy, self._is_careful = greedy, is_careful
         self._views = RecordedViews(actions)
         self._places = {label: place for place, label in enumerate(actions.executor_labels)}
         self._plan_places = {action.label: place for place, action in enumerate(actions.planner_actions)}
@@ -74,6 +82,8 @@ class LogReader:
         kept = [read.run for read in reads]
         value_RM, is_known_RM = self._values(kept)
         domain = Coded.of([run.domain for run in kept])
+        is_known_RM, one_sided = without_one_sided(is_known_RM, value_RM, domain)
+        value_RM = np.where(is_known_RM, value_RM, 0.0)
         weight_RM, is_blind_RM = known_weights(is_known_RM, value_RM, domain)
         is_choosing_R = np.array(
             [is_for_choosing(run.trace_id, self._choosing_share) for run in kept], dtype=np.bool_
@@ -81,6 +91,7 @@ class LogReader:
         asked_RM, planned_RM = expectations(
             kept, [read.tokens for read in reads], value_RM, weight_RM, is_choosing_R
         )
+        steps = self._steps(reads)
         return Logs(
             trace_ids=tuple(run.trace_id for run in kept),
             value_RM=value_RM,
@@ -92,8 +103,11 @@ class LogReader:
             failed_R=np.array([failure_of(run, self._keys) is not None for run in kept], dtype=np.bool_),
             domain=domain,
             plans=self._plans(reads),
-            steps=self._steps(reads),
-            notes=_notes(len(finished), kept, is_known_RM, is_blind_RM, domain),
+            steps=steps,
+            notes=(
+                *of_choices(len(finished), len(kept), steps),
+                *of_verdicts(is_known_RM, is_blind_RM, domain, one_sided),
+            ),
         )
 
     def _read(self, run: Trajectory) -> _Read | None:
@@ -143,7 +157,7 @@ class LogReader:
                 True,
                 run.cost is not None,
             )
-        return np.where(is_known_RM, value_RM, 0.0), is_known_RM
+        return value_RM, is_known_RM
 
     # Decisions -----------------------------------------------------------------------------------------
 
@@ -169,7 +183,7 @@ class LogReader:
             if one is not None:
                 allowed_NC[place] = narrowed(_reasons(allowed_NC[place]), one)[0]
         return self._choices(
-            _Asked(self._policy.step, [step.view for step in steps], self._policy.name, self._exploration),
+            self._asked(self._policy.step, [step.view for step in steps]),
             logged_NC=np.array([step.probabilities for step in steps]).reshape(allowed_NC.shape),
             allowed_NC=allowed_NC,
             run_N=run_N,
@@ -188,13 +202,19 @@ class LogReader:
         shape = (len(planned), len(self._plan_places))
         logged_NC, allowed_NC = np.zeros(shape), np.zeros(shape, dtype=np.bool_)
         columns = [self._columns(plan.view) for _, plan in planned]
+        under_own = RuledViews(self._book, is_careful=self._is_careful)
+        views = [under_own.plan(plan.view, wall_s) for (_, plan), wall_s in zip(planned, walls, strict=True)]
         for row, ((_, plan), column) in enumerate(zip(planned, columns, strict=True)):
             logged_NC[row, column] = plan.probabilities
-            allowed_NC[row, column] = self._plans_left(plan.view, walls[row])
+            allowed_NC[row, column] = views[row].allowed
         none = Coded.of([""] * len(planned))
-        views = [plan.view for _, plan in planned]
-        return self._choices(
-            _Asked(self._policy.plan, views, self._policy.name, self._exploration, columns),
+        asked = self._asked(self._policy.plan, views, columns)
+
+        def ask_under(places: Ints, book: RuleBook) -> tuple[Mask, Array]:
+            return asked.under(RuledViews(book, is_careful=self._is_careful), places, walls, shape[1])
+
+        choices = self._choices(
+            asked,
             logged_NC=logged_NC,
             allowed_NC=allowed_NC,
             run_N=run_N,
@@ -208,20 +228,22 @@ class LogReader:
             endpoint=none,
             walls=walls,
         )
+        return replace(choices, ask_under=ask_under)
+
+    def _asked(
+        self,
+        propose: Propose,
+        views: Sequence[PlanView] | Sequence[StepView],
+        columns: Sequence[Ints] | None = None,
+    ) -> Asked:
+        return Asked(propose, views, self._policy.name, self._exploration, self._greedy, columns)
 
     def _columns(self, view: PlanView) -> Ints:
         return np.array([self._plan_places[action.label] for action in view.actions], dtype=np.int64)
 
-    def _plans_left(self, view: PlanView, wall_s: float) -> Mask:
-        tokens = view.query.prompt_tokens
-        ruled = self._book.at_plan(
-            view.actions, domain=view.query.domain, prompt_tokens=tokens, wall_s=wall_s
-        )
-        return view.allowed if ruled is None else narrowed(_reasons(view.allowed), ruled)[0]
-
     def _choices(
         self,
-        asked: _Asked,
+        asked: Asked,
         *,
         logged_NC: Array,
         allowed_NC: Mask,
@@ -250,55 +272,6 @@ class LogReader:
             narrow=narrow,
             ask_again=asked.again(weights_NC, narrow),
         )
-
-
-class _Asked:
-    """A policy, and the views that it is asked about; ``columns`` are the places of their candidates, where not all."""
-
-    def __init__(
-        self,
-        propose: Callable[[PlanView], Proposal] | Callable[[StepView], Proposal],
-        views: Sequence[PlanView] | Sequence[StepView],
-        name: str,
-        exploration: float,
-        columns: Sequence[Ints] | None = None,
-    ) -> None:
-        self._propose, self._views, self._name = propose, views, name
-        self._exploration, self._columns = exploration, columns
-
-    def proposals(self, allowed_NC: Mask) -> tuple[Array, Array]:
-        """Weights of the candidates (N, C), and their ranks, all 0 where it gives none (N, C)."""
-        weights_NC, ranks_NC = np.zeros(allowed_NC.shape), np.zeros(allowed_NC.shape)
-        for place in range(len(self._views)):
-            proposal, column = self._proposal(place, allowed_NC[place])
-            weights_NC[place, column] = proposal.weights
-            if proposal.ranks is not None:
-                ranks_NC[place, column] = proposal.ranks
-        return weights_NC, ranks_NC
-
-    def again(self, weights_NC: Array, narrow: Narrow) -> Narrow:
-        """What it would do where less is left. It is asked only where it loses what it gave any weight to."""
-
-        def ask(places: Ints, left_nC: Mask) -> Array:
-            target_nC = narrow(places, left_nC)
-            loses_n = ((weights_NC[places] > 0) & ~left_nC).any(axis=1)
-            for row in np.flatnonzero(loses_n).tolist():
-                proposal, column = self._proposal(int(places[row]), left_nC[row])
-                target_nC[row, column] = behaviour(
-                    proposal.weights.tolist(),
-                    left_nC[row][column],
-                    exploration=self._exploration,
-                    greedy=False,
-                    policy=self._name,
-                )
-            return target_nC
-
-        return ask
-
-    def _proposal(self, place: int, left_C: Mask) -> tuple[Proposal, Ints | slice]:
-        column = slice(None) if self._columns is None else self._columns[place]
-        view = replace(self._views[place], allowed=left_C[column])
-        return self._propose(view), column  # type: ignore[arg-type]
 
 
 def is_for_choosing(trace_id: str, share: float) -> bool:
@@ -335,27 +308,3 @@ def _has_ended(run: Trajectory) -> bool:
 
 def _reasons(allowed_C: Mask) -> tuple[str, ...]:
     return tuple("" if may else "masked" for may in allowed_C.tolist())
-
-
-def _notes(
-    finished: int, kept: Sequence[Trajectory], is_known_RM: Mask, is_blind_RM: Mask, domain: Coded
-) -> tuple[str, ...]:
-    notes = []
-    if len(kept) < finished:
-        notes.append(
-            f"{finished - len(kept):,} of {finished:,} runs were decided over other choices than there are now, "
-            "or without probabilities: nothing is predicted from them."
-        )
-    success = METRICS.index("success")
-    known = int(is_known_RM[:, success].sum())
-    if known < len(kept):
-        notes.append(
-            f"Of {known:,} of {len(kept):,} runs it is known whether they were right in time; "
-            "each counts for its like in its domain."
-        )
-    blind = [
-        name for code, name in enumerate(domain.names) if is_blind_RM[domain.code_N == code, success].any()
-    ]
-    if blind:
-        notes.append(f"No run in time has a verdict in {', '.join(blind)}: success there is not known.")
-    return tuple(notes)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from inframind.advisor.options.effect import Effect, Part, Touched, effect_of
+from inframind.advisor.options.effect import Effect, Part, Touched, compared, effect_of
 from inframind.advisor.options.logs import Choices, Coded, Logs, Mask
 from inframind.router.actions import ActionSpace
 from inframind.router.ope.estimate import SupportRule
@@ -54,7 +54,8 @@ def under_rules(logs: Logs, rules: Sequence[RoutingRule], book: RuleBook, action
             wall_s=float(plans.hour_N[place]) * _SECONDS_PER_HOUR,
         )
 
-    return replace(logs, plans=_narrowed(logs.plans, at_plan), steps=_narrowed(logs.steps, at_step))
+    plans = _under(logs.plans, more) or _narrowed(logs.plans, at_plan)
+    return replace(logs, plans=plans, steps=_narrowed(logs.steps, at_step))
 
 
 def effect_of_change(new: Logs, old: Logs, support: SupportRule) -> Effect:
@@ -68,6 +69,14 @@ def effect_of_change(new: Logs, old: Logs, support: SupportRule) -> Effect:
     touched = [_touched(new.steps, old, old.steps), _touched(new.plans, old, old.plans)]
     expected_RM = old.asked_RM if len(touched[1].run_n) else old.planned_RM
     return effect_of(old, Part(old, is_choosing=False), FORBIDS_NOTHING, touched, expected_RM, support)
+
+
+def _under(plans: Choices, more: RuleBook) -> Choices | None:
+    """Plans as they would be made with what more rules leave of plans and steps; None where nobody can say."""
+    if plans.ask_under is None:
+        return None
+    allowed_NC, now_NC = plans.ask_under(np.arange(len(plans)), more)
+    return replace(plans, allowed_NC=allowed_NC, now_NC=now_NC)
 
 
 def _narrowed(choices: Choices, at: Callable[[Choices, int], RuledOut | None]) -> Choices:
@@ -90,16 +99,7 @@ def _touched(new: Choices, logs: Logs, old: Choices) -> Touched:
     """Decisions that are made otherwise, of the runs that nothing was chosen on."""
     is_other_N = (new.now_NC != old.now_NC).any(axis=1) & ~logs.is_choosing_R[old.run_N]
     places = np.flatnonzero(is_other_N)
-    if not len(places):
-        return Touched.nothing()
-    rows, chosen_n, logged_n = np.arange(len(places)), old.chosen_N[places], old.of_chosen[places]
-    target_nC = new.now_NC[places]
-    return Touched(
-        old.run_N[places],
-        target_nC[rows, chosen_n] / logged_n,
-        old.now_NC[places][rows, chosen_n] / logged_n,
-        np.asarray(np.where(old.logged_NC[places] <= 0, target_nC, 0.0).sum(axis=1)),
-    )
+    return compared(old, places, new.now_NC[places])
 
 
 def _name(column: Coded, place: int) -> str:

@@ -141,13 +141,15 @@ class _Reading:
 
 
 def _read(setup: Setup, traffic: RecordedTraffic) -> Logs:
-    actions = setup.actions
+    actions, decide = setup.actions, setup.parts.decide
     reader = LogReader(
         actions,
         setup.bound(actions),
         setup.parts.rule_book(actions),
         keys=traffic.keys,
-        exploration=setup.parts.decide.exploration,
+        exploration=decide.exploration,
         choosing_share=traffic.config.choosing_share,
+        greedy=decide.greedy,
+        is_careful=decide.is_careful,
     )
     return reader.read(traffic.runs)

@@ -1,0 +1,46 @@
+"""What a person should know of the runs that were read: what nothing can be said about, and what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from inframind.advisor.options.logs import Choices, Coded, Mask
+from inframind.traces.advice import METRICS
+
+_SUCCESS = METRICS.index("success")
+
+
+def of_choices(finished: int, kept: int, steps: Choices) -> Iterator[str]:
+    """Of decisions: whether they were over what there is now, and left to chance at all."""
+    if kept < finished:
+        yield (
+            f"{finished - kept:,} of {finished:,} runs were decided over other choices than there are now, "
+            "or without probabilities: nothing is predicted from them."
+        )
+    if not len(steps):
+        return
+    if (steps.allowed_NC.sum(axis=1) <= 1).all():
+        yield "No call had a choice between two models or strategies: there is nothing to compare."
+    elif (steps.logged_NC.max(axis=1) == 1).all():
+        yield (
+            "No call was left to chance, so that nobody knows what another model or strategy would have done: "
+            "set policy.exploration = 0.1, and ask again some hundred runs later."
+        )
+
+
+def of_verdicts(
+    is_known_RM: Mask, is_blind_RM: Mask, domain: Coded, one_sided: Sequence[str]
+) -> Iterator[str]:
+    """Of verdicts: how many there are, where there are none, and where they tell one side alone."""
+    known, kept = int(is_known_RM[:, _SUCCESS].sum()), len(is_known_RM)
+    if known < kept:
+        yield (
+            f"Of {known:,} of {kept:,} runs it is known whether they were right in time; "
+            "each counts for its like in its domain."
+        )
+    yield from one_sided
+    blind = [
+        name for code, name in enumerate(domain.names) if is_blind_RM[domain.code_N == code, _SUCCESS].any()
+    ]
+    if blind and not one_sided:
+        yield f"No run in time has a verdict in {', '.join(blind)}: success there is not known."

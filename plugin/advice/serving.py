@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from inframind.errors import AdviceMoved, ConfigError, RolloutMoved
+from inframind.errors import AdviceMoved, CheckpointError, ConfigError, RolloutMoved, UnknownPolicy
 from inframind.fleet.clock import Clock
 from inframind.plugin.advice.rules import named_rules
 from inframind.plugin.advice.stories import Stories, Story
 from inframind.plugin.advice.toml_edit import SHOWN_DIGITS
-from inframind.plugin.advice.trials import mark_of, trial_of
+from inframind.plugin.advice.trials import in_service, mark_of, trial_of
 from inframind.plugin.advice.versions import ADVISOR, Versions
 from inframind.router.gate.judging import propose
 from inframind.traces.advice import AdviceEvent, Recommendation
@@ -52,11 +53,19 @@ class Serving:
             {one.recommendation.recommendation_id: one for one in accepted if one.has("reverted")}
         )
         added = await self._note(accepted)
-        waiting = [one for one in self._stories.accepted() if one.is_in_force and not one.has("proposed")]
-        waiting = [one for one in waiting if _can_be_read(one.recommendation)]
+        waiting = [one for one in self._stories.accepted() if self._waits(one)]
         if waiting and await self._propose(waiting):
             added += await self._note(waiting)
         return added
+
+    def _waits(self, story: Story) -> bool:
+        """Whether it is to be tried as soon as nothing else is."""
+        if not story.is_in_force or not _can_be_read(story.recommendation):
+            return False
+        if not story.has("proposed"):
+            return True
+        trial = trial_of(self._events, story.recommendation.recommendation_id)
+        return trial is not None and trial.is_set_aside and not story.has("rolled_back")
 
     async def rollout_events(self) -> Sequence[RolloutEvent]:
         """All of the roll-out, oldest first.
@@ -104,17 +113,40 @@ class Serving:
         """Events of what the roll-out did with them, as far as nobody noted it yet."""
         untold = [one for one in stories if not one.has("rolled_back")]
         events = await self.rollout_events() if untold else ()
+        left = await self._left(untold, events)
         added: list[AdviceEvent] = []
         for story in untold:
-            added += [event for event in self._news_of(story, events) if await self._add(event)]
+            added += [event for event in self._news_of(story, events, left) if await self._add(event)]
         await self._stories.read()
         return added
 
-    def _news_of(self, story: Story, events: Sequence[RolloutEvent]) -> list[AdviceEvent]:
+    async def _left(
+        self, stories: Sequence[Story], events: Sequence[RolloutEvent]
+    ) -> Callable[[str], RolloutEvent | None]:
+        """Says which event took what had been promoted out of service: a person may have had anything else serve."""
+        serving, since = in_service(events)
+        if since is None or not any(one.has("promoted") for one in stories):
+            return lambda advice: None
+        try:
+            served = await self._versions.advice_in(serving)
+        except (CheckpointError, UnknownPolicy):  # a newer release made it: that one can say
+            return lambda advice: None
+        return lambda advice: None if advice in served else since
+
+    def _news_of(
+        self,
+        story: Story,
+        events: Sequence[RolloutEvent],
+        left: Callable[[str], RolloutEvent | None],
+    ) -> list[AdviceEvent]:
         advice = story.recommendation.recommendation_id
         trial = trial_of(events, advice)
         if trial is None:
             return []
+        if trial.promotion is not None and trial.end is None:
+            trial = replace(trial, end=left(advice) if story.is_in_force else None)
+        elif trial.is_set_aside and story.is_in_force:
+            trial = replace(trial, end=None)
         return [
             AdviceEvent(
                 recommendation_id=advice,

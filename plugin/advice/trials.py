@@ -30,6 +30,11 @@ class Trial:
         """That is, or was, tried."""
         return self.proposal.version
 
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether it ended because something else that its version had was taken back: it is to be tried anew."""
+        return self.promotion is None and self.end is not None and self.end.by == ADVISOR
+
     def happened(self) -> tuple[tuple[AdviceEventKind, RolloutEvent], ...]:
         """All of it, in order."""
         all_of_it: tuple[tuple[AdviceEventKind, RolloutEvent | None], ...] = (
@@ -46,14 +51,14 @@ def mark_of(recommendation_id: str) -> str:
 
 
 def trial_of(events: Sequence[RolloutEvent], recommendation_id: str) -> Trial | None:
-    """What became of a recommendation in the roll-out, or None where it was never proposed.
+    """What became of a recommendation in the roll-out since it was last proposed, or None where it never was.
 
     Args:
         events: all of the roll-out, oldest first.
         recommendation_id: of which.
     """
     mark = mark_of(recommendation_id)
-    proposal = next((one for one in events if one.by == mark and one.stage == "shadow"), None)
+    proposal = next((one for one in reversed(events) if one.by == mark and one.stage == "shadow"), None)
     return None if proposal is None else _followed(proposal, events)
 
 
@@ -72,3 +77,13 @@ def _followed(proposal: RolloutEvent, events: Sequence[RolloutEvent]) -> Trial:
             taken_out = event if event.stage == "rolled_back" else None
             return Trial(proposal=proposal, promotion=promotion, end=taken_out)
     return Trial(proposal=proposal, promotion=promotion)
+
+
+def in_service(events: Sequence[RolloutEvent]) -> tuple[str, RolloutEvent | None]:
+    """The version that serves, and the event since which it does; ("", None) before any did."""
+    rollout, since = Rollout(), None
+    for event in events:
+        before, rollout = rollout, rollout_after(rollout, event)
+        if rollout.serving != before.serving:
+            since = event
+    return rollout.serving, since

@@ -298,3 +298,54 @@ async def test_the_learner_does_not_begin_anew_when_rules_come_into_service(here
     assert before is not None and after is not None
     first, then = LearnerState.from_bytes(before.state), LearnerState.from_bytes(after.state)
     assert (first.labelled, then.labelled, then.fresh, then.base) == (8, 16, 16, "")
+
+
+# Of two, one is taken back ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+async def test_what_is_tried_on_top_of_what_is_taken_back_is_tried_anew_without_it(
+    here: Office, frozen: bool
+) -> None:
+    await here.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"))
+    first, second = [one.recommendation_id for one in await here.desk().recommend()]
+    await here.desk().accept(first, by="user:ann")
+    await here.happen((await here.shelf.rollout()).candidate, "full", 1.0)
+    await here.desk().accept(second, by="user:ann")
+    both = (await here.shelf.rollout()).candidate
+    assert await rules_of(here, both) == [first, second]
+    rollout = await here.shelf.rollout()
+    now_s = here.clock.wall_s()
+    if frozen:
+        event = freeze(rollout, at_s=now_s, by="user:ann", reason="a holiday")
+        await here.shelf.append(event, after=rollout.number)
+    await here.desk().revert(first, by="user:ann")
+    if frozen:
+        rollout = await here.shelf.rollout()
+        assert (rollout.candidate, (await here.desk().story(second)).has("rolled_back")) == ("", False)
+        event = thaw(rollout, at_s=now_s, by="user:ann", reason="back")
+        await here.shelf.append(event, after=rollout.number)
+        await here.desk().tend()
+    rollout = await here.shelf.rollout()
+    assert await rules_of(here, rollout.serving) == []
+    assert await rules_of(here, rollout.candidate) == [second]
+    assert (await here.desk().story(second)).standing == "on trial"
+    await here.happen(rollout.candidate, "full", 1.0)
+    await here.desk().tend()
+    story = await here.desk().story(second)
+    promoted = story.event("promoted")
+    assert (story.standing, story.has("rolled_back")) == ("serves", False)
+    assert promoted is not None and promoted.facts["version"] == rollout.candidate
+
+
+async def test_what_a_person_no_longer_has_in_service_does_not_stand_as_if_it_served(here: Office) -> None:
+    base = await by_hand(here, "base")
+    await here.happen(base, "full", 1.0)
+    advice = await here.offered()
+    await here.desk().accept(advice, by="user:ann")
+    await here.happen((await here.shelf.rollout()).candidate, "full", 1.0)
+    await here.desk().tend()
+    await here.happen(base, "full", 1.0, by="user:bob")
+    await here.desk().tend()
+    (event,) = await here.events("rolled_back")
+    assert (event.by, (await here.desk().story(advice)).standing) == ("user:bob", "rolled back")

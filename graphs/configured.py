@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 
 from inframind.errors import ConfigError, RunError
@@ -41,7 +42,7 @@ class Configured:
         return bool(self._news)
 
     async def keep(self) -> None:
-        """Keep what is news. What fails is news again.
+        """Keep what is news. What fails, or is cancelled, is news again.
 
         Raises:
             StoreError: the store failed.
@@ -55,6 +56,6 @@ class Configured:
             configuration = self._news.popleft()
             try:
                 await graph.add_configuration(configuration, at_s=self._clock.wall_s())
-            except RunError:
+            except (RunError, asyncio.CancelledError):  # such as where its loop ends before it does
                 self._news.append(configuration)
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import numpy as np
@@ -54,7 +55,8 @@ async def test_another_policy_is_another_configuration(decider: Decider) -> None
     assert set(await kept(store)) == names and len(names) == 2
 
 
-async def test_what_could_not_be_kept_is_news_again(decider: Decider) -> None:
+@pytest.mark.parametrize("error", [StoreError("write", "the disk is full"), asyncio.CancelledError()])
+async def test_what_could_not_be_kept_is_news_again(decider: Decider, error: BaseException) -> None:
     class FullAtFirst:
         """A graph whose first write fails."""
 
@@ -64,7 +66,7 @@ async def test_what_could_not_be_kept_is_news_again(decider: Decider) -> None:
         async def add_configuration(self, configuration: Configuration, *, at_s: float) -> None:
             if not self._has_failed:
                 self._has_failed = True
-                raise StoreError("write", "the disk is full")
+                raise error
             await self._graph.add_configuration(configuration, at_s=at_s)
 
     store = MemoryStore()
@@ -72,7 +74,7 @@ async def test_what_could_not_be_kept_is_news_again(decider: Decider) -> None:
     cast(Any, store).graph = FullAtFirst(graph)
     configured = Configured(store, SystemClock())
     name = configured.see(decider)
-    with pytest.raises(StoreError):
+    with pytest.raises(type(error)):
         await configured.keep()
     assert configured.is_news
     await configured.keep()

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from langgraph.graph import END, START, StateGraph
-from langgraph.types import Send
-
 from inframind.graphs.kit import AGENT, Path, TopologyKit, team_size
 from inframind.graphs.state import TopologyState
 from inframind.router.topology import CallGraph, TopologySpec, call_name
@@ -31,10 +28,10 @@ RELAY = TopologySpec(
 )
 
 
-def build_relay(kit: TopologyKit) -> StateGraph[Any, Any, Any, Any]:
+def build_relay(kit: TopologyKit) -> Any:
     """The graph, uncompiled: agent after agent, `LAPS` times round, each shown what was said last."""
 
-    def ask_next(state: TopologyState) -> list[Send] | str:
+    def ask_next(state: TopologyState) -> Any:
         drafts, agents = state.get("drafts", []), team_size(state)
         lap, seat = divmod(len(drafts), agents)
         if lap == LAPS:
@@ -46,7 +43,7 @@ def build_relay(kit: TopologyKit) -> StateGraph[Any, Any, Any, Any]:
     close = str(kit.close.name)
     graph.add_node(AGENT, kit.agent)
     graph.add_node(close, kit.close)
-    graph.add_conditional_edges(START, Path(ask_next), [AGENT, close])
+    graph.set_conditional_entry_point(Path(ask_next), [AGENT, close])
     graph.add_conditional_edges(AGENT, Path(ask_next), [AGENT, close])
-    graph.add_edge(close, END)
+    graph.set_finish_point(close)
     return graph

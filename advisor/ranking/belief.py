@@ -1,13 +1,16 @@
 """What is believed of columns' weights: shared by all segments, and how each segment deviates from that.
 
 A segment s values an option with columns x (D) at ``x w + x_E d_s``: w is shared, d_s is the segment's own on E of the
-columns. Both are normal around 0 beforehand. What all segments have in common is so learned from all of them, and what
+columns. What all segments have in common is so learned from all of them, and what
 one has of its own from its own verdicts alone, as far as these say more than the prior's reluctance to believe them.
 
-How far weights are from 0 at all is not known either. A belief is therefore a mixture over *scales*: that nothing but
-the level of acceptance tells options apart (a small scale), or that something does (a large one), of the shared
-weights and of the deviations; data decide by their marginal likelihood. While options are accepted alike, the small
-scale gains, weights stay within their own uncertainty of each other, and every option keeps its share of first places.
+Both are normal beforehand, deviations around 0 and shared weights around means: what promises more is liked more.
+
+How far weights are from these at all is not known either. A belief is therefore a mixture over *scales*: that nothing
+but the level of acceptance tells options apart, promises included (a small scale), or that something does (a large
+one), of the shared weights and of the deviations; data decide by their marginal likelihood. While options are accepted
+alike, the small scale gains, weights stay within their own uncertainty of each other, and every option keeps its share
+of first places. The more likely that is, the wider weights are drawn as well: see `Belief.draws`.
 
 For one scale everything is exact and closed. With ``G_s = X_s' V X_s``, ``b_s = X_s' V y_s`` of a segment's lessons
 (V: inverse variances) and prior precisions P, Q:
@@ -16,18 +19,19 @@ For one scale everything is exact and closed. With ``G_s = X_s' V X_s``, ``b_s =
     L   = P + sum_s G_s - G_s[:, E] B_s        m   = L^-1 sum_s (b_s - B_s' b_s[E])
     w ~ N(m, L^-1)                             d_s | w ~ N(M_s^-1 b_s[E] - B_s w, M_s^-1)
 
+Where shared weights are around u beforehand, ``y - X u`` stands for y, and u is added to m in the end.
+
 S = segments, D = columns, E = columns with deviations, K = options, N = draws.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from inframind.advisor.ranking.features import COLUMNS, PLACES, Group
+from inframind.advisor.ranking.features import COLUMNS, NAMES, PLACES, Group
 from inframind.advisor.ranking.protocol import Array
 from inframind.errors import ConfigError
 
@@ -55,6 +59,16 @@ _OWN: Mapping[str, float] = {
     "cost_gain": 0.5,
     "bargain": 0.5,
 }
+_PROMISING: Mapping[str, float] = {
+    "success_gain": 0.6,
+    "cost_gain": 0.6,
+    "latency_s_gain": 0.3,
+    "bargain": 0.4,
+}
+"""Means of shared weights beforehand, in units of reward; those of other columns are 0. People want answers that are
+right, cheap and quick, whoever gives them: a promise of ten points of success is worth about half of the way from a
+rejection to indifference. That is a guess like any other, and is learned away where they turn out to want something
+else."""
 OWN = np.array([PLACES[name] for name in _OWN])
 """Places of the columns with deviations; the level is the first of both."""
 _JITTER = 1e-9
@@ -76,13 +90,18 @@ class Scale:
     own: float
     chance: float
 
+    @property
+    def tells_apart(self) -> bool:
+        """Whether anything but chance puts one option before another."""
+        return max(self.shared, self.own) > _NEXT_TO_NOTHING
+
 
 def _default_scales() -> tuple[Scale, ...]:
     least = _NEXT_TO_NOTHING
     return (
-        Scale(least, least, 5.0),
+        Scale(least, least, 20.0),
         Scale(1.0, least, 0.5),
-        Scale(least, 1.0, 0.5),
+        Scale(least, 1.0, 2.0),
         Scale(1.0, 1.0, 1.0),
     )
 
@@ -108,6 +127,11 @@ class PriorConfig:
                 raise ConfigError("advisor.ranking.prior.scales", scale, "use positive numbers")
         if not self.spread > 0:
             raise ConfigError("advisor.ranking.prior.spread", self.spread, "use a positive factor")
+
+    def means(self, scale: Scale) -> Array:
+        """Of the shared weights (D), for one scale: 0 where nothing tells options apart."""
+        factor = self.spread * scale.tells_apart
+        return factor * np.array([_PROMISING.get(name, 0.0) for name in NAMES])
 
     def precisions(self, scale: Scale) -> tuple[Array, Array]:
         """Of the shared weights (D) and of the deviations (E), for one scale."""
@@ -208,8 +232,15 @@ class Posterior:
     gain: float
 
     @classmethod
-    def of(cls, sums: Sums, prior_D: Array, prior_E: Array) -> Posterior:
-        """After lessons of these sums, before which precisions were these."""
+    def of(cls, sums: Sums, prior_D: Array, prior_E: Array, around_D: Array) -> Posterior:
+        """After lessons of these sums, before which precisions and means were these.
+
+        Args:
+            sums: of lessons, of what is above the values that weights of ``around_D`` give.
+            prior_D: precisions of shared weights.
+            prior_E: precisions of deviations.
+            around_D: means of shared weights.
+        """
         equations = Equations.of(sums, prior_D, prior_E)
         mean_D, deviation_SE = equations.solution()
         before = np.log(prior_D).sum() + len(deviation_SE) * np.log(prior_E).sum()
@@ -217,7 +248,7 @@ class Posterior:
         explained = equations.left_D @ mean_D + (sums.moment_SD[:, OWN] * equations.own_SE).sum()
         covariance_DD = np.linalg.inv(equations.precision_DD)
         return cls(
-            mean_D=mean_D,
+            mean_D=around_D + mean_D,
             covariance_DD=(covariance_DD + covariance_DD.T) / 2,
             deviation_SE=deviation_SE,
             own_covariance_SEE=equations.own_covariance_SEE,
@@ -225,6 +256,15 @@ class Posterior:
             prior_own_E=1 / prior_E,
             log_volume=float(before - after) / 2,
             gain=float(explained) / 2,
+        )
+
+    def widened(self, factor: float) -> Posterior:
+        """The same with this factor on all variances."""
+        return replace(
+            self,
+            covariance_DD=factor * self.covariance_DD,
+            own_covariance_SEE=factor * self.own_covariance_SEE,
+            prior_own_E=factor * self.prior_own_E,
         )
 
     def means(self, features_KD: Array, place: int | None) -> Array:
@@ -252,20 +292,30 @@ class Belief:
         places: place of each segment with lessons.
         posteriors: one per scale.
         chances: probability of each, summing to 1.
+        doubt: probability that nothing tells options apart.
     """
 
     places: Mapping[str, int]
     posteriors: tuple[Posterior, ...]
     chances: Array
+    doubt: float
 
     @classmethod
     def of(
-        cls, places: Mapping[str, int], posteriors: Sequence[Posterior], log_chances: Sequence[float]
+        cls,
+        places: Mapping[str, int],
+        scales: Sequence[Scale],
+        posteriors: Sequence[Posterior],
+        log_likelihoods: Sequence[float],
     ) -> Belief:
-        """Of posteriors and the logarithms of their chances, up to a common constant."""
-        logs = np.array(log_chances)
+        """Of posteriors and the logarithms of lessons' marginal likelihoods, up to a common constant."""
+        logs = np.log([scale.chance for scale in scales]) + np.array(log_likelihoods)
         chances = np.exp(logs - logs.max())
-        return cls(places, tuple(posteriors), chances / chances.sum())
+        chances /= chances.sum()
+        doubt = sum(
+            chance for chance, scale in zip(chances.tolist(), scales, strict=True) if not scale.tells_apart
+        )
+        return cls(places, tuple(posteriors), chances, min(doubt, 1.0))
 
     def means(self, features_KD: Array, segment: str) -> Array:
         """Expected values of options (K)."""
@@ -285,16 +335,19 @@ class Belief:
     ) -> Array:
         """Independent draws of the options' values (N, K); in each, one scale and one set of weights holds.
 
-        Weights are drawn with ``curiosity`` times their standard deviations around the scale's means.
+        Weights are drawn around the scale's means with ``curiosity`` times their standard deviations, as far as it is
+        known that something tells options apart. The more it is in doubt, the closer that comes to all of them:
+        otherwise a small difference that came about by chance is fed by the verdicts that it draws to itself.
         """
         place, options = self.places.get(segment), len(features_KD)
+        width = curiosity + (1 - curiosity) * self.doubt
         which_N = rng.choice(len(self.posteriors), size=count, p=self.chances)
         noise_NK = rng.standard_normal((count, options))
         drawn_NK = np.empty((count, options))
         for number in np.unique(which_N).tolist():
             posterior, here = self.posteriors[number], which_N == number
             factor_KK = _factor(posterior.covariance(features_KD, place))
-            drawn_NK[here] = posterior.means(features_KD, place) + curiosity * noise_NK[here] @ factor_KK.T
+            drawn_NK[here] = posterior.means(features_KD, place) + width * noise_NK[here] @ factor_KK.T
         return drawn_NK
 
 
@@ -307,8 +360,3 @@ def _factor(covariance_KK: Array) -> Array:
     variances_K, axes_KK = np.linalg.eigh(covariance_KK)
     factor_KK: Array = axes_KK * np.sqrt(np.maximum(variances_K, 0.0) + _JITTER)
     return factor_KK
-
-
-def log_chance(scale: Scale, *terms: float) -> float:
-    """Logarithm of a scale's chance after lessons, up to a constant: prior chance and marginal likelihood."""
-    return math.log(scale.chance) + sum(terms)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
-
-import orjson
 
 from inframind.router.rules import RoutingRule
 from inframind.traces.advice import Prediction
 
 _LABELS = {"name", "advice"}
 """What a rule is called and where it came from is no part of what it does."""
+_does = attrgetter(*(name for name in RoutingRule.model_fields if name not in _LABELS))
+
+Change = frozenset[tuple[object, ...]]
+"""What rules do, one tuple of values each."""
 
 
 def rule_document(rule: RoutingRule, *, advice: str) -> dict[str, Any]:
@@ -20,9 +22,9 @@ def rule_document(rule: RoutingRule, *, advice: str) -> dict[str, Any]:
     return rule.model_copy(update={"advice": advice}).to_plain()
 
 
-def change_of(rules: Iterable[RoutingRule]) -> frozenset[str]:
-    """What rules do, as one key each, whatever they are called and in whatever order."""
-    return frozenset(map(_key, rules))
+def change_of(rules: Iterable[RoutingRule]) -> Change:
+    """What rules do, whatever they are called and in whatever order."""
+    return frozenset(map(_does, rules))
 
 
 def switches_model(rules: Sequence[RoutingRule]) -> bool:
@@ -57,8 +59,3 @@ def _is_news(old: Prediction | None, new: Prediction | None) -> bool:
     if old is None or new is None or not is_known:
         return False
     return not old.low <= new.change <= old.high
-
-
-def _key(rule: RoutingRule) -> str:
-    does = {name: value for name, value in rule.to_plain().items() if name not in _LABELS}
-    return hashlib.sha256(orjson.dumps(does, option=orjson.OPT_SORT_KEYS)).hexdigest()[:24]

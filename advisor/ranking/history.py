@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import ValidationError
 
-from inframind.advisor.ranking.changes import change_of, have_changed, rules_of, switches_model
+from inframind.advisor.ranking.changes import Change, change_of, have_changed, rules_of, switches_model
 from inframind.advisor.ranking.features import COLUMNS, VERSION, Tally
 from inframind.advisor.ranking.protocol import Lesson, Verdict
 from inframind.traces.advice import (
@@ -63,7 +63,7 @@ class Fate:
     """
 
     recommendation: Recommendation
-    change: frozenset[str]
+    change: Change
     switches: bool
     well_formed: bool
     shown_at_s: float | None
@@ -99,8 +99,8 @@ class History:
         self._made: dict[str, Recommendation] = {}
         self._events: defaultdict[str, dict[_EventKey, AdviceEvent]] = defaultdict(dict)
         self._fates: dict[str, Fate] = {}
-        self._by_change: defaultdict[frozenset[str], set[str]] = defaultdict(set)
-        self._tallies: Counter[tuple[str | None, str | None, bool | None, Verdict]] = Counter()
+        self._by_change: defaultdict[Change, set[str]] = defaultdict(set)
+        self._tallies: Counter[tuple[str, RecommendationKind, bool, Verdict]] = Counter()
         self._newest_shown_s: dict[str, float] = {}
 
     @classmethod
@@ -187,12 +187,19 @@ class History:
         switches: bool | None = None,
     ) -> Tally:
         """Verdicts of a segment, of a kind, of changes that switch models or of those that do not; None is all."""
-        accepted = self._tallies[segment, kind, switches, "accepted"]
-        return Tally(accepted, self._tallies[segment, kind, switches, "rejected"])
+        said: Counter[Verdict] = Counter()
+        for (its_segment, its_kind, its_switches, verdict), count in self._tallies.items():
+            if (
+                segment in (None, its_segment)
+                and kind in (None, its_kind)
+                and switches in (None, its_switches)
+            ):
+                said[verdict] += count
+        return Tally(said["accepted"], said["rejected"])
 
     def objection(
         self,
-        change: frozenset[str],
+        change: Change,
         predictions: Sequence[Prediction],
         *,
         segment: str,
@@ -243,10 +250,7 @@ class History:
         if fate.verdict is None:
             return
         made = fate.recommendation
-        for segment in (made.segment, None):
-            for kind in (made.kind, None):
-                for switches in (fate.switches, None):
-                    self._tallies[segment, kind, switches, fate.verdict] += by
+        self._tallies[made.segment, made.kind, fate.switches, fate.verdict] += by
 
     def _without_verdict(self, *, ignored: bool) -> Iterator[Fate]:
         for fate in self._fates.values():
@@ -311,7 +315,7 @@ def _measured_of(events: Sequence[AdviceEvent]) -> Measured | None:
     return None
 
 
-def _read(documents: Iterable[Mapping[str, object]]) -> tuple[frozenset[str], bool, bool]:
+def _read(documents: Iterable[Mapping[str, object]]) -> tuple[Change, bool, bool]:
     try:
         rules = rules_of(documents)
     except ValidationError:

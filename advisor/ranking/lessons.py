@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +23,6 @@ class LessonBook:
 
     def __len__(self) -> int:
         return sum(len(lessons) for lessons in self._by_segment.values())
-
-    def __iter__(self) -> Iterator[Lesson]:
-        for segment in self.segments:
-            yield from self.of(segment)
 
     def add(self, lessons: Iterable[Lesson]) -> frozenset[str]:
         """Take in lessons; returns the segments of which something new is known."""
@@ -49,6 +46,12 @@ class LessonBook:
     def places(self) -> Mapping[str, int]:
         """Place of each segment."""
         return {segment: place for place, segment in enumerate(self.segments)}
+
+    def latest(self, most: int) -> list[Lesson]:
+        """So many of all segments, by segment and id."""
+        everything = (lesson for lessons in self._by_segment.values() for lesson in lessons.values())
+        found = heapq.nlargest(most, everything, key=lambda lesson: (lesson.at_s, lesson.recommendation_id))
+        return sorted(found, key=lambda lesson: (lesson.segment, lesson.recommendation_id))
 
     def of(self, segment: str) -> tuple[Lesson, ...]:
         """A segment's lessons, by id."""

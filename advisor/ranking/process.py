@@ -98,8 +98,12 @@ class Groups:
         for place, screen in enumerate(screens):
             features_GKD[place, : len(screen)] = [lesson.features_D for lesson in screen]
             present_GK[place, : len(screen)] = True
-            rewards_GK[place, : len(screen)] = rewards_of(screen)
+        rewards_GK[present_GK] = rewards_of([lesson for screen in screens for lesson in screen])
         return cls(features_GKD, present_GK, rewards_GK)
+
+    def portion(self, first: int, end: int) -> Groups:
+        """Of these, from one to before another."""
+        return Groups(self.features_GKD[first:end], self.present_GK[first:end], self.rewards_GK[first:end])
 
     def advantages(self, *, with_spread: bool) -> Array:
         """Rewards less their group's mean (G, K), 0 where there is no member."""
@@ -204,8 +208,11 @@ class ProcessPolicy:
     def _climbed(self) -> Array:
         weights_D = np.zeros(len(COLUMNS))
         screens, portion = self._screens(), self._config.groups
+        if len(screens) < portion:
+            return weights_D
+        everything = Groups.of(screens)
         for first in range(0, len(screens) - portion + 1, portion):
-            groups, old_D = Groups.of(screens[first : first + portion]), weights_D
+            groups, old_D = everything.portion(first, first + portion), weights_D
             for _ in range(self._config.steps):
                 weights_D = (
                     weights_D + self._config.pace * objective(weights_D, old_D, groups, self._config)[1]

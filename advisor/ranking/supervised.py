@@ -13,13 +13,14 @@ Source: MacKay, "The evidence framework applied to classification networks", Neu
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.advisor.ranking.belief import OWN, Belief, Equations, Posterior, PriorConfig, Sums, log_chance
+from inframind.advisor.ranking.belief import OWN, Belief, Equations, Posterior, PriorConfig, Sums
 from inframind.advisor.ranking.features import COLUMNS
 from inframind.advisor.ranking.lessons import LessonBook, Table
 from inframind.advisor.ranking.protocol import Array, Lesson
@@ -86,25 +87,22 @@ class _Samples:
         """Of the labels."""
         return float((self.accepted_B * logits_B - np.logaddexp(0.0, logits_B)).sum())
 
-    def sums(self, logits_B: Array) -> Sums:
-        """Of the quadratic that fits the likelihood at these log odds best (B)."""
+    def sums(self, logits_B: Array, before_B: Array) -> Sums:
+        """Of the quadratic that fits the likelihood at these log odds best, above those beforehand (B)."""
         chance_B = logistic(logits_B)
         weight_B = np.maximum(chance_B * (1 - chance_B), _LEAST_CURVATURE)
-        target_B = weight_B * logits_B + self.accepted_B - chance_B
+        target_B = weight_B * (logits_B - before_B) + self.accepted_B - chance_B
         weighted_BD = weight_B[:, None] * self.features_BD
-        cross_BED = weighted_BD[:, OWN, None] * self.features_BD[:, None, :]
+        bounds = [*self.starts_S.tolist(), len(target_B)]
+        of_each = [slice(first, end) for first, end in itertools.pairwise(bounds)]
+        own_BE, columns = weighted_BD[:, OWN], self.features_BD.shape[1]
+        cross_SED = [own_BE[here].T @ self.features_BD[here] for here in of_each]
+        moment_SD = [target_B[here] @ self.features_BD[here] for here in of_each]
         return Sums(
             self.features_BD.T @ weighted_BD,
-            _added(cross_BED, self.starts_S),
-            _added(target_B[:, None] * self.features_BD, self.starts_S),
+            np.array(cross_SED).reshape(-1, len(OWN), columns),
+            np.array(moment_SD).reshape(-1, columns),
         )
-
-
-def _added(values_B: Array, starts_S: Places) -> Array:
-    """Sums over each segment's lessons, which lie side by side."""
-    if not len(starts_S):
-        return np.zeros((0, *values_B.shape[1:]))
-    return np.add.reduceat(values_B, starts_S, axis=0)
 
 
 class SupervisedRanker:
@@ -153,20 +151,15 @@ class SupervisedRanker:
 
     def _fitted(self) -> Belief:
         samples, places = self._samples()
-        posteriors, log_chances = [], []
-        for scale in self._config.prior.scales:
-            shared_D, own_E = self._config.prior.precisions(scale)
-            posterior, height = _laplace(samples, shared_D, own_E)
-            posteriors.append(posterior)
-            log_chances.append(log_chance(scale, posterior.log_volume, height))
-        return Belief.of(places, posteriors, log_chances)
+        prior, fits = self._config.prior, []
+        for scale in prior.scales:
+            around_D = prior.means(scale)
+            posterior, height = _laplace(samples, *prior.precisions(scale), around_D)
+            fits.append((posterior, posterior.log_volume + height))
+        return Belief.of(places, prior.scales, *zip(*fits, strict=True))
 
     def _samples(self) -> tuple[_Samples, dict[str, int]]:
-        latest = sorted(self._book, key=lambda lesson: (lesson.at_s, lesson.recommendation_id))
-        lessons = sorted(
-            latest[-self._config.most_lessons :],
-            key=lambda lesson: (lesson.segment, lesson.recommendation_id),
-        )
+        lessons = self._book.latest(self._config.most_lessons)
         if not lessons:
             nothing = np.zeros(0, dtype=np.intp)
             return _Samples(np.zeros((0, len(COLUMNS))), np.zeros(0), nothing, nothing), {}
@@ -178,29 +171,31 @@ class SupervisedRanker:
         return _Samples(table.features_BD, table.accepted_B, place_B, starts_S), places
 
 
-def _laplace(samples: _Samples, shared_D: Array, own_E: Array) -> tuple[Posterior, float]:
+def _laplace(samples: _Samples, prior_D: Array, prior_E: Array, around_D: Array) -> tuple[Posterior, float]:
     """The normal that fits the posterior at its peak, by Newton's method, and the logarithm of the peak's height.
 
     Raises:
         ArithmeticError: the peak was not reached, as happens to columns that are not finite.
     """
+    before_B = samples.features_BD @ around_D
 
-    def height(shared: Array, own: Array) -> float:
-        penalty = shared_D @ shared**2 + (own**2 @ own_E).sum()
-        return samples.log_likelihood(samples.logits(shared, own)) - float(penalty) / 2
+    def logits(moved: Array, own: Array) -> Array:
+        return before_B + samples.logits(moved, own)
 
-    shared, own = np.zeros(len(shared_D)), np.zeros((len(samples.starts_S), len(own_E)))
-    now = height(shared, own)
+    def height(moved: Array, own: Array) -> float:
+        penalty = prior_D @ moved**2 + (own**2 @ prior_E).sum()
+        return samples.log_likelihood(logits(moved, own)) - float(penalty) / 2
+
+    moved, own = np.zeros(len(prior_D)), np.zeros((len(samples.starts_S), len(prior_E)))
+    now = height(moved, own)
     for _ in range(_MOST_ROUNDS):
-        sums = samples.sums(samples.logits(shared, own))
-        best_shared, best_own = Equations.of(sums, shared_D, own_E).solution()
-        to_shared, to_own = best_shared - shared, best_own - own
+        sums = samples.sums(logits(moved, own), before_B)
+        best_moved, best_own = Equations.of(sums, prior_D, prior_E).solution()
+        to_moved, to_own = best_moved - moved, best_own - own
         step = 1.0
-        while (
-            then := height(shared + step * to_shared, own + step * to_own)
-        ) < now and step > _SHORTEST_STEP:
+        while (then := height(moved + step * to_moved, own + step * to_own)) < now and step > _SHORTEST_STEP:
             step /= 2
         if then - now < _CLOSE_ENOUGH:
-            return Posterior.of(sums, shared_D, own_E), now
-        shared, own, now = shared + step * to_shared, own + step * to_own, then
+            return Posterior.of(sums, prior_D, prior_E, around_D), now
+        moved, own, now = moved + step * to_moved, own + step * to_own, then
     raise ArithmeticError(f"no peak within {_MOST_ROUNDS} rounds of Newton's method")

@@ -10,8 +10,8 @@ difference to what happened (Brier 1950). What is compared is the mean over the 
 * in between everything stays as it is.
 
 Verdicts are compared in the order in which they came, as acceptances alone: what is measured later does not rewrite who
-was in charge. Learners are fitted anew after every third part more of verdicts (each one while there are few), so
-that reading a long history stays cheap.
+was in charge. Learners are fitted anew after every half more of verdicts, and nothing is predicted that no window holds
+any more: who reads a long history for the first time fits each of them twice.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inframind.advisor.ranking.protocol import Array, Lesson, Verdict
 from inframind.errors import ConfigError
 
 Learner = Literal["supervised", "thompson"]
-_PORTION = 3
+Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,15 +104,43 @@ class Comparison:
         )
 
 
-def next_in_charge(in_charge: Learner, differences_B: Array, config: TakeoverConfig) -> Learner:
-    """Who is in charge after these differences of squared errors, bandit less ranker, latest last (B)."""
-    latest_B = differences_B[-config.window :]
-    if len(differences_B) < config.compared:
-        return in_charge
-    gap, around = float(latest_B.mean()), config.sureness * _standard_error(latest_B)
-    if gap + around < config.tolerance:
-        return "thompson"
-    return "supervised" if gap - around > config.tolerance else in_charge
+def in_charge_after(differences_B: Array, config: TakeoverConfig) -> Learner:
+    """Who is in charge after these differences of squared errors, bandit less ranker, latest last (B).
+
+    Looks back from every one of them, once there are enough, over the window before it; the latest look that made
+    something sure decides.
+    """
+    looks_B = np.arange(config.compared, len(differences_B) + 1)
+    gap_B, around_B = _gaps(differences_B, looks_B, config)
+    is_better_B = gap_B + around_B < config.tolerance
+    is_sure_B = is_better_B | (gap_B - around_B > config.tolerance)
+    if not is_sure_B.any():
+        return "supervised"
+    return "thompson" if is_better_B[np.flatnonzero(is_sure_B)[-1]] else "supervised"
+
+
+def _gaps(differences_B: Array, looks_L: Places, config: TakeoverConfig) -> tuple[Array, Array]:
+    """Means (L) over the window before each look, and how far they may be off (L)."""
+    sums_B, squares_B = (
+        np.concatenate([[0.0], np.cumsum(values_B)]) for values_B in (differences_B, differences_B**2)
+    )
+    first_L = np.maximum(looks_L - config.window, 0)
+    size_L = looks_L - first_L
+    mean_L = (sums_B[looks_L] - sums_B[first_L]) / size_L
+    scatter_L = np.maximum(squares_B[looks_L] - squares_B[first_L] - size_L * mean_L**2, 0.0)
+    return mean_L, config.sureness * np.sqrt(scatter_L / (size_L - 1) / size_L)
+
+
+def checkpoints(verdicts: int, config: TakeoverConfig) -> tuple[int, ...]:
+    """After how many verdicts learners are fitted, to predict those up to the next: the few that still matter.
+
+    Every half more of them; the first one is the latest that leaves a whole window to be predicted.
+    """
+    found = [config.labels]
+    while (following := found[-1] + max(found[-1] // 2, 1)) < verdicts:
+        found.append(following)
+    settled = [one for one in found if one <= verdicts - config.window]
+    return tuple(found[max(len(settled) - 1, 0) :])
 
 
 class Takeover:
@@ -137,10 +166,8 @@ class Takeover:
         }
         self._seen: list[tuple[str, Verdict]] = []
         self._learners: dict[Learner, Predictor] = {}
-        self._losses: dict[Learner, list[float]] = {}
-        self._in_charge: Learner = "supervised"
-        self._learned = self._next_fit = 0
-        self._restart()
+        self._losses: dict[Learner, Array] = {}
+        self._learned = self._first = self._predicted = 0
 
     def compare(self, lessons: Sequence[Lesson]) -> Comparison:
         """Of all verdicts so far, in the order in which they came.
@@ -148,50 +175,54 @@ class Takeover:
         What was compared before is not compared again, unless a verdict turns up that came before those.
         """
         said = [(lesson.recommendation_id, lesson.verdict) for lesson in lessons]
-        if said[: len(self._seen)] != self._seen:
+        if said[: len(self._seen)] != self._seen or not self._seen:
             self._restart()
-        first = max(len(self._seen), self._config.labels)
-        while first < len(lessons):
-            end = self._fit(lessons, first)
-            self._predict([_verdict_only(lesson) for lesson in lessons[first:end]])
-            first = min(end, len(lessons))
         self._seen = said
+        if len(lessons) > self._config.labels:
+            self._go_on(lessons, checkpoints(len(lessons), self._config))
         return self._comparison()
 
     def _restart(self) -> None:
-        self._seen = []
         self._learners = {name: make() for name, make in self._makers.items()}
-        self._losses = {name: [] for name in self._makers}
-        self._in_charge = "supervised"
-        self._learned = self._next_fit = 0
+        self._losses = {name: np.zeros(0) for name in self._makers}
+        self._learned = self._first = self._predicted = 0
 
-    def _fit(self, lessons: Sequence[Lesson], first: int) -> int:
-        """Let both learn what came before ``first`` if it is time; returns how far to predict from that."""
-        if first >= self._next_fit:
-            news = [_verdict_only(lesson) for lesson in lessons[self._learned : first]]
+    def _go_on(self, lessons: Sequence[Lesson], fits: Sequence[int]) -> None:
+        """Predict what is new, and forget what came before the first of the fits."""
+        self._losses = {
+            name: losses_B[max(fits[0] - self._first, 0) :] for name, losses_B in self._losses.items()
+        }
+        self._first, self._predicted = fits[0], max(self._predicted, fits[0])
+        for fit, end in zip(fits, [*fits[1:], len(lessons)], strict=True):
+            if self._predicted < end:
+                self._fit(lessons, fit)
+                self._predict([_verdict_only(lesson) for lesson in lessons[self._predicted : end]])
+                self._predicted = end
+
+    def _fit(self, lessons: Sequence[Lesson], until: int) -> None:
+        """Let both learn what came before some verdict."""
+        if until > self._learned:
+            news = [_verdict_only(lesson) for lesson in lessons[self._learned : until]]
             for learner in self._learners.values():
                 learner.learn(news)
-            self._learned = first
-            self._next_fit = first + max(first // _PORTION, 1)
-        return self._next_fit
+            self._learned = until
 
     def _predict(self, lessons: Sequence[Lesson]) -> None:
         accepted_B = np.array([lesson.verdict == "accepted" for lesson in lessons], dtype=np.float64)
         for name, learner in self._learners.items():
-            self._losses[name] += ((_predictions(learner, lessons) - accepted_B) ** 2).tolist()
-        differences_B = np.subtract(self._losses["thompson"], self._losses["supervised"])
-        for end in range(len(differences_B) - len(lessons) + 1, len(differences_B) + 1):
-            self._in_charge = next_in_charge(self._in_charge, differences_B[:end], self._config)
+            losses_B = (_predictions(learner, lessons) - accepted_B) ** 2
+            self._losses[name] = np.concatenate([self._losses[name], losses_B])
 
     def _comparison(self) -> Comparison:
+        if not self._predicted:
+            return Comparison()
+        differences_B = self._losses["thompson"] - self._losses["supervised"]
         supervised_B, thompson_B = (
-            np.array(self._losses[name][-self._config.window :]) for name in ("supervised", "thompson")
+            self._losses[name][-self._config.window :] for name in ("supervised", "thompson")
         )
-        if not len(supervised_B):
-            return Comparison(in_charge=self._in_charge)
         return Comparison(
-            in_charge=self._in_charge,
-            compared=len(self._losses["supervised"]),
+            in_charge=in_charge_after(differences_B, self._config),
+            compared=len(differences_B),
             supervised=float(supervised_B.mean()),
             thompson=float(thompson_B.mean()),
             error=_standard_error(thompson_B - supervised_B),
@@ -209,7 +240,8 @@ def _predictions(learner: Predictor, lessons: Sequence[Lesson]) -> Array:
 
 
 def _verdict_only(lesson: Lesson) -> Lesson:
-    return replace(lesson, reliability_change=None, improved=False)
+    is_measured = lesson.improved or lesson.reliability_change is not None
+    return replace(lesson, reliability_change=None, improved=False) if is_measured else lesson
 
 
 def _standard_error(values_B: Array) -> float:

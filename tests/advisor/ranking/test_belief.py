@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from inframind.advisor.ranking.protocol import Array
 from inframind.advisor.ranking.thompson import ThompsonConfig, ThompsonSampling
 from inframind.errors import ConfigError
 
-NOISE = 0.9
+NOISE, KNOWN = 0.9, 7.0
 HALF = Scale(0.7, 0.6, 1.0)
 
 
@@ -30,14 +31,28 @@ def dense(lessons: list[Any], scale: Scale, segments: list[str]) -> tuple[Array,
     return design, table.rewards_B, variances, table.features_BD
 
 
-def log_density(design: Array, rewards: Array, variances: Array) -> float:
-    covariance = NOISE**2 * np.eye(len(rewards)) + design @ np.diag(variances) @ design.T
-    log_volume = np.linalg.slogdet(2 * math.pi * covariance)[1]
-    return float(-(log_volume + rewards @ np.linalg.solve(covariance, rewards)) / 2)
+def beforehand(scale: Scale, segments: list[str]) -> Array:
+    """Means of all weights."""
+    return np.concatenate([PriorConfig().means(scale), np.zeros(len(segments) * len(OWN))])
+
+
+def closed_form(lessons: list[Any], scale: Scale, segments: list[str]) -> tuple[Array, Array, float]:
+    """Mean and covariance of all weights, and the log density of the rewards: a Student's t, up to a constant."""
+    design, rewards, variances, _ = dense(lessons, scale, segments)
+    around = beforehand(scale, segments)
+    above = rewards - design @ around
+    spread = NOISE**2 * np.eye(len(rewards)) + design @ np.diag(variances) @ design.T
+    distance = float(above @ np.linalg.solve(spread, above))
+    covariance = np.linalg.inv(design.T @ design / NOISE**2 + np.diag(1 / variances))
+    mean = around + covariance @ design.T @ above / NOISE**2
+    density = -np.linalg.slogdet(spread)[1] / 2 - (KNOWN + len(rewards)) / 2 * math.log1p(distance / KNOWN)
+    return mean, covariance * (KNOWN + distance) / (KNOWN + len(rewards)), float(density)
 
 
 def believed(lessons: list[Any], *scales: Scale) -> ThompsonSampling:
-    bandit = ThompsonSampling(ThompsonConfig(prior=PriorConfig(scales=scales), noise=NOISE))
+    bandit = ThompsonSampling(
+        ThompsonConfig(prior=PriorConfig(scales=scales), noise=NOISE, noise_known=KNOWN)
+    )
     bandit.learn(lessons)
     return bandit
 
@@ -45,9 +60,8 @@ def believed(lessons: list[Any], *scales: Scale) -> ThompsonSampling:
 def test_means_and_covariances_are_those_of_the_closed_form(bench: Any) -> None:
     lessons = bench.random_lessons(np.random.default_rng(1), 60)
     segments = sorted({lesson.segment for lesson in lessons})
-    design, rewards, variances, _ = dense(lessons, HALF, segments)
-    covariance = np.linalg.inv(design.T @ design / NOISE**2 + np.diag(1 / variances))
-    mean = covariance @ design.T @ rewards / NOISE**2
+    design = dense(lessons, HALF, segments)[0]
+    mean, covariance, _ = closed_form(lessons, HALF, segments)
     found: Posterior = believed(lessons, HALF).belief.posteriors[0]
     for place, segment in enumerate(segments):
         here = [row for row, lesson in enumerate(lessons) if lesson.segment == segment]
@@ -60,9 +74,9 @@ def test_means_and_covariances_are_those_of_the_closed_form(bench: Any) -> None:
 
 def test_a_segment_without_lessons_has_what_is_shared_and_may_deviate_as_any(bench: Any) -> None:
     lessons = bench.random_lessons(np.random.default_rng(2), 40, segments=2)
-    design, rewards, variances, features = dense(lessons, HALF, ["segment-0", "segment-1", "nobody"])
-    covariance = np.linalg.inv(design.T @ design / NOISE**2 + np.diag(1 / variances))
-    mean = covariance @ design.T @ rewards / NOISE**2
+    everybody = ["segment-0", "segment-1", "nobody"]
+    design, _, _, features = dense(lessons, HALF, everybody)
+    mean, covariance, _ = closed_form(lessons, HALF, everybody)
     asked = np.zeros((len(features), design.shape[1]))
     asked[:, : len(COLUMNS)], asked[:, -len(OWN) :] = features, features[:, OWN]
     found = believed(lessons, HALF).belief.posteriors[0]
@@ -74,7 +88,7 @@ def test_scales_are_as_likely_as_they_make_the_rewards(bench: Any) -> None:
     lessons = bench.random_lessons(np.random.default_rng(3), 50)
     scales = (Scale(0.1, 0.1, 1.0), Scale(1.0, 0.5, 3.0))
     segments = sorted({lesson.segment for lesson in lessons})
-    logs = [math.log(scale.chance) + log_density(*dense(lessons, scale, segments)[:3]) for scale in scales]
+    logs = [math.log(scale.chance) + closed_form(lessons, scale, segments)[2] for scale in scales]
     expected = np.exp(np.array(logs) - max(logs))
     np.testing.assert_allclose(
         believed(lessons, *scales).belief.chances, expected / expected.sum(), rtol=1e-9
@@ -103,13 +117,46 @@ def test_curiosity_scales_deviations_and_leaves_means(bench: Any) -> None:
     np.testing.assert_allclose(narrow - means, (wide - means) / 2, atol=1e-12)
 
 
-def test_before_any_lesson_everything_is_as_beforehand() -> None:
+def test_before_any_lesson_what_promises_more_is_liked_more_and_nothing_else(bench: Any) -> None:
     belief = ThompsonSampling().belief
-    asked = np.ones((2, len(COLUMNS)))
-    assert belief.means(asked, "anybody").tolist() == [0, 0]
     scales = PriorConfig().scales
     total = sum(scale.chance for scale in scales)
     assert belief.chances.tolist() == pytest.approx([scale.chance / total for scale in scales])
+    doubt = scales[0].chance / total
+    assert belief.doubt == pytest.approx(doubt)
+    asked = np.stack(
+        [
+            bench.columns("cheapest", success_gain=0.5, cost_gain=-0.2),
+            bench.columns("balanced", pattern_1=1.0, success_sure=1.0, segment_kind=-1.0),
+        ]
+    )
+    promised = (1 - doubt) * (0.5 * 0.6 - 0.2 * 0.6)
+    assert belief.means(asked, "anybody") == pytest.approx([promised, 0.0])
+
+
+def test_a_promise_that_is_rejected_again_and_again_is_not_liked(bench: Any) -> None:
+    gains = np.random.default_rng(8).uniform(-1, 1, 200)
+    lessons = [
+        bench.lesson("rejected" if gain > 0 else "accepted", values={"success_gain": float(gain)})
+        for gain in gains
+    ]
+    asked = np.stack([bench.columns(success_gain=gain) for gain in (0.5, -0.5)])
+    promising, frugal = believed(lessons, *PriorConfig().scales).belief.means(asked, "")
+    assert promising < frugal - 0.5
+
+
+def test_the_more_it_is_in_doubt_whether_anything_matters_the_wider_draws_are(bench: Any) -> None:
+    lessons = bench.random_lessons(np.random.default_rng(4), 30, segments=1)
+    sure = believed(lessons, HALF).belief
+    asked = Table.of(lessons[:3]).features_BD
+    means = sure.means(asked, "segment-0")
+
+    def away(doubt: float, curiosity: float) -> Array:
+        belief = replace(sure, doubt=doubt)
+        return belief.draws(asked, "segment-0", 20, np.random.default_rng(6), curiosity=curiosity) - means
+
+    np.testing.assert_allclose(away(0.5, 0.2), 0.6 * away(0.0, 1.0), atol=1e-12)
+    np.testing.assert_allclose(away(1.0, 0.2), away(0.0, 1.0), atol=1e-12)
 
 
 @pytest.mark.parametrize("wrong", [{"scales": ()}, {"scales": (Scale(0.0, 1.0, 1.0),)}, {"spread": 0.0}])

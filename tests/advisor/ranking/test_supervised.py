@@ -39,7 +39,8 @@ def test_the_fit_is_that_of_one_regression_over_all_columns_side_by_side(bench: 
         design[row, first : first + len(OWN)] = table.features_BD[row, OWN]
     shared, own = prior.precisions(scale)
     ridge = np.concatenate([shared, *[own for _ in segments]])
-    weights = RidgeLogistic(design, table.accepted_B, ridge, np.zeros(len(ridge))).fit()
+    around = np.concatenate([prior.means(scale), np.zeros(len(segments) * len(OWN))])
+    weights = RidgeLogistic(design, table.accepted_B, ridge, around).fit()
     ranker = fitted(lessons, prior=prior)
     for segment in segments:
         here = [row for row, lesson in enumerate(lessons) if lesson.segment == segment]

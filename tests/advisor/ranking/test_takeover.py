@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inframind.advisor.ranking.features import PLACES
 from inframind.advisor.ranking.protocol import Array, Lesson
 from inframind.advisor.ranking.supervised import SupervisedRanker
-from inframind.advisor.ranking.takeover import Takeover, TakeoverConfig, next_in_charge
+from inframind.advisor.ranking.takeover import Takeover, TakeoverConfig, checkpoints, in_charge_after
 from inframind.advisor.ranking.thompson import ThompsonSampling
 from inframind.errors import ConfigError
 
@@ -63,21 +66,43 @@ def test_the_ranker_takes_back_over_once_the_bandit_predicts_worse_for_sure(benc
     assert found.compare(lessons).in_charge == "supervised"
 
 
-@pytest.mark.parametrize("in_charge", ["supervised", "thompson"])
-def test_in_between_everything_stays_as_it_is(in_charge: Any) -> None:
-    unsure = np.tile([0.42, -0.38], 10)
-    assert next_in_charge(in_charge, unsure, CONFIG) == in_charge
+@pytest.mark.parametrize(("before", "gap"), [("supervised", 0.1), ("thompson", -0.1)])
+def test_in_between_everything_stays_as_it_is(before: Any, gap: float) -> None:
+    unsure = np.tile([0.42, -0.38], 40)
+    assert in_charge_after(np.concatenate([np.full(20, gap), unsure]), CONFIG) == before
 
 
-@pytest.mark.parametrize("in_charge", ["supervised", "thompson"])
-def test_a_sure_difference_decides_whoever_is_in_charge(in_charge: Any) -> None:
-    assert next_in_charge(in_charge, np.full(20, -0.1), CONFIG) == "thompson"
-    assert next_in_charge(in_charge, np.full(20, 0.1), CONFIG) == "supervised"
-    assert next_in_charge(in_charge, np.full(19, 0.1), CONFIG) == in_charge
+def test_without_a_sure_difference_the_ranker_is_in_charge() -> None:
+    assert in_charge_after(np.tile([0.42, -0.38], 40), CONFIG) == "supervised"
+    assert in_charge_after(np.full(19, -0.1), CONFIG) == "supervised"
+    assert in_charge_after(np.full(20, -0.1), CONFIG) == "thompson"
 
 
 def test_only_the_latest_window_counts() -> None:
-    assert next_in_charge("supervised", np.repeat([0.5, -0.5], [400, 40]), CONFIG) == "thompson"
+    assert in_charge_after(np.repeat([0.5, -0.5], [400, 40]), CONFIG) == "thompson"
+    assert in_charge_after(np.repeat([-0.5, 0.5], [400, 40]), CONFIG) == "supervised"
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 10_000), st.integers(20, 120), st.floats(-0.1, 0.1))
+def test_looking_back_at_once_is_looking_back_again_and_again(seed: int, count: int, gap: float) -> None:
+    differences = gap + 0.2 * np.random.default_rng(seed).normal(size=count)
+    in_charge = "supervised"
+    for end in range(CONFIG.compared, count + 1):
+        latest = differences[:end][-CONFIG.window :]
+        around = CONFIG.sureness * latest.std(ddof=1) / math.sqrt(len(latest))
+        if latest.mean() + around < CONFIG.tolerance:
+            in_charge = "thompson"
+        elif latest.mean() - around > CONFIG.tolerance:
+            in_charge = "supervised"
+    assert in_charge_after(differences, CONFIG) == in_charge
+
+
+def test_learners_are_fitted_after_every_half_more_and_only_to_predict_the_latest_window() -> None:
+    assert checkpoints(11, CONFIG) == (10,)
+    assert checkpoints(50, CONFIG) == (10, 15, 22, 33, 49)
+    assert checkpoints(62, CONFIG) == (22, 33, 49)
+    assert checkpoints(2000, TakeoverConfig()) == (1234, 1851)
 
 
 def test_every_verdict_is_predicted_once_by_learners_that_do_not_know_it(bench: Any) -> None:
@@ -85,6 +110,7 @@ def test_every_verdict_is_predicted_once_by_learners_that_do_not_know_it(bench: 
     found, lessons = takeover(made), told(bench, 50, ranker=0.5, bandit=0.5)
     for end in (5, 12, 13, 40, 50):
         found.compare(lessons[:end])
+    assert found.compare(lessons).compared == 40
     for oracle in made:
         assert len(oracle.asked) == 40
         assert all(10 + place >= known for place, known in enumerate(oracle.asked))
@@ -93,20 +119,20 @@ def test_every_verdict_is_predicted_once_by_learners_that_do_not_know_it(bench: 
 
 def test_portions_do_not_matter_and_late_arrivals_are_put_in_their_place(bench: Any) -> None:
     rng = np.random.default_rng(1)
-    lessons = bench.random_lessons(rng, 70)
+    lessons = bench.random_lessons(rng, 140)
 
     def real() -> Takeover:
         return Takeover(CONFIG, supervised=SupervisedRanker, thompson=ThompsonSampling)
 
     at_once, bit_by_bit, disordered = real(), real(), real()
-    for end in range(0, 71, 7):
+    for end in range(0, 141, 7):
         bit_by_bit.compare(lessons[:end])
-    disordered.compare(lessons[20:60])
+    disordered.compare(lessons[20:100])
     expected = at_once.compare(lessons)
-    assert expected.compared == 60
+    assert expected.compared == 140 - checkpoints(140, CONFIG)[0] == 67
     for other in (bit_by_bit, disordered):
         found = other.compare(lessons)
-        assert (found.in_charge, found.compared) == (expected.in_charge, 60)
+        assert (found.in_charge, found.compared) == (expected.in_charge, expected.compared)
         assert (found.supervised, found.thompson) == pytest.approx((expected.supervised, expected.thompson))
 
 

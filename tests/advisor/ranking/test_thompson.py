@@ -98,7 +98,7 @@ def test_the_same_seed_draws_the_same_scores(bench: Any) -> None:
     assert one.tolist() == other.tolist()
 
 
-@pytest.mark.parametrize("field", ["noise", "curiosity"])
+@pytest.mark.parametrize("field", ["noise", "noise_known", "curiosity"])
 def test_a_bandit_without_noise_or_curiosity_is_refused(field: str) -> None:
     with pytest.raises(ConfigError, match=field):
         ThompsonConfig(**{field: 0.0})

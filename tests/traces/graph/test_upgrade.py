@@ -82,6 +82,19 @@ async def test_a_database_is_upgraded_while_a_process_of_the_version_before_writ
             assert await store.count() == 3
 
 
+async def test_figures_that_an_older_process_left_behind_are_pruned(sqlite_path: Path, made: Any) -> None:
+    async with SqliteStore(sqlite_path) as store:
+        graph = graph_of(store)
+        (own_id,) = await made.add(graph, 1)
+        for number in (1, 2, 9):
+            await store.put(made.run(number, own_id))
+        with closing(sqlite3.connect(sqlite_path)) as older:
+            older.execute("DELETE FROM traces WHERE trace_id = ?", (made.trace_id(1),))
+            older.commit()
+        assert await store.prune(before_s=1005.0) == 1
+        assert (await figures(graph, own_id)).runs == 1
+
+
 async def test_documents_are_jsonb_that_the_database_can_search(postgres_url: str, made: Any) -> None:
     import psycopg
 

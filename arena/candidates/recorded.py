@@ -29,6 +29,8 @@ from inframind.traces.records import SOLVED_ONLY, SolvedKeys, Trajectory
 DELTA = 0.05
 _PIECES_PER_WORKER = 2
 _ELSEWHERE = "try it on simulated traffic"
+_NOT_DECIDED = ("endpoints", "strategies", "roles", "fleet", "defaults")
+"""Parts of a configuration that say what becomes of a choice, not which one is made."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,6 +136,10 @@ class _Reading:
             if getattr(actions, kind) != getattr(self.actions, kind):
                 fix = f"it chooses among others than these runs did: {_ELSEWHERE}"
                 raise ConfigError("models, strategies, topologies", kind, fix)
+        for section in _NOT_DECIDED:
+            if _content(setup, section) != _content(self.traffic.baseline, section):
+                fix = f"runs only tell what other choices would have brought, not what else it changes: {_ELSEWHERE}"
+                raise ConfigError(section, "another configuration", fix)
         if any(rule.avoid_endpoints for rule in setup.parts.rules):
             fix = f"servers are predicted of one rule by itself alone: {_ELSEWHERE}"
             raise ConfigError("avoid_endpoints", "another configuration", fix)
@@ -153,3 +159,9 @@ def _read(setup: Setup, traffic: RecordedTraffic) -> Logs:
         is_careful=decide.is_careful,
     )
     return reader.read(traffic.runs)
+
+
+def _content(setup: Setup, section: str) -> object:
+    """A part of a configuration; servers and strategies by name."""
+    found = getattr(setup.parts, section)
+    return {one.name: one for one in found} if section in ("endpoints", "strategies") else found

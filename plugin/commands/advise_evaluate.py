@@ -31,6 +31,7 @@ from inframind.plugin.commands.candidate_setup import serving_policy, setup_of
 from inframind.plugin.commands.evaluate import ASKED_FIRST, ITEMS_SEED
 from inframind.plugin.commands.traces import StorePlace
 from inframind.plugin.config import Settings, load_settings
+from inframind.plugin.rollout_words import ago
 from inframind.router.rulebook import DOMAINS
 from inframind.simulator.items import generate_items
 from inframind.traces.outcome_graphs import graph_of
@@ -126,7 +127,10 @@ def evaluate_options(
     plan = asyncio.run(_plan(options, settings))
     document = plan.document()
     folder = CandidateFolder.opened(options.out or OUT / digest_of(document), document)
-    plan = asyncio.run(_with_runs(plan, folder.path, options, settings, SystemClock()))
+    clock = SystemClock()
+    plan = asyncio.run(_with_runs(plan, folder.path, options, settings, clock))
+    if folder.done and isinstance(plan.traffic, RecordedTraffic):
+        console.print(_on_kept(plan.traffic.runs, folder.path, clock.wall_s()), style="yellow")
     for one in plan.refused:
         console.print(f"{one.name} cannot be tried: {one.reason}", style="yellow")
     standings = _standings(plan, folder, options.engine, console, command)
@@ -228,6 +232,15 @@ async def _with_runs(
             raise ConfigError("runs", 0, fix)
         keep_runs(folder, runs)
     return replace(plan, traffic=plan.traffic.with_runs(runs))
+
+
+def _on_kept(runs: Sequence[Trajectory], folder: Path, now_s: float) -> str:
+    """That results are of runs that were kept, which a person may not expect a week later."""
+    newest = ago(max(run.arrived_at_s for run in runs), now_s)
+    return (
+        f"goes on in {folder} with the {len(runs):,} runs that it began with, the newest {newest}: "
+        "give another folder by --out to look at later ones"
+    )
 
 
 async def _latest(store: TraceStore, most: int, since_s: float) -> tuple[Trajectory, ...]:

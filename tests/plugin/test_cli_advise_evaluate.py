@@ -190,6 +190,9 @@ def test_it_goes_on_with_the_runs_that_it_began_with(home: Path, runs: tuple[Tra
     first = summary("--rules", "flash.toml", "--out", "out")
     fill(home, runs)
     assert summary("--rules", "flash.toml", "--out", "out") == first
+    said = " ".join(call("--rules", "flash.toml", "--out", "out").split())
+    assert "with the 200 runs that it began with" in said
+    assert "give another folder by --out" in said
     assert summary("--rules", "flash.toml", "--out", "anew") != first
 
 

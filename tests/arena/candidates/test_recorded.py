@@ -157,13 +157,17 @@ def test_another_policy_over_the_same_choices_is_predicted(traffic: RecordedTraf
     assert success.change != 0.0
 
 
-@pytest.mark.parametrize("what", ["choices", "servers", "servers of another"])
+@pytest.mark.parametrize("what", ["choices", "lengths", "servers", "servers of another"])
 def test_what_recorded_runs_cannot_say_sends_to_simulated_ones(
     what: str, traffic: RecordedTraffic, baseline: Setup
 ) -> None:
     name = baseline.parts.endpoints[0].name
     servers = (rule("s", avoid_endpoints={name}), rule("t", avoid_strategies={"Flash"}))
+    longer = [one.model_copy(update={"max_tokens": 4000}) for one in baseline.parts.strategies]
     candidate = {
+        "lengths": Candidate(
+            name="x", setup=replace(baseline, parts=replace(baseline.parts, strategies=longer))
+        ),
         "choices": Candidate(name="x", setup=replace(baseline, parts=replace(baseline.parts, max_team=1))),
         "servers": Candidate(name="x", rules=servers),
         "servers of another": Candidate(

@@ -24,7 +24,7 @@ from inframind.plugin.advice.stories import Stories
 from inframind.plugin.advice.toml_edit import FileEdit
 from inframind.plugin.advice.versions import Versions
 from inframind.plugin.build import parts_of, require_rules, stored_policy
-from inframind.plugin.config import Settings, settings_from
+from inframind.plugin.config import ENV_PREFIX, Settings, settings_from
 from inframind.plugin.config_advisor import AdvisorSection
 from inframind.plugin.online.hearing import hearing_of
 from inframind.router.actions import ActionSpace
@@ -143,14 +143,19 @@ def action_space_of(settings: Settings) -> ActionSpace:
 
 
 def require_valid(edit: FileEdit) -> None:
-    """Check that an application can be made of a file as it would be.
+    """Check that an application can be made of a file as it would be, with its rules.
 
     Topologies and roles that an application adds in code are not known here.
 
     Raises:
-        ConfigError: it does not load, or a rule speaks of what there is not.
+        ConfigError: it does not load, a rule speaks of what there is not, or the environment has other rules.
     """
-    settings = settings_from(tomllib.loads(edit.after), base=edit.path.parent)
+    values = tomllib.loads(edit.after)
+    settings = settings_from(values, base=edit.path.parent)
+    written = [rule.get("advice", "") for rule in values.get("rules", ())]
+    if [rule.advice for rule in settings.rules] != written:
+        fix = "the rules of this variable are read instead of the file's: unset it, or add these rules to it by hand"
+        raise ConfigError("environment", f"{ENV_PREFIX}RULES", fix)
     try:
         require_rules(settings, _registry_of(settings))
     except ConfigError as error:

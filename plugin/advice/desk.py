@@ -35,11 +35,13 @@ class Decided:
         story: the recommendation and all that happened so far.
         edit: what was written, or None.
         backup: copy of the file as it was, or None where it was not changed.
+        still_serves: whether a version with its rules serves all the same, after it was taken back: until a thaw.
     """
 
     story: Story
     edit: FileEdit | None = None
     backup: Path | None = None
+    still_serves: bool = False
 
 
 class AdviceDesk:
@@ -264,7 +266,12 @@ class AdviceDesk:
             if not story.has("reverted"):
                 await self._add(self._event(story, "reverted", by, facts))
             await self._follow_up()
-            return Decided(story=await self._told(story), edit=edit, backup=backup)
+            return Decided(
+                story=await self._told(story),
+                edit=edit,
+                backup=backup,
+                still_serves=self._serving is not None and await self._serving.serves(story.recommendation),
+            )
 
     # Following up --------------------------------------------------------------------------------------
 

@@ -58,6 +58,16 @@ class Serving:
             added += await self._note(waiting)
         return added
 
+    async def serves(self, made: Recommendation) -> bool:
+        """Whether the version that serves has its rules.
+
+        Raises:
+            StoreError: the shelf cannot be read.
+            UnknownPolicy, CheckpointError: what serves cannot be read by this release.
+        """
+        serving = (await self._shelf.rollout()).serving
+        return made.recommendation_id in await self._versions.advice_in(serving)
+
     def _waits(self, story: Story) -> bool:
         """Whether it is to be tried as soon as nothing else is."""
         if not story.is_in_force or not _can_be_read(story.recommendation):

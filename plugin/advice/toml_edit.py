@@ -7,7 +7,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,8 +40,8 @@ class FileEdit:
     """
 
     path: Path
-    before: str
-    after: str
+    before: str = field(repr=False)
+    after: str = field(repr=False)
 
     @property
     def is_change(self) -> bool:

@@ -56,18 +56,15 @@ def revert_advice(place: DeskPlace, prefix: str, *, asks: bool, as_json: bool, c
     decided, tries = asyncio.run(_revert(place, story, edit))
     _tell(place, decided.story, decided, as_json=as_json, console=console)
     if not as_json:
-        console.print(
-            "what serves has it no longer: processes follow within seconds"
-            if tries
-            else "it takes effect when the processes that read this file start anew"
-        )
+        console.print(_what_ends(decided, tries=tries))
 
 
 def _is_meant(story: Story, edit: FileEdit | None, *, asks: bool, as_json: bool, console: Console) -> bool:
+    """Whether the person wants it; who wants JSON is a script, and its refusal is no success."""
     if not as_json:
         console.print(Text(safe(story.recommendation.title), "bold"))
         _show(edit, console)
-    if asks and not typer.confirm("Do it?", err=as_json):
+    if asks and not typer.confirm("Do it?", err=as_json, abort=as_json):
         console.print("nothing was changed")
         return False
     return True
@@ -93,6 +90,14 @@ def _tell(
     for event in story.events:
         if event.kind not in ("shown", "measured"):
             console.print(advice_event_line(event, now_s))
+
+
+def _what_ends(decided: Decided, *, tries: bool) -> str:
+    if not tries:
+        return "it takes effect when the processes that read this file start anew"
+    if decided.still_serves:
+        return "the roll-out is frozen: it serves until the roll-out is thawed, see `inframind policies thaw --help`"
+    return "what serves has it no longer: processes follow within seconds"
 
 
 def _what_follows(story: Story, *, tries: bool, is_judged: bool) -> str:

@@ -53,5 +53,8 @@ def _finding(advice: str, story: Story, title: str, *, tries: bool) -> Finding:
     if tries and story.standing == "rolled back":
         found = f"{title}: rolled back; its rules in the file do nothing"
         return Finding(check=check, level="warn", found=found, fix=f"{revert} takes them out")
+    if story.standing == "rolled back":
+        found = f"{title}: it was rolled back, and in effect all the same: without [online] the file's rules serve"
+        return Finding(check=check, level="warn", found=found, fix=f"{revert} takes them out")
     standing = "in effect" if not tries else "waits" if story.standing == "accepted" else story.standing
     return Finding(check=check, level="ok", found=f"{title}: {standing}")

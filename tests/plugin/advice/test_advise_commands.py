@@ -171,6 +171,39 @@ def test_taking_back_asks_and_gives_the_file_back(tried: Path) -> None:
     assert [one["state"] for one in said(tried, "list", "--decided")] == ["reverted"]
 
 
+def test_taking_back_while_frozen_says_that_it_serves_until_the_thaw(tried: Path) -> None:
+    advice = offered(tried)
+    advise(tried, "accept", advice, "--yes")
+    call(tried, "policies", "promote", "candidate", "--reason", "a test", "--yes")
+    call(tried, "policies", "freeze", "--reason", "a holiday", "--yes")
+    done = advise(tried, "revert", advice, "--yes")
+    assert (done.exit_code, "until the roll-out is thawed" in done.output) == (0, True)
+    assert "has it no longer" not in done.output
+
+
+@pytest.mark.parametrize("word", ["accept", "revert"])
+def test_a_script_that_says_no_is_told_no_success(folder: Path, word: str) -> None:
+    advice = offered(folder)
+    if word == "revert":
+        advise(folder, "accept", advice, "--yes")
+    before = (folder / "inframind.toml").read_text()
+    done = advise(folder, word, advice, "--json", answer="n\n")
+    assert (done.exit_code, "nothing was changed" in done.stdout, "{" in done.stdout) == (1, False, False)
+    assert (folder / "inframind.toml").read_text() == before
+
+
+def test_what_was_rolled_back_and_is_in_effect_without_the_rollout_is_warned_of(tried: Path) -> None:
+    advice = offered(tried)
+    advise(tried, "accept", advice, "--yes")
+    call(tried, "policies", "rollback", "--reason", "a test", "--yes")
+    advise(tried, "list")
+    file = tried / "inframind.toml"
+    text = file.read_text().replace("enabled = true", "enabled = false")
+    file.write_text(text.replace('learner = "separate"', 'learner = "off"'))
+    told = " ".join(call(tried, "doctor", "--timeout", "0.2").output.split())
+    assert "rolled back, and in effect" in told and f"inframind advise revert {advice[:12]}" in told
+
+
 def test_policies_and_the_doctor_name_the_recommendation(tried: Path) -> None:
     advice = offered(tried)
     advise(tried, "accept", advice, "--yes")

@@ -76,6 +76,17 @@ async def test_a_rule_that_speaks_of_what_there_is_not_is_never_written(plain: O
     assert (plain.file.read_text(), await plain.kinds()) == (PLAIN, ["shown"])
 
 
+async def test_rules_that_the_environment_would_hide_are_not_written(
+    plain: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advice = await plain.offered()
+    before = plain.file.read_text()
+    monkeypatch.setenv("INFRAMIND_RULES", "[]")
+    with pytest.raises(ConfigError, match="INFRAMIND_RULES"):
+        await plain.desk().accept(advice, by="user:ann")
+    assert (plain.file.read_text(), await plain.kinds()) == (before, ["shown"])
+
+
 async def test_what_was_agreed_to_is_not_written_over_a_file_that_changed_since(plain: Office) -> None:
     advice = await plain.offered()
     edit = await plain.desk().acceptance(advice)

@@ -221,7 +221,7 @@ class Decider:
         probabilities = self._behaviour(weights, view.allowed)
         chosen = draw(probabilities, self._rng)
         action = view.actions[chosen]
-        avoid = self._viewer.avoided_endpoints(query, slot)
+        avoid = self._viewer.avoided_endpoints(query, slot, action.model)
         decision = self._record(
             "step", decision_id, deadline, proposal, self.actions.executor_labels, probabilities, reasons, chosen,
             probability=probabilities[chosen],

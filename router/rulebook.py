@@ -169,6 +169,14 @@ class RuleBook:
         """Servers that are to be tried after all others; arguments as `step_reasons`."""
         return self._at_steps(*self._key(domain, role, topology, prompt_tokens, wall_s)).endpoints
 
+    def tried_last(self, avoided: frozenset[str], model: str) -> frozenset[str]:
+        """Of servers to be avoided, those that are once this model was chosen: not its own where it has no others.
+
+        It was chosen although a rule avoids it, where that was passed over; nothing else is to be called before it.
+        """
+        own = self._servers[model]
+        return avoided - own if own <= avoided else avoided
+
     def _work_out(self, domain: str, role: str, topology: str, least_tokens: int, hour: int) -> _AtSteps:
         rules = [
             rule

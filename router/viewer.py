@@ -189,17 +189,18 @@ class Viewer:
 
     # Rules ---------------------------------------------------------------------------------------------
 
-    def avoided_endpoints(self, query: Query, slot: Slot) -> frozenset[str]:
-        """Servers that a step is to try after all others."""
+    def avoided_endpoints(self, query: Query, slot: Slot, model: str) -> frozenset[str]:
+        """Servers that a step for which a model was chosen is to try after all others."""
         if not self._book.rules:
             return _NO_ENDPOINTS
-        return self._book.avoided_endpoints(
+        avoided = self._book.avoided_endpoints(
             domain=query.domain,
             role=slot.role,
             topology=slot.topology,
             prompt_tokens=query.prompt_tokens,
             wall_s=self._clock.wall_s(),
         )
+        return self._book.tried_last(avoided, model)
 
     def _ruled(
         self, query: Query, role: str, topology: str, allowed: Mask, reasons: tuple[str, ...]

@@ -162,3 +162,20 @@ def test_a_twin_with_other_rules_leaves_the_first_as_it_was(bench: Any) -> None:
 def test_rules_about_what_there_is_not_are_refused(bench: Any) -> None:
     with pytest.raises(ConfigError, match=r"rules\.r\.avoid_models = 'c'"):
         bench.decider().with_rules([RoutingRule(name="r", avoid_models=frozenset({"c"}))])
+
+
+def test_the_only_server_of_a_model_that_is_chosen_all_the_same_is_not_tried_last(bench: Any) -> None:
+    """All of b would be late, and a's server is the rule's: it is passed over, or the run would be late for sure."""
+    fastest = min(step(bench)[1].latency_q90_s)
+    choice, decision = step(
+        bench, RoutingRule(name="not-there", avoid_endpoints=frozenset({"a-0"})), budget_s=fastest * 1.01
+    )
+    assert decision.masked[4:] == (TOO_SLOW,) * 4
+    assert choice.models == ("a", "b") and choice.avoid == frozenset()
+    assert "avoid_endpoints" not in decision.seen
+
+
+def test_where_all_servers_are_to_be_avoided_that_of_the_chosen_model_is_not(bench: Any) -> None:
+    both = RoutingRule(name="both", avoid_endpoints=frozenset({"a-0", "b-0"}))
+    choice, _ = step(bench, both)
+    assert choice.avoid == {"a-0", "b-0"} - {f"{choice.model}-0"}

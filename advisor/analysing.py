@@ -10,6 +10,7 @@ from inframind.advisor.analysis import Analysis
 from inframind.advisor.clustering import find_clusters
 from inframind.advisor.failure import failure_of
 from inframind.advisor.options.config import AnalysisConfig
+from inframind.advisor.options.notes import of_size
 from inframind.advisor.options.proposing import Proposer
 from inframind.advisor.options.reading import LogReader
 from inframind.router.actions import ActionSpace
@@ -89,5 +90,5 @@ def analyse(
         until_s=max(arrivals, default=now_s),
         clusters=found.clusters,
         options=proposer.options(found.clusters),
-        notes=(*found.notes, *logs.notes),
+        notes=(*found.notes, *logs.notes, *of_size(logs, config.support.least_effective_size)),
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from inframind.advisor.options.logs import Choices, Coded, Mask
+from inframind.advisor.options.logs import Choices, Coded, Logs, Mask
 from inframind.traces.advice import METRICS
 
 _SUCCESS = METRICS.index("success")
+_OF_TWO_SIDES = 2
+"""A change is a comparison: what is done more beside what is done less."""
 
 
 def of_choices(finished: int, kept: int, steps: Choices) -> Iterator[str]:
@@ -44,3 +46,13 @@ def of_verdicts(
     ]
     if blind and not one_sided:
         yield f"No run in time has a verdict in {', '.join(blind)}: success there is not known."
+
+
+def of_size(logs: Logs, least: float) -> Iterator[str]:
+    """Of the runs that predictions come from: whether enough have a known result, given the least in effect."""
+    known = int((logs.weight_RM[~logs.is_choosing_R, _SUCCESS] > 0).sum())
+    if known < _OF_TWO_SIDES * least:
+        yield (
+            f"{known:,} runs of known success are too few to say what a change would bring: "
+            "some hundred are needed, and more where little is left to chance."
+        )

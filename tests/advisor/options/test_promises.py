@@ -140,3 +140,12 @@ def test_whoever_never_explored_is_told_what_to_set(uniform: Application) -> Non
     (told,) = [note for note in fixed.analysed().notes if "policy.exploration" in note]
     assert "policy.exploration = 0.1" in told
     assert not any("policy.exploration" in note for note in uniform.analysed().notes)
+
+
+def test_whoever_has_few_runs_or_few_verdicts_is_told_how_many_are_needed(uniform: Application) -> None:
+    few_verdicts = [
+        graded(run, run.solved if place % 20 == 0 else None) for place, run in enumerate(uniform.runs)
+    ]
+    for runs in (uniform.runs[:50], few_verdicts):
+        assert any("some hundred are needed" in note for note in uniform.analysed(runs).notes)
+    assert not any("some hundred" in note for note in uniform.analysed().notes)

@@ -44,6 +44,7 @@ def advice_desk(
     rng: np.random.Generator,
     file: Path | None = None,
     actions: ActionSpace | None = None,
+    measures: bool = True,
 ) -> AdviceDesk:
     """Where advice is made and decided on as the section ``[advisor]`` says. Asks no server anything.
 
@@ -54,6 +55,7 @@ def advice_desk(
         rng: all chance there is.
         file: from which the configuration was read; None where there is none.
         actions: what may be chosen, where somebody knows it already.
+        measures: whether it measures what was accepted; that reads all runs of a trial.
 
     Raises:
         ConfigError: the store has no graph, or settings contradict each other.
@@ -82,7 +84,7 @@ def advice_desk(
         ranking=ranking,
         stories=stories,
         analyst=analyst,
-        measurer=measurer,
+        measurer=measurer if measures else None,
         serving=Serving(graph, shelf, versions, stories, clock) if settings.online.enabled else None,
         file=ConfigFile(file, require_valid, clock) if file is not None else None,
         clock=clock,

@@ -55,7 +55,7 @@ class AdviceDesk:
         ranking: ranks options; knows what ``stories`` has read.
         stories: recommendations and what became of them.
         analyst: looks at runs.
-        measurer: compares runs before and after.
+        measurer: compares runs before and after; None where somebody else does.
         serving: has the roll-out try what is accepted; None without ``[online]``.
         file: into which rules go, or None where there is none: then the roll-out alone serves them.
         clock: time.
@@ -69,7 +69,7 @@ class AdviceDesk:
         ranking: Ranking,
         stories: Stories,
         analyst: Analyst,
-        measurer: Measurer,
+        measurer: Measurer | None,
         serving: Serving | None,
         file: ConfigFile | None,
         clock: Clock,
@@ -289,6 +289,8 @@ class AdviceDesk:
     async def _follow_up(self) -> list[AdviceEvent]:
         await self._stories.read()
         added = await self._serving.tend() if self._serving else []
+        if self._measurer is None:
+            return added
         measured = await self._measurer.tend(await self._serving.rollout_events() if self._serving else ())
         if measured:
             await self._stories.read()

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from inframind.errors import AdviceMoved
 from inframind.fleet.clock import Clock
-from inframind.plugin.advice.measuring import (
-    Measurement,
-    is_news,
-    labelled_sum,
-    of_before_and_after,
-    of_canary,
-)
+from inframind.plugin.advice.counterparts import compared
+from inframind.plugin.advice.measuring import Measurement, is_news, of_canary
 from inframind.plugin.advice.stories import Stories, Story
 from inframind.plugin.advice.trials import Trial, trial_of
 from inframind.plugin.online.learner_state import LearnerState
@@ -159,30 +153,11 @@ class Measurer:
         accepted = story.event("accepted")
         if accepted is None:
             return None
-        made, window_s, at_s = story.recommendation, self._config.window_s, accepted.at_s
+        advice, window_s, at_s = story.recommendation.recommendation_id, self._config.window_s, accepted.at_s
         begins_s = trial.promotion.at_s if trial and trial.promotion else at_s
         earlier = await self._configurations(at_s - window_s, at_s)
         later = await self._configurations(begins_s, at_s + window_s)
-        family = await self._family(made.configuration_id)
-        before = [one for one in earlier if not _has(one, made.recommendation_id) and _is_of(one, family)]
-        after = [one for one in later if _has(one, made.recommendation_id)]
-        return of_before_and_after(
-            labelled_sum(one.figures for one in before), labelled_sum(one.figures for one in after)
-        )
+        return compared(earlier, later, advice)
 
     async def _configurations(self, since_s: float, until_s: float) -> Sequence[ConfigurationSummary]:
         return await self._graph.configurations(since_s=since_s, until_s=until_s, keys=self._config.keys)
-
-    async def _family(self, configuration_id: str) -> str:
-        """Of the configuration that was to be changed, or "" where nobody knows it."""
-        found = await self._graph.known_configuration(configuration_id)
-        return found.family if found else ""
-
-
-def _has(summary: ConfigurationSummary, advice: str) -> bool:
-    rules: Sequence[Mapping[str, Any]] = summary.configuration.document.get("rules") or ()
-    return any(rule.get("advice") == advice for rule in rules)
-
-
-def _is_of(summary: ConfigurationSummary, family: str) -> bool:
-    return not family or summary.configuration.family == family

@@ -38,6 +38,7 @@ class Measurement:
         high: upper end.
         before_labelled: labelled runs without it.
         after_labelled: labelled runs with it.
+        together_with: ids of other recommendations that came into effect with it: all of them did what is measured.
     """
 
     method: Method
@@ -48,6 +49,7 @@ class Measurement:
     high: float
     before_labelled: int
     after_labelled: int
+    together_with: tuple[str, ...] = ()
 
     @property
     def improved(self) -> bool:
@@ -66,6 +68,7 @@ class Measurement:
             "before_labelled": self.before_labelled,
             "after_labelled": self.after_labelled,
             "improved": self.improved,
+            "together_with": list(self.together_with),
         }
 
 

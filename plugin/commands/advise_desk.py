@@ -40,7 +40,7 @@ class DeskPlace:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[AdviceDesk, TraceStore]]:
-        """The desk, tended, and the store; both for one loop.
+        """The desk, tended, and the store; both for one loop. Where somebody learns, measuring is left to them.
 
         Raises:
             ConfigError: there is no such file or store, or settings contradict each other.
@@ -48,6 +48,9 @@ class DeskPlace:
         settings = load_settings(self.config)
         async with StorePlace(config=self.config, store=self.store).opened() as store:
             rng = np.random.default_rng()  # a seed would have every call draw the same
-            desk = advice_desk(settings, store, clock=self.clock, rng=rng, file=self.config)
+            measures = settings.online.learner == "off"  # nobody who calls a command waits for a trial's runs
+            desk = advice_desk(
+                settings, store, clock=self.clock, rng=rng, file=self.config, measures=measures
+            )
             await desk.tend()
             yield desk, store

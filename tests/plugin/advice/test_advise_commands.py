@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from inframind.advisor.cluster import FailureCluster, Trait
 from inframind.fleet.clock import SystemClock
 from inframind.plugin.cli import app
+from inframind.plugin.commands.advise_desk import DeskPlace
 from inframind.plugin.config import load_settings
 from inframind.traces.store import open_store
 
@@ -277,3 +278,21 @@ def test_a_cost_that_nobody_knows_is_no_cost_of_nothing(folder: Path) -> None:
 
     own_id = at_office(folder, unpriced)
     assert "cost -," in call(folder, "configs", "show", own_id[:8]).output
+
+
+@pytest.mark.parametrize(("learner", "kinds"), [("separate", []), ("off", ["measured"])])
+async def test_commands_measure_only_where_nobody_learns(tried: Path, learner: str, kinds: list[str]) -> None:
+    file = tried / "inframind.toml"
+    file.write_text(file.read_text().replace('learner = "separate"', f'learner = "{learner}"'))
+    async with open_store(load_settings(file).traces.url) as store:
+        office = Office(file=file, store=store)
+        await office.desk().accept(await office.offered(), by="user:ann")
+        candidate = (await office.shelf.rollout()).candidate
+        await office.happen(candidate, "canary", 0.5)
+        for version, arm in ((candidate, "candidate"), ("", "serving")):
+            await office.serve(40, version, arm, right=0.5)
+        office.clock.pass_s(70.0)
+    place = DeskPlace(config=file, store=None, clock=office.clock, user="user:ann")
+    async with place.opened() as (desk, _):
+        (story,) = await desk.stories()
+    assert [event.kind for event in story.events if event.kind == "measured"] == kinds

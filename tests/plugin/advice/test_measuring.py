@@ -56,6 +56,50 @@ async def test_without_a_rollout_runs_before_and_after_are_compared_by_configura
     assert (facts["improved"], facts["low"] > 0.2, facts["high"] < 0.6) == (True, True, True)
 
 
+async def test_what_was_changed_beside_it_is_not_its_merit(plain: Office) -> None:
+    old = await plain.configure(version="v1")
+    await served(plain, old.configuration_id, 40, right=0.2)
+    await plain.keep(option(1, NO_LARGE), configuration_id=old.configuration_id)
+    (made,) = await plain.desk().recommend()
+    between = await plain.configure(NO_DEBATE, version="v1")  # somebody's own rule, before it was accepted
+    await served(plain, between.configuration_id, 40, right=0.8)
+    plain.clock.pass_s(1.0)
+    await plain.desk().accept(made.recommendation_id, by="user:ann")
+    new = await plain.configure(NO_DEBATE, *named_rules(made), version="v1")
+    await served(plain, new.configuration_id, 40, right=0.8)
+    (event,) = await plain.desk().tend()
+    assert (event.facts["before"], event.facts["change"], event.facts["improved"]) == (0.8, 0.0, False)
+    assert event.facts["together_with"] == []
+
+
+async def test_where_other_settings_changed_with_it_nothing_can_be_said(plain: Office) -> None:
+    old = await plain.configure(version="v1")
+    await served(plain, old.configuration_id, 40, right=0.2)
+    await plain.keep(option(1, NO_LARGE), configuration_id=old.configuration_id)
+    (made,) = await plain.desk().recommend()
+    await plain.desk().accept(made.recommendation_id, by="user:ann")
+    new = await plain.configure(*named_rules(made), version="v1", exploration=0.3)
+    await served(plain, new.configuration_id, 40, right=0.9)
+    assert await plain.desk().tend() == []
+
+
+async def test_of_two_that_came_into_effect_at_once_each_says_that_it_was_not_alone(plain: Office) -> None:
+    old = await plain.configure(version="v1")
+    await served(plain, old.configuration_id, 40, right=0.2)
+    two = option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest")
+    await plain.keep(*two, configuration_id=old.configuration_id)
+    first, second = await plain.desk().recommend()
+    for made in (first, second):
+        await plain.desk().accept(made.recommendation_id, by="user:ann")
+    new = await plain.configure(*named_rules(first), *named_rules(second), version="v1")
+    await served(plain, new.configuration_id, 40, right=0.8)
+    events = await plain.desk().tend()
+    assert {event.recommendation_id: event.facts["together_with"] for event in events} == {
+        first.recommendation_id: [second.recommendation_id],
+        second.recommendation_id: [first.recommendation_id],
+    }
+
+
 async def test_it_is_measured_again_when_half_as_many_more_came_and_never_after_it_was_taken_back(
     plain: Office,
 ) -> None:

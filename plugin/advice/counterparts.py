@@ -1,0 +1,61 @@
+"""Which runs of before are held against runs with a change: those of configurations that differ by it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+from inframind.plugin.advice.measuring import Measurement, labelled_sum, of_before_and_after
+from inframind.traces.configurations import Configuration, configuration_of
+from inframind.traces.outcome_graph import ConfigurationSummary
+
+
+def compared(
+    earlier: Sequence[ConfigurationSummary], later: Sequence[ConfigurationSummary], advice: str
+) -> Measurement | None:
+    """Runs with a recommendation's rules beside runs without; None where there are too few of either.
+
+    What else was changed is no merit of its. Only other recommendations that came into effect with it may be between
+    them, where nothing else can be compared: then the measurement names them.
+
+    Args:
+        earlier: configurations with their runs before it was accepted.
+        later: configurations with their runs since.
+        advice: id of the recommendation.
+    """
+    after = [one for one in later if one.figures.labelled and advice in advice_of(one.configuration)]
+    before = [one for one in earlier if one.figures.labelled and advice not in advice_of(one.configuration)]
+    alone = {_family_without(one.configuration, {advice}) for one in after}
+    found = _measured((one for one in before if one.configuration.family in alone), after)
+    if found is not None:
+        return found
+    bare = {_bare(one.configuration) for one in after}
+    before = [one for one in before if _bare(one.configuration) in bare]
+    found = _measured(before, after)
+    new = frozenset[str]().union(*(advice_of(one.configuration) for one in after))
+    known = frozenset[str]().union(*(advice_of(one.configuration) for one in before))
+    return replace(found, together_with=tuple(sorted(new - known - {advice}))) if found else None
+
+
+def advice_of(configuration: Configuration) -> frozenset[str]:
+    """Ids of the recommendations whose rules a configuration has."""
+    rules = configuration.document.get("rules") or ()
+    return frozenset(rule["advice"] for rule in rules if rule.get("advice"))
+
+
+def _bare(configuration: Configuration) -> str:
+    return _family_without(configuration, advice_of(configuration))
+
+
+def _family_without(configuration: Configuration, advice: Collection[str]) -> str:
+    document = configuration.document
+    rules = [rule for rule in document.get("rules") or () if rule.get("advice") not in advice]
+    return configuration_of({**document, "rules": rules}).family
+
+
+def _measured(
+    before: Iterable[ConfigurationSummary], after: Iterable[ConfigurationSummary]
+) -> Measurement | None:
+    return of_before_and_after(
+        labelled_sum(one.figures for one in before), labelled_sum(one.figures for one in after)
+    )

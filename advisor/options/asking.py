@@ -66,7 +66,7 @@ class Asked:
         target_nC = np.zeros((len(places), width))
         for row, place in enumerate(places.tolist()):
             column = slice(None) if self._columns is None else self._columns[place]
-            view = ruled.plan(self._views[place], walls[place])  # type: ignore[arg-type]
+            view = ruled.plan(self._views[place], walls[place])
             left_nC[row, column] = view.allowed
             target_nC[row, column] = self._behaviour(self._propose(view), view.allowed)  # type: ignore[arg-type]
         return left_nC, target_nC

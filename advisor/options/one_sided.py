@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from inframind.advisor.options.logs import Array, Coded, Mask
 from inframind.traces.advice import METRICS
 
@@ -48,5 +46,6 @@ def _forget(is_known_RM: Mask, among_R: Mask, value_RM: Array, *, says: float) -
         return False
     if 1 - is_known_R.sum() / among_R.sum() <= _FEW_MISSING:
         return False
-    is_known_RM[np.ix_(among_R, [_SUCCESS, _SOLVED])] = False
+    for metric in (_SUCCESS, _SOLVED):
+        is_known_RM[among_R, metric] = False
     return True

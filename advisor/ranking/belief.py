@@ -99,7 +99,7 @@ class Scale:
 def _default_scales() -> tuple[Scale, ...]:
     least = _NEXT_TO_NOTHING
     return (
-        Scale(least, least, 20.0),
+        Scale(least, least, 40.0),
         Scale(1.0, least, 0.5),
         Scale(least, 1.0, 2.0),
         Scale(1.0, 1.0, 1.0),

@@ -99,6 +99,8 @@ _RELATIVE_SCALE = 0.25
 """So is one of seconds or cost, of what it was."""
 _RATIO_SCALE = 0.5
 """So is one of the logarithm of success per cost."""
+_LEAST_BEFORE = 1e-9
+"""Seconds, cost and shares below this are nothing that a change could be a part of."""
 _SURE_Z = 2.0
 _Z95 = 1.959964
 _MANY = 32
@@ -304,7 +306,7 @@ def _promise(metric: Metric, prediction: Prediction | None) -> tuple[float, floa
         return 0.0, 0.0, 0.0
     is_share = metric in ("success", "on_time")
     sign = 1.0 if is_share else -1.0
-    scale = _SHARE_SCALE if is_share else _RELATIVE_SCALE * max(abs(prediction.before), 1e-9)
+    scale = _SHARE_SCALE if is_share else _RELATIVE_SCALE * max(abs(prediction.before), _LEAST_BEFORE)
     spread = max((prediction.high - prediction.low) / (2 * _Z95), 1e-9)
     gain = sign * prediction.change
     return math.tanh(gain / scale), math.tanh(gain / spread / _SURE_Z), 1.0
@@ -312,7 +314,7 @@ def _promise(metric: Metric, prediction: Prediction | None) -> tuple[float, floa
 
 def _bargain(success: Prediction | None, cost: Prediction | None) -> float:
     """0 where either is unknown: no bargain is seen where there is no evidence of one."""
-    if success is None or cost is None or min(success.before, cost.before) <= 0:
+    if success is None or cost is None or min(success.before, cost.before) < _LEAST_BEFORE:
         return 0.0
     better = max(success.before + success.change, 1e-3) / success.before
     dearer = max(cost.before + cost.change, 1e-3 * cost.before) / cost.before

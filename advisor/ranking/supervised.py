@@ -46,7 +46,7 @@ class SupervisedConfig:
 
     prior: PriorConfig = field(default_factory=lambda: PriorConfig(spread=2.0))
     """Of weights, in log odds."""
-    most_lessons: int = 400
+    most_lessons: int = 300
     """Latest verdicts that it is fitted to: a ranker for few of them."""
 
     curiosity: float = 0.3
@@ -67,42 +67,67 @@ class _Samples:
 
     Attributes:
         features_BD: columns.
+        own_BE: of these, those with deviations.
         accepted_B: 1 or 0.
         place_B: of each one's segment.
-        starts_S: first label of each segment.
+        bounds: first label of each segment, and the number of labels.
     """
 
     features_BD: Array
+    own_BE: Array
     accepted_B: Array
     place_B: Places
-    starts_S: Places
+    bounds: Sequence[int]
+
+    @classmethod
+    def of(cls, lessons: Sequence[Lesson]) -> tuple[_Samples, dict[str, int]]:
+        """Of lessons in the order of segments, and the place of each of these."""
+        table = Table.of(lessons)
+        segments, starts_S, place_B = np.unique(
+            [lesson.segment for lesson in lessons], return_index=True, return_inverse=True
+        )
+        samples = cls(
+            table.features_BD,
+            table.features_BD[:, OWN],
+            table.accepted_B,
+            place_B,
+            [*starts_S.tolist(), len(lessons)],
+        )
+        return samples, {str(segment): place for place, segment in enumerate(segments)}
+
+    @property
+    def segments(self) -> int:
+        """Number of segments."""
+        return len(self.bounds) - 1
 
     def logits(self, shared_D: Array, own_SE: Array) -> Array:
         """Log odds (B)."""
-        shared_B: Array = self.features_BD @ shared_D
-        own_B: Array = (self.features_BD[:, OWN] * own_SE[self.place_B]).sum(axis=1)
-        return shared_B + own_B
+        found_B: Array = self.features_BD @ shared_D + (self.own_BE * own_SE[self.place_B]).sum(axis=1)
+        return found_B
 
     def log_likelihood(self, logits_B: Array) -> float:
         """Of the labels."""
-        return float((self.accepted_B * logits_B - np.logaddexp(0.0, logits_B)).sum())
+        return float(self.accepted_B @ logits_B - np.logaddexp(0.0, logits_B).sum())
 
     def sums(self, logits_B: Array, before_B: Array) -> Sums:
         """Of the quadratic that fits the likelihood at these log odds best, above those beforehand (B)."""
         chance_B = logistic(logits_B)
         weight_B = np.maximum(chance_B * (1 - chance_B), _LEAST_CURVATURE)
         target_B = weight_B * (logits_B - before_B) + self.accepted_B - chance_B
-        weighted_BD = weight_B[:, None] * self.features_BD
-        bounds = [*self.starts_S.tolist(), len(target_B)]
-        of_each = [slice(first, end) for first, end in itertools.pairwise(bounds)]
-        own_BE, columns = weighted_BD[:, OWN], self.features_BD.shape[1]
+        own_BE, columns = weight_B[:, None] * self.own_BE, self.features_BD.shape[1]
+        of_each = [slice(first, end) for first, end in itertools.pairwise(self.bounds)]
         cross_SED = [own_BE[here].T @ self.features_BD[here] for here in of_each]
         moment_SD = [target_B[here] @ self.features_BD[here] for here in of_each]
         return Sums(
-            self.features_BD.T @ weighted_BD,
+            self.features_BD.T @ (weight_B[:, None] * self.features_BD),
             np.array(cross_SED).reshape(-1, len(OWN), columns),
             np.array(moment_SD).reshape(-1, columns),
         )
+
+
+_NOTHING = _Samples(
+    np.zeros((0, len(COLUMNS))), np.zeros((0, len(OWN))), np.zeros(0), np.zeros(0, dtype=np.intp), (0,)
+)
 
 
 class SupervisedRanker:
@@ -150,25 +175,14 @@ class SupervisedRanker:
         return logistic(self.belief.means(features_KD, segment))
 
     def _fitted(self) -> Belief:
-        samples, places = self._samples()
+        lessons = self._book.latest(self._config.most_lessons)
+        samples, places = _Samples.of(lessons) if lessons else (_NOTHING, {})
         prior, fits = self._config.prior, []
         for scale in prior.scales:
             around_D = prior.means(scale)
             posterior, height = _laplace(samples, *prior.precisions(scale), around_D)
             fits.append((posterior, posterior.log_volume + height))
         return Belief.of(places, prior.scales, *zip(*fits, strict=True))
-
-    def _samples(self) -> tuple[_Samples, dict[str, int]]:
-        lessons = self._book.latest(self._config.most_lessons)
-        if not lessons:
-            nothing = np.zeros(0, dtype=np.intp)
-            return _Samples(np.zeros((0, len(COLUMNS))), np.zeros(0), nothing, nothing), {}
-        table = Table.of(lessons)
-        segments, starts_S, place_B = np.unique(
-            [lesson.segment for lesson in lessons], return_index=True, return_inverse=True
-        )
-        places = {str(segment): place for place, segment in enumerate(segments)}
-        return _Samples(table.features_BD, table.accepted_B, place_B, starts_S), places
 
 
 def _laplace(samples: _Samples, prior_D: Array, prior_E: Array, around_D: Array) -> tuple[Posterior, float]:
@@ -177,25 +191,26 @@ def _laplace(samples: _Samples, prior_D: Array, prior_E: Array, around_D: Array)
     Raises:
         ArithmeticError: the peak was not reached, as happens to columns that are not finite.
     """
-    before_B = samples.features_BD @ around_D
 
-    def logits(moved: Array, own: Array) -> Array:
-        return before_B + samples.logits(moved, own)
-
-    def height(moved: Array, own: Array) -> float:
+    def height(logits_B: Array, moved: Array, own: Array) -> float:
         penalty = prior_D @ moved**2 + (own**2 @ prior_E).sum()
-        return samples.log_likelihood(logits(moved, own)) - float(penalty) / 2
+        return samples.log_likelihood(logits_B) - float(penalty) / 2
 
-    moved, own = np.zeros(len(prior_D)), np.zeros((len(samples.starts_S), len(prior_E)))
-    now = height(moved, own)
+    moved, own = np.zeros(len(prior_D)), np.zeros((samples.segments, len(prior_E)))
+    before_B = now_B = samples.features_BD @ around_D
+    now = height(now_B, moved, own)
     for _ in range(_MOST_ROUNDS):
-        sums = samples.sums(logits(moved, own), before_B)
+        sums = samples.sums(now_B, before_B)
         best_moved, best_own = Equations.of(sums, prior_D, prior_E).solution()
-        to_moved, to_own = best_moved - moved, best_own - own
+        to_moved, to_own, to_B = best_moved - moved, best_own - own, samples.logits(best_moved, best_own)
+        to_B += before_B - now_B
         step = 1.0
-        while (then := height(moved + step * to_moved, own + step * to_own)) < now and step > _SHORTEST_STEP:
+        while (
+            then := height(now_B + step * to_B, moved + step * to_moved, own + step * to_own)
+        ) < now and step > _SHORTEST_STEP:
             step /= 2
         if then - now < _CLOSE_ENOUGH:
             return Posterior.of(sums, prior_D, prior_E, around_D), now
-        moved, own, now = moved + step * to_moved, own + step * to_own, then
+        now, now_B = then, now_B + step * to_B
+        moved, own = moved + step * to_moved, own + step * to_own
     raise ArithmeticError(f"no peak within {_MOST_ROUNDS} rounds of Newton's method")

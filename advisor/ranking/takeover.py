@@ -10,8 +10,8 @@ difference to what happened (Brier 1950). What is compared is the mean over the 
 * in between everything stays as it is.
 
 Verdicts are compared in the order in which they came, as acceptances alone: what is measured later does not rewrite who
-was in charge. Learners are fitted anew after every half more of verdicts, and nothing is predicted that no window holds
-any more: who reads a long history for the first time fits each of them twice.
+was in charge. Learners are fitted anew whenever verdicts have doubled, and nothing is predicted that no window holds
+any more: who reads a long history for the first time fits each of them once, or twice.
 """
 
 from __future__ import annotations
@@ -134,10 +134,10 @@ def _gaps(differences_B: Array, looks_L: Places, config: TakeoverConfig) -> tupl
 def checkpoints(verdicts: int, config: TakeoverConfig) -> tuple[int, ...]:
     """After how many verdicts learners are fitted, to predict those up to the next: the few that still matter.
 
-    Every half more of them; the first one is the latest that leaves a whole window to be predicted.
+    Whenever they have doubled; the first one is the latest that leaves a whole window to be predicted.
     """
     found = [config.labels]
-    while (following := found[-1] + max(found[-1] // 2, 1)) < verdicts:
+    while (following := 2 * found[-1]) < verdicts:
         found.append(following)
     settled = [one for one in found if one <= verdicts - config.window]
     return tuple(found[max(len(settled) - 1, 0) :])

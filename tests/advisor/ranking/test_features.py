@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from inframind.advisor.ranking.features import COLUMNS, NAMES, PLACES, features_of
@@ -154,6 +154,7 @@ def test_names_of_models_servers_strategies_and_roles_change_nothing(bench: Any)
     centroid=st.lists(st.floats(-1e3, 1e3), max_size=9),
     rules=st.integers(0, 100),
 )
+@example(kind="cheapest", change=1.0, before=2e-313, half=0.0, trend=0.0, centroid=[], rules=0)
 def test_every_column_stays_within_its_bounds(
     bench: Any, kind: Any, change: float, before: float, half: float, trend: float, centroid: Any, rules: int
 ) -> None:

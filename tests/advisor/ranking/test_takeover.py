@@ -98,11 +98,11 @@ def test_looking_back_at_once_is_looking_back_again_and_again(seed: int, count: 
     assert in_charge_after(differences, CONFIG) == in_charge
 
 
-def test_learners_are_fitted_after_every_half_more_and_only_to_predict_the_latest_window() -> None:
+def test_learners_are_fitted_whenever_verdicts_have_doubled_and_only_to_predict_the_latest_window() -> None:
     assert checkpoints(11, CONFIG) == (10,)
-    assert checkpoints(50, CONFIG) == (10, 15, 22, 33, 49)
-    assert checkpoints(62, CONFIG) == (22, 33, 49)
-    assert checkpoints(2000, TakeoverConfig()) == (1234, 1851)
+    assert checkpoints(50, CONFIG) == (10, 20, 40)
+    assert checkpoints(62, CONFIG) == (20, 40)
+    assert checkpoints(2000, TakeoverConfig()) == (1280,)
 
 
 def test_every_verdict_is_predicted_once_by_learners_that_do_not_know_it(bench: Any) -> None:
@@ -129,7 +129,7 @@ def test_portions_do_not_matter_and_late_arrivals_are_put_in_their_place(bench: 
         bit_by_bit.compare(lessons[:end])
     disordered.compare(lessons[20:100])
     expected = at_once.compare(lessons)
-    assert expected.compared == 140 - checkpoints(140, CONFIG)[0] == 67
+    assert expected.compared == 140 - checkpoints(140, CONFIG)[0] == 60
     for other in (bit_by_bit, disordered):
         found = other.compare(lessons)
         assert (found.in_charge, found.compared) == (expected.in_charge, expected.compared)

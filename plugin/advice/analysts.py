@@ -14,6 +14,7 @@ from inframind.advisor.analysing import analyse
 from inframind.advisor.analysis import Analysis
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.fleet.clock import Clock
+from inframind.graphs.recorder import BOOK, DEALT
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import Policy
 from inframind.router.rules import RoutingRule
@@ -54,6 +55,8 @@ class AnalystConfig:
         window_s: age of the oldest, in seconds.
         keys: which feedback is a verdict.
         exploration: share of decisions that are drawn evenly.
+        greedy: whether the policy's best candidate is always taken.
+        is_careful: whether the 90 % quantile of a step must fit the time that is left, or the median.
         shares_segments: whether all people are of one segment.
         analysis: how changes are found.
     """
@@ -62,6 +65,8 @@ class AnalystConfig:
     window_s: float
     keys: SolvedKeys
     exploration: float
+    greedy: bool
+    is_careful: bool
     shares_segments: bool
     analysis: AnalysisConfig
 
@@ -126,6 +131,8 @@ class Analyst:
             configuration_id=_latest_configuration(runs),
             keys=self._config.keys,
             exploration=self._config.exploration,
+            greedy=self._config.greedy,
+            is_careful=self._config.is_careful,
             previous=previous,
             now_s=self._clock.wall_s(),
             rng=np.random.default_rng(self._rng.integers(2**63)),
@@ -159,4 +166,8 @@ def _analysis_of(kept: KeptAnalysis) -> Analysis | None:
 
 
 def _latest_configuration(runs: Sequence[Trajectory]) -> str:
-    return next((run.configuration for run in runs if run.configuration), "")
+    """That of the latest run, but not of what is only tried: a change is offered for what serves."""
+    known = [run for run in runs if run.configuration]
+    served = (run for run in known if run.metadata.get(BOOK, {}).get(DEALT, {}).get("arm") != "candidate")
+    latest = next(served, None) or next(iter(known), None)
+    return latest.configuration if latest else ""

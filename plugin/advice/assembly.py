@@ -114,12 +114,14 @@ def _ranking_config(section: AdvisorSection) -> RankingConfig:
 
 
 def _analyst_config(settings: Settings) -> AnalystConfig:
-    section = settings.advisor
+    section, decide = settings.advisor, settings.decide_config()
     return AnalystConfig(
         last=section.last,
         window_s=section.window_s,
         keys=SolvedKeys(settings.feedback.solved_keys),
-        exploration=settings.policy.exploration,
+        exploration=decide.exploration,
+        greedy=decide.greedy,
+        is_careful=decide.is_careful,
         shares_segments=section.segments == "shared",
         analysis=AnalysisConfig(margin=section.margin),
     )

@@ -176,10 +176,12 @@ def _event_facts(event: AdviceEvent) -> Iterator[str]:
 def measured_text(event: AdviceEvent) -> str:
     """What a measurement said."""
     facts = event.facts
+    others = ", ".join(str(one)[:DIGITS] for one in facts.get("together_with", ()))
     return (
         f"success {facts['before']:.1%} ({facts['before_labelled']:,} runs) and {facts['after']:.1%} "
         f"({facts['after_labelled']:,} runs) with it: {100 * facts['change']:+.1f} points "
         f"[{100 * facts['low']:+.1f}, {100 * facts['high']:+.1f}], {facts['method']}"
+        + (f", together with {others}" if others else "")
     )
 
 

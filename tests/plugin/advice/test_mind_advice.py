@@ -21,7 +21,7 @@ from inframind.traces.shelf import RolloutEvent
 from inframind.traces.shelves import shelf_of
 from inframind.traces.store import open_store
 
-from .conftest import HandClock, Office, option
+from .conftest import NO_LARGE, HandClock, Office, option
 
 SETTINGS = {"policy": {"name": "learned", "exploration": 0.5, "seed": 1}}
 M1_IS_OUT = RoutingRule(name="no m1", avoid_models=frozenset({"m1"}))
@@ -110,6 +110,17 @@ async def test_whoever_tends_analyses_when_the_latest_analysis_is_too_old(here: 
         latest = await graph.latest_analysis()
         numbers.append(latest.number if latest else 0)
     assert numbers == [1, 1, 2]
+
+
+async def test_an_analysis_is_about_what_serves_not_about_what_is_tried(here: Office) -> None:
+    serving, tried = await here.configure(), await here.configure(NO_LARGE)
+    await here.offered()
+    await here.desk().accept((await here.desk().stories())[0].recommendation.recommendation_id, by="user:ann")
+    candidate = (await here.shelf.rollout()).candidate
+    await here.happen(candidate, "canary", 0.5)
+    await here.serve(30, "", "serving", right=0.5, configuration=serving.configuration_id)
+    await here.serve(30, candidate, "candidate", right=0.5, configuration=tried.configuration_id)
+    assert (await here.desk().analyse()).configuration_id == serving.configuration_id
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from inframind.traces.outcome_graph import (
     ShareDifference,
     Worsening,
 )
-from inframind.traces.records import Status, Trajectory
+from inframind.traces.records import Trajectory
 
 ShareMetric = Literal["on_time", "solved", "success"]
 SHARE_METRICS: tuple[ShareMetric, ...] = ("on_time", "solved", "success")
@@ -33,7 +33,8 @@ class Run:
         trace_id: of its trace.
         configuration: id of the configuration that decided it, or "".
         arrived_at_s: seconds since the Unix epoch.
-        status: as the trace's; an ``open`` one counts nowhere.
+        counts: whether it says how its configuration did: it came to an end, and nobody called it off while it had time
+            left.
         is_on_time: whether there was an answer within the budget.
         is_failed: whether it ended without an answer.
         latency_s: seconds.
@@ -46,7 +47,7 @@ class Run:
     trace_id: str
     configuration: str
     arrived_at_s: float
-    status: Status
+    counts: bool
     is_on_time: bool
     is_failed: bool
     latency_s: float
@@ -62,7 +63,7 @@ def run_of(trajectory: Trajectory) -> Run:
         trace_id=trajectory.trace_id,
         configuration=trajectory.configuration,
         arrived_at_s=float(trajectory.arrived_at_s),
-        status=trajectory.status,
+        counts=_counts(trajectory),
         is_on_time=trajectory.on_time,
         is_failed=trajectory.status != "ok" and not (trajectory.answer or trajectory.text),
         latency_s=float(trajectory.latency_s),
@@ -71,6 +72,12 @@ def run_of(trajectory: Trajectory) -> Run:
         topology=trajectory.topology,
         domain=trajectory.domain,
     )
+
+
+def _counts(trajectory: Trajectory) -> bool:
+    if trajectory.status == "cancelled":
+        return trajectory.latency_s >= trajectory.budget_s
+    return trajectory.status != "open"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -231,7 +231,7 @@ class MemoryGraph:
         for run in self._runs.values():
             is_early = since_s is not None and run.arrived_at_s < since_s
             is_late = until_s is not None and run.arrived_at_s >= until_s
-            if run.status != "open" and not (is_early or is_late):
+            if run.counts and not (is_early or is_late):
                 key = (run.configuration, run.topology, run.domain)
                 groups[key].append((run, self._verdict(run.trace_id, keys)))
         return {key: tally_of(judged) for key, judged in groups.items()}

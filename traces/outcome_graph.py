@@ -19,7 +19,7 @@ class RunFigures:
     """What became of a number of runs.
 
     Attributes:
-        runs: that ended.
+        runs: that ended; not those that were called off while they had time left.
         on_time: ended with an answer within their budget.
         failed: ended without an answer.
         labelled: with a verdict.
@@ -155,9 +155,9 @@ class OutcomeGraph(Protocol):
     """Configurations, runs, advice. May be awaited from several threads, loops and processes.
 
     A run is linked to its configuration by `Trajectory.configuration` when the store puts it, and forgotten with its
-    trace; while it is open it counts nowhere. Traces that a release without this graph put, before an upgrade or
-    beside it, have no figures until they are put again. Every method raises StoreClosed after the store was closed,
-    and StoreError when the storage fails.
+    trace; while it is open, or where it was called off in time, it counts nowhere. Traces that a release without this
+    graph put, before an upgrade or beside it, have no figures until they are put again. Every method raises
+    StoreClosed after the store was closed, and StoreError when the storage fails.
     """
 
     async def add_configuration(self, configuration: Configuration, *, at_s: float) -> None:

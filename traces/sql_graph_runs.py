@@ -76,7 +76,7 @@ def _tallied(
     judged, solved = _judged(keys)
     named = [column.label(f"by_{place}") for place, column in enumerate(by)]
     found = select(*named, *_sums(solved)).select_from(judged)
-    found = found.where(runs.c.status != "open", *conditions).group_by(*named)
+    found = found.where(runs.c.counts, *conditions).group_by(*named)
     return [(tuple(row[: len(by)]), _tally(row[len(by) :])) for row in connection.execute(found)]
 
 

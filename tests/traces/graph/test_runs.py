@@ -45,7 +45,7 @@ async def test_an_answer_after_the_budget_is_no_success(
 
 @pytest.mark.parametrize(
     ("status", "text", "failed"),
-    [("ok", "", 0), ("late", "", 1), ("late", "42", 0), ("failed", "", 1), ("cancelled", "", 1)],
+    [("ok", "", 0), ("late", "", 1), ("late", "42", 0), ("failed", "", 1)],
 )
 async def test_a_run_without_an_answer_has_failed(
     store: TraceStore, graph: OutcomeGraph, made: Any, status: Any, text: str, failed: int
@@ -53,6 +53,16 @@ async def test_a_run_without_an_answer_has_failed(
     (own_id,) = await made.add(graph, 1)
     await store.put(made.run(1, own_id, status=status, text=text))
     assert (await graph.configuration(own_id)).figures.failed == failed
+
+
+@pytest.mark.parametrize(("latency_s", "counted"), [(1.0, 0), (10.0, 1)])
+async def test_who_stops_a_run_in_time_says_nothing_of_its_configuration(
+    store: TraceStore, graph: OutcomeGraph, made: Any, latency_s: float, counted: int
+) -> None:
+    (own_id,) = await made.add(graph, 1)
+    await store.put(made.run(1, own_id, status="cancelled", text="", latency_s=latency_s))
+    figures = (await graph.configuration(own_id)).figures
+    assert (figures.runs, figures.failed) == (counted, counted)
 
 
 async def test_a_trace_put_twice_counts_once_as_it_was_put_last(
@@ -76,7 +86,7 @@ async def test_open_traces_have_no_figures_until_they_end(
     assert (await graph.configuration(own_id)).figures == RunFigures()
     await store.put(made.run(1, own_id))
     assert (await graph.configuration(own_id)).figures.runs == 1
-    await store.put(made.run(1, own_id, status="open"))
+    await store.put(made.run(1, own_id, status="open", latency_s=12.0))
     assert (await graph.configuration(own_id)).figures == RunFigures()
     assert await store.close_abandoned(before_s=1e9) == 1
     figures = (await graph.configuration(own_id)).figures

@@ -86,6 +86,11 @@ class AdviceDesk:
         """Whether the roll-out tries what is accepted, see ``[online]``; else it serves when processes start anew."""
         return self._serving is not None
 
+    @property
+    def waits(self) -> bool:
+        """Whether, when it was last looked, something that was accepted waited for another trial to end."""
+        return self._serving is not None and self._serving.waits
+
     # Making --------------------------------------------------------------------------------------------
 
     async def analyse(self, *, last: int | None = None, tell: Progress = not_told) -> Analysis:

@@ -30,6 +30,9 @@ class Serving:
         versions: makes versions.
         stories: what became of recommendations.
         clock: time.
+
+    Attributes:
+        waits: whether, when it was last looked, something that was accepted waited for another trial to end.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Serving:
         self._graph, self._shelf, self._versions = graph, shelf, versions
         self._stories, self._clock = stories, clock
         self._events: list[RolloutEvent] = []
+        self.waits = False
 
     async def tend(self) -> list[AdviceEvent]:
         """Do what is to be done now; the events that came of it.
@@ -53,7 +57,8 @@ class Serving:
             {one.recommendation.recommendation_id: one for one in accepted if one.has("reverted")}
         )
         added = await self._note(accepted)
-        waiting = [one for one in self._stories.accepted() if self._waits(one)]
+        waiting = [one for one in self._stories.accepted() if self._is_waiting(one)]
+        self.waits = False
         if waiting and await self._propose(waiting):
             added += await self._note(waiting)
         return added
@@ -68,7 +73,7 @@ class Serving:
         serving = (await self._shelf.rollout()).serving
         return made.recommendation_id in await self._versions.advice_in(serving)
 
-    def _waits(self, story: Story) -> bool:
+    def _is_waiting(self, story: Story) -> bool:
         """Whether it is to be tried as soon as nothing else is."""
         if not story.is_in_force or not _can_be_read(story.recommendation):
             return False
@@ -93,13 +98,12 @@ class Serving:
         """Put the one that waited longest into the shadow, if nothing else is tried; whether it is there."""
         for _ in range(_TRIES):
             rollout = await self._shelf.rollout()
-            if rollout.candidate or rollout.frozen:
-                return False
             serving = await self._versions.advice_in(rollout.serving)
             next_one = next(
                 (one for one in waiting if one.recommendation.recommendation_id not in serving), None
             )
-            if next_one is None:
+            self.waits = next_one is not None and bool(rollout.candidate)
+            if next_one is None or rollout.candidate or rollout.frozen:
                 return False
             try:
                 await self._shelf.append(

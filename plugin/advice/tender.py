@@ -28,10 +28,14 @@ class AdviceTender:
         desk: what is tended.
         clock: time.
         analyse_every_s: age in seconds at which an analysis is too old; 0 makes none.
+
+    Attributes:
+        waits: whether something that a person accepted is to be tried next; not while looking fails.
     """
 
     def __init__(self, desk: AdviceDesk, clock: Clock, *, analyse_every_s: float) -> None:
         self._desk, self._clock, self._analyse_every_s = desk, clock, analyse_every_s
+        self.waits = False
         self._following = _Beside(
             "seeing to accepted recommendations", self._follow, clock, every_s=TEND_EVERY_S
         )
@@ -49,7 +53,13 @@ class AdviceTender:
         await self._looking.finish()
 
     async def _follow(self) -> None:
-        for event in await self._desk.tend():
+        try:
+            done = await self._desk.tend()
+        except BaseException:
+            self.waits = False  # what cannot be tried must not keep anything else from being tried
+            raise
+        self.waits = self._desk.waits
+        for event in done:
             _log.info("recommendation %s: %s", event.recommendation_id[:12], event.kind)
 
     async def _look(self) -> None:

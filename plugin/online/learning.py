@@ -329,6 +329,8 @@ class LearnerService:
         is_due = desk.state.fresh >= self._config.publish_every
         if not is_due or rollout.candidate or rollout.frozen or rollout.serving not in desk.state.lineage:
             return "", None
+        if self._advice is not None and self._advice.waits:  # what a person accepted comes first
+            return "", None
         serving = await self._school.stored(self._shelf, rollout.serving)
         runs = await with_recent(self._store, desk.latest, self._hearing.keys, REMEMBERED)
         published = self._school.to_publish(desk.student, serving, runs, least_views=self._config.least_views)

@@ -14,7 +14,8 @@ from inframind.plugin.advice.tender import AdviceTender
 from inframind.plugin.config import load_settings, settings_from
 from inframind.plugin.mind import InfraMind
 from inframind.plugin.online.assembly import learner_service
-from inframind.router.policy_shelf import policy_of
+from inframind.router.policy_shelf import content_of, policy_of, version_of
+from inframind.router.policy_shipped import shipped_policy
 from inframind.router.rules import RoutingRule
 from inframind.traces.outcome_graphs import graph_of
 from inframind.traces.shelf import RolloutEvent
@@ -97,6 +98,35 @@ async def test_what_the_learner_publishes_has_the_rules_of_what_serves(
     assert (row.created_by, row.parent) == ("learner", version)
     rules = policy_of(row, await shelf.policy_content(candidate)).rules
     assert [(rule.advice, rule.avoid_models) for rule in rules] == [(made.recommendation_id, {"m1"})]
+
+
+async def test_what_a_person_accepted_is_tried_before_what_was_learned_meanwhile(mind: InfraMind) -> None:
+    values = mind.settings.model_dump()
+    online = {
+        "enabled": True, "learner": "in-process", "publish_every": 4, "batch": 4,
+        "gate": {"settle_s": 0.001, "alarm_s": 0.001},
+    }  # fmt: skip
+    settings = settings_from({**values, "online": online, "traces": {"url": "memory:"}})
+    clock, shelf = HandClock(), shelf_of(mind.store)
+    actions = mind.calls.services.decider.actions
+    desk = advice_desk(settings, mind.store, clock=clock, rng=np.random.default_rng(0), actions=actions)
+    office = Office(file=Path("none"), store=mind.store, clock=clock)
+    content = content_of(shipped_policy())
+    row = version_of(content, created_at_s=0.0, created_by="user:ann", facts={})
+    other = (await shelf.add_policy(row, content)).version
+    await office.happen(other, "shadow")
+    await office.keep(option(1, M1_IS_OUT))
+    (made,) = await desk.recommend()
+    await desk.accept(made.recommendation_id, by="user:ann")
+    learner = learner_service(settings, mind.store, actions, holder="a test", clock=clock)
+    await learner.once()
+    await answer(mind, 16)
+    await office.happen(other, "rolled_back")
+    clock.pass_s(10.0)
+    await learner.once()
+    candidate = (await shelf.rollout()).candidate
+    row = await shelf.policy(candidate)
+    assert (row.created_by, row.facts.get("advice")) == ("advisor", made.recommendation_id)
 
 
 async def test_whoever_tends_analyses_when_the_latest_analysis_is_too_old(here: Office) -> None:

@@ -20,6 +20,8 @@ ANALYSES = "\n[advisor]\nanalyse_every_s = 100.0\n"
 class _Desk:
     """A desk at which nothing works."""
 
+    waits = False
+
     def __init__(self, *failures: BaseException) -> None:
         self.failures, self.tended, self.analysed = list(failures), 0, 0
 

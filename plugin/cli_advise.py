@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inframind.plugin.cli_advise_evaluate import evaluate_candidates
-from inframind.plugin.cli_options import DEFAULT_CONFIG, Config
+from inframind.plugin.cli_options import DEFAULT_CONFIG, Config, who_asks
 from inframind.plugin.cli_traces import Store
 from inframind.plugin.cli_train import refuse_given
 
@@ -149,9 +149,7 @@ advise_app.command("evaluate")(evaluate_candidates)
 
 
 def _place(config: Path, store: str | None) -> DeskPlace:
-    import getpass
-
     from inframind.fleet.clock import SystemClock
     from inframind.plugin.commands.advise_desk import DeskPlace
 
-    return DeskPlace(config=config, store=store, clock=SystemClock(), user=f"user:{getpass.getuser()}")
+    return DeskPlace(config=config, store=store, clock=SystemClock(), user=who_asks())

@@ -31,3 +31,14 @@ RayAddress = Annotated[
 Config = Annotated[
     Path, typer.Option("--config", "-c", help="Configuration file; `inframind init` writes one.")
 ]
+
+
+def who_asks() -> str:
+    """``user:<name>``, for events; the user's number where nobody gave it a name, as in containers."""
+    import getpass
+    import os
+
+    try:
+        return f"user:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"user:{os.getuid()}"

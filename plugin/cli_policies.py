@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inframind.plugin.cli_options import DEFAULT_CONFIG, Config
+from inframind.plugin.cli_options import DEFAULT_CONFIG, Config, who_asks
 from inframind.plugin.cli_traces import Store
 
 if TYPE_CHECKING:
@@ -168,11 +168,9 @@ def policies_thaw(
 
 
 def _desk(config: Path, store: str | None) -> PolicyDesk:
-    import getpass
-
     from inframind.fleet.clock import SystemClock
     from inframind.plugin.commands.policies import PolicyDesk
     from inframind.plugin.commands.traces import StorePlace
 
     place = StorePlace(config=config, store=store)
-    return PolicyDesk(place=place, clock=SystemClock(), user=f"user:{getpass.getuser()}")
+    return PolicyDesk(place=place, clock=SystemClock(), user=who_asks())

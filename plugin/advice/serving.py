@@ -41,6 +41,7 @@ class Serving:
         self._graph, self._shelf, self._versions = graph, shelf, versions
         self._stories, self._clock = stories, clock
         self._events: list[RolloutEvent] = []
+        self._number = 0
         self.waits = False
 
     async def tend(self) -> list[AdviceEvent]:
@@ -83,13 +84,14 @@ class Serving:
         return trial is not None and trial.is_set_aside and not story.has("rolled_back")
 
     async def rollout_events(self) -> Sequence[RolloutEvent]:
-        """All of the roll-out, oldest first.
+        """All of the roll-out that changed who serves or is tried, oldest first: remarks may be many.
 
         Raises:
             StoreError: the shelf cannot be read.
         """
-        after = self._events[-1].number if self._events else 0
-        self._events += await self._shelf.events(after=after)
+        if news := await self._shelf.events(after=self._number):
+            self._events += [event for event in news if event.stage is not None]
+            self._number = news[-1].number
         return self._events
 
     # Into service --------------------------------------------------------------------------------------

@@ -296,3 +296,14 @@ async def test_commands_measure_only_where_nobody_learns(tried: Path, learner: s
     async with place.opened() as (desk, _):
         (story,) = await desk.stories()
     assert [event.kind for event in story.events if event.kind == "measured"] == kinds
+
+
+def test_whoever_has_no_name_decides_by_number(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54_321)
+    advice = offered(folder)
+    assert advise(folder, "reject", advice).exit_code == 0
+    (event,) = [event for event in said(folder, "show", advice)["events"] if event["kind"] == "rejected"]
+    assert event["by"] == "user:54321"
+    assert call(folder, "policies", "list").exit_code == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -20,6 +20,7 @@ from inframind.advisor.ranking.changes import change_of, rule_document, rules_of
 from inframind.advisor.ranking.features import VERSION, features_of
 from inframind.advisor.ranking.history import History
 from inframind.advisor.ranking.monitor import MonitorConfig, Stop, first_stop, news_of
+from inframind.advisor.ranking.ordering import chances_to_be_first, shown
 from inframind.advisor.ranking.process import ProcessConfig, ProcessPolicy
 from inframind.advisor.ranking.protocol import Array, Chooser, Lesson
 from inframind.advisor.ranking.supervised import SupervisedConfig, SupervisedRanker
@@ -241,7 +242,10 @@ def recommend(
     """Recommendations for a person, best first, at most one of a kind.
 
     What is in force is not recommended again, and what the segment rejected only as
-    `inframind.advisor.ranking.history.History.objection` says. Options that score the same come in any order.
+    `inframind.advisor.ranking.history.History.objection` says. Of a kind's options that score the same, those that
+    answer a failure pattern come first, then those that surely promise more success; beyond that, and between kinds,
+    chance decides. Whatever the chooser likes, options without enough evidence of success come after all others, and
+    one of them at most.
 
     Args:
         analysis: whose options are on offer.
@@ -269,8 +273,8 @@ def recommend(
         domain=domain,
         configuration=configuration,
     )
-    places = _best_of_each_kind(options, chooser.scores(features_KD, segment, rng))[:most]
-    chances_K = _chances_to_be_first(chooser.draws(features_KD, segment, draws, rng))
+    places = shown(options, chooser.scores(features_KD, segment, rng), rng)[:most]
+    chances_K = chances_to_be_first(options, chooser.draws(features_KD, segment, draws, rng))
     return tuple(
         _recommendation(
             options[place],
@@ -307,21 +311,6 @@ def _on_offer(
         if not history.objection(change, option.predictions, segment=segment, now_s=now_s, pause_s=pause_s):
             offered.append(option)
     return offered
-
-
-def _best_of_each_kind(options: Sequence[Option], scores_K: Array) -> list[int]:
-    order: list[int] = np.argsort(-scores_K, kind="stable").tolist()
-    best: dict[str, int] = {}
-    for place in order:
-        best.setdefault(options[place].kind, place)
-    return list(best.values())
-
-
-def _chances_to_be_first(draws_NK: Array) -> Array:
-    """Share of draws in which each is largest (K); those that share the largest share the draw."""
-    is_first_NK = draws_NK == draws_NK.max(axis=1, keepdims=True)
-    shares_K: Array = (is_first_NK / is_first_NK.sum(axis=1, keepdims=True)).mean(axis=0)
-    return shares_K
 
 
 def _recommendation(

@@ -1,4 +1,4 @@
-"""Any order is as good as any other, as long as nothing is known."""
+"""Nothing is liked better than anything else, as long as nothing is known."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from inframind.advisor.ranking.protocol import Array, Lesson
 
 
 class Unranked:
-    """Orders options by chance alone."""
+    """Scores all options the same: what they promise tells those of one kind apart, and chance the kinds."""
 
     name = "unranked"
 
     def scores(self, features_KD: Array, segment: str, rng: np.random.Generator) -> Array:
-        """One even draw each (K)."""
-        drawn_K: Array = self.draws(features_KD, segment, 1, rng)[0]
-        return drawn_K
+        """Zeros (K)."""
+        return np.zeros(len(features_KD))
 
     def draws(self, features_KD: Array, segment: str, count: int, rng: np.random.Generator) -> Array:
-        """Even draws (N, K)."""
-        return rng.random((count, len(features_KD)))
+        """Zeros (N, K)."""
+        return np.zeros((count, len(features_KD)))
 
     def learn(self, lessons: Sequence[Lesson]) -> None:
         """Nothing."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -89,6 +90,53 @@ def test_probabilities_are_shares_of_draws_that_one_comes_first_in(bench: Any) -
 def test_options_that_score_the_same_share_the_first_place(bench: Any) -> None:
     options = [promising(bench, kind, 0.1) for kind in KINDS]
     assert [one.probability for one in ask(bench, options, ByGain())] == [0.25] * 4
+
+
+def unproven(bench: Any, kind: Any, **more: Any) -> Any:
+    doubt = bench.prediction("success", 0.0, half=0.4, objection="not enough evidence: 2 decisions in effect")
+    return bench.option(kind, predictions=(doubt,), cluster_id="0" * 12, **more)
+
+
+def test_what_is_not_proven_comes_last_once_and_never_first_whoever_chooses(bench: Any) -> None:
+    proven = [promising(bench, "cheapest", -0.2), promising(bench, "balanced", -0.3)]
+    doubtful = [unproven(bench, kind) for kind in ("model_switch", "highest_performance", "cheapest")]
+    for seed, chooser in itertools.product(range(8), (Unranked(), ByGain(), ByGain(noise=1.0))):
+        made = ask(bench, [*doubtful, *proven], chooser, rng=np.random.default_rng(seed))
+        assert {one.kind for one in made[:2]} == {"cheapest", "balanced"}
+        assert [one.kind in ("model_switch", "highest_performance") for one in made] == [False, False, True]
+        assert made[2].probability == 0.0
+        assert made[0].probability + made[1].probability == pytest.approx(1.0)
+
+
+def test_where_nothing_is_proven_one_suggestion_is_shown(bench: Any) -> None:
+    made = ask(bench, [unproven(bench, kind) for kind in KINDS])
+    assert [one.probability for one in made] == [0.25]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_before_there_are_verdicts_the_answer_to_a_pattern_that_promises_most_is_shown(
+    bench: Any, seed: int
+) -> None:
+    answers = [promising(bench, "cheapest", gain, cluster_id="0" * 12) for gain in (0.02, 0.08, 0.05)]
+    options = [promising(bench, "cheapest", 0.3), *answers, promising(bench, "balanced", 0.01)]
+    made = {one.kind: one for one in ask(bench, options, rng=np.random.default_rng(seed))}
+    assert made["cheapest"].prediction("success").change == 0.08
+    assert {kind: one.probability for kind, one in made.items()} == {"cheapest": 0.5, "balanced": 0.5}
+
+
+def test_before_there_are_verdicts_kinds_and_real_equals_come_in_any_order(bench: Any) -> None:
+    options = [promising(bench, "cheapest", 0.1) for _ in range(3)] + [promising(bench, "balanced", 0.2)]
+    rng = np.random.default_rng(2)
+    first = Counter(ask(bench, options, rng=rng, draws=1)[0].rules[0]["avoid_models"][0] for _ in range(2000))
+    equal, other = [first[name_of(one)] for one in options[:3]], first[name_of(options[3])]
+    assert other == pytest.approx(1000, abs=100)
+    assert max(equal) <= 1.5 * min(equal)
+    assert ask(bench, options, rng=rng)[0].probability in (pytest.approx(1 / 6), pytest.approx(1 / 2))
+
+
+def name_of(option: Any) -> str:
+    (name,) = option.rules[0].avoid_models
+    return str(name)
 
 
 def test_the_same_seed_gives_the_same_recommendations_whatever_the_order_of_options(bench: Any) -> None:

@@ -154,7 +154,7 @@ def _tells_alone(way: Way) -> bool:
 
 def _too_few(failures: int, runs: int) -> tuple[str, ...]:
     return (
-        (f"{failures} of {runs} runs failed: too few to look for patterns",)
+        (f"{failures:,} of {runs:,} runs failed: too few to look for patterns",)
         if runs
         else ("there are no runs",)
     )
@@ -169,18 +169,18 @@ def _notes(
     failures = len(observed.failed)
     left = failures - sum(cluster.size for cluster in found)
     if left:
-        yield f"{left} of {failures} failures have nothing in common that runs without a failure have not"
+        yield f"{left:,} of {failures:,} failures have nothing in common that runs without a failure have not"
     for explained in ways:
         if explained.way.symptom and not explained.causes and not _tells_alone(explained.way):
             count, error = int(explained.way.failing_N.sum()), explained.way.symptom[0][1]
-            yield f"{count} runs failed with {error}, and nothing sets them apart"
+            yield f"{count:,} runs failed with {error}, and nothing sets them apart"
     if failures > config.most_clustered:
         yield (
-            f"{config.most_clustered} of {failures} failures, drawn by chance, were clustered; "
+            f"{config.most_clustered:,} of {failures:,} failures, drawn by chance, were clustered; "
             "the others joined the nearest cluster"
         )
     unjudged = sum(
         run.on_time and not judged for run, judged in zip(observed.runs, observed.judged_N, strict=True)
     )
     if unjudged:
-        yield f"{unjudged} of {len(observed.runs)} runs were in time and have no verdict: they may be wrong"
+        yield f"{unjudged:,} of {len(observed.runs):,} runs were in time and have no verdict: they may be wrong"

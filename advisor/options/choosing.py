@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inframind.advisor.cluster import FailureCluster
+from inframind.advisor.cluster import FailureCluster, TraitName
 from inframind.advisor.options.claims import Claim, claim_of, errors_at, has_support, objection_of
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.options.effect import Effect, Effects
@@ -199,10 +199,19 @@ class Chooser:
         return [Choice(one.bucket, one.kind, one.rank, one.effect, delta) for one in _first_of_each(passed)]
 
     def unproven(self, bucket: Bucket) -> Choice | None:
-        """What a pattern speaks for most, where the runs do not say what it would do; None where they do."""
+        """What a pattern speaks for most, where the runs do not say what it would do; None where they do.
+
+        What avoids the very thing that the pattern is named by comes before whatever else sets it apart.
+        """
         if not bucket.rules:
             return None
-        rule = max(bucket.rules, key=lambda rule: bucket.rules[rule] + _JITTER * self._rng.random())
+        trait = bucket.cluster.main_trait if bucket.cluster else {}
+        model = trait.get("model") or self._effects.model_alone_on(trait.get("endpoint", ""))
+
+        def speaks(rule: RoutingRule) -> tuple[bool, float]:
+            return _avoids(rule, {**trait, "model": model}), bucket.rules[rule] + _JITTER * self._rng.random()
+
+        rule = max(bucket.rules, key=speaks)
         effect = self._effects.of(rule, is_choosing=False, asks_again=True)
         if not (effect.affected and objection_of(effect, 0, self._config)):
             return None
@@ -252,6 +261,18 @@ def _switches(rule: RoutingRule, pattern: Pattern) -> bool:
     if rule.only_models:
         return bool(pattern.models) and not rule.only_models & pattern.models
     return bool(rule.avoid_models & pattern.models or rule.avoid_endpoints & pattern.endpoints)
+
+
+def _avoids(rule: RoutingRule, trait: Mapping[TraitName, str]) -> bool:
+    """Whether a rule avoids a model, server, strategy or topology that a trait names."""
+    avoided: Mapping[TraitName, frozenset[str]] = {
+        "model": rule.avoid_models,
+        "endpoint": rule.avoid_endpoints,
+        "strategy": rule.avoid_strategies,
+        "topology": rule.avoid_topologies,
+    }
+    pair = f"{trait['model']}/{trait.get('strategy', '')}"
+    return pair in rule.avoid_actions or any(trait.get(name) in names for name, names in avoided.items())
 
 
 def _conditions(rule: RoutingRule) -> int:

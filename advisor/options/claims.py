@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -94,8 +95,8 @@ def objection_of(effect: Effect, metric: int, config: AnalysisConfig) -> str:
     support = config.support
     if effect.unsupported > support.most_unsupported:
         return (
-            f"not enough evidence: {effect.unsupported:.0%} of what it would do was never done: "
-            "let the policy explore more"
+            f"not enough evidence: {effect.unsupported:.0%} of what it would do was never done, and more runs like "
+            "these will not tell: raise policy.exploration"
         )
     if effect.blind_M[metric] > _MOST_BLIND:
         what = "a cost" if METRICS[metric] == "cost" else "a verdict"
@@ -105,11 +106,29 @@ def objection_of(effect: Effect, metric: int, config: AnalysisConfig) -> str:
         )
     size, least = float(effect.size_M[metric]), support.least_effective_size
     if size < least:
-        return f"not enough evidence: {size:.0f} decisions in effect, {least:.0f} are needed"
+        said = f"not enough evidence: {size:.0f} decisions in effect, {least:.0f} are needed"
+        return f"{said}: {_needed(effect, size, least, config)}"
     return ""
 
 
+def _needed(effect: Effect, size: float, least: float, config: AnalysisConfig) -> str:
+    """What would help: decisions in effect grow with the runs, and with how much is left to chance."""
+    runs = effect.runs / (1 - config.choosing_share)
+    if size < _FEWEST_TO_TELL:
+        return "many times as many runs like these would tell, or more policy.exploration"
+    more = _rounded_up(runs * (least / size - 1))
+    return f"about {more:,} more runs like these would tell, fewer with more policy.exploration"
+
+
+def _rounded_up(count: float) -> int:
+    """To two digits."""
+    digit = 10 ** max(len(str(int(count))) - 2, 0)
+    return math.ceil(count / digit) * digit
+
+
 _MOST_BLIND = 0.01
+_FEWEST_TO_TELL = 2.0
+"""Decisions in effect below which nobody can say how many there will be."""
 
 
 def has_support(claim: Claim, effect: Effect, config: AnalysisConfig) -> bool:

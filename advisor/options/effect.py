@@ -149,6 +149,10 @@ class Effects:
         """Planner actions that a rule leaves where it applies (P)."""
         return self._left(rule.model_copy(update={"when": _ALWAYS}))[1]
 
+    def model_alone_on(self, endpoint: str) -> str:
+        """The model that has this server and no other, or ""."""
+        return next((model for model, names in self._servers.items() if tuple(names) == (endpoint,)), "")
+
     def _work_out(self, rule: RoutingRule) -> tuple[Mask, Mask]:
         book, plans = self._book.with_rules((rule,)), self._actions.planner_actions
         of_steps = book.step_reasons(domain="", role="", topology="", prompt_tokens=0, wall_s=0.0)

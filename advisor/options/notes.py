@@ -30,16 +30,8 @@ def of_choices(finished: int, kept: int, steps: Choices) -> Iterator[str]:
         )
 
 
-def of_verdicts(
-    is_known_RM: Mask, is_blind_RM: Mask, domain: Coded, one_sided: Sequence[str]
-) -> Iterator[str]:
-    """Of verdicts: how many there are, where there are none, and where they tell one side alone."""
-    known, kept = int(is_known_RM[:, _SUCCESS].sum()), len(is_known_RM)
-    if known < kept:
-        yield (
-            f"Of {known:,} of {kept:,} runs it is known whether they were right in time; "
-            "each counts for its like in its domain."
-        )
+def of_verdicts(is_blind_RM: Mask, domain: Coded, one_sided: Sequence[str]) -> Iterator[str]:
+    """Of verdicts: where there are none, and where they tell one side alone; how many there are is said of failures."""
     yield from one_sided
     blind = [
         name for code, name in enumerate(domain.names) if is_blind_RM[domain.code_N == code, _SUCCESS].any()

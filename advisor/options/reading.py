@@ -11,10 +11,12 @@ import numpy as np
 from inframind.advisor.failure import failure_of
 from inframind.advisor.options.asking import Asked, Propose
 from inframind.advisor.options.expected import expectations
+from inframind.advisor.options.late_costs import with_late_costs
 from inframind.advisor.options.logs import Array, Choices, Coded, Ints, Logs, Mask, Narrow, renormalised
 from inframind.advisor.options.notes import of_choices, of_verdicts
 from inframind.advisor.options.one_sided import without_one_sided
 from inframind.router.actions import ActionSpace
+from inframind.router.cost import Prices
 from inframind.router.latency import estimate_tokens
 from inframind.router.policy import Policy
 from inframind.router.recorded_views import RecordedPlan, RecordedStep, RecordedViews
@@ -36,7 +38,6 @@ class _Read:
     run: Trajectory
     plan: RecordedPlan | None
     steps: tuple[RecordedStep, ...]
-    made_s: tuple[float, ...]
     endpoints: tuple[str, ...]
     tokens: int
 
@@ -70,7 +71,7 @@ class LogReader:
         self._actions, self._policy, self._book = actions, policy, book
         self._keys, self._exploration, self._choosing_share = keys, exploration, choosing_share
         self._greedy, self._is_careful = greedy, is_careful
-        self._views = RecordedViews(actions)
+        self._views, self._prices = RecordedViews(actions), Prices.of(actions.models)
         self._places = {label: place for place, label in enumerate(actions.executor_labels)}
         self._plan_places = {action.label: place for place, action in enumerate(actions.planner_actions)}
 
@@ -82,6 +83,7 @@ class LogReader:
         kept = [read.run for read in reads]
         value_RM, is_known_RM = self._values(kept)
         domain = Coded.of([run.domain for run in kept])
+        value_RM, is_known_RM = with_late_costs(value_RM, is_known_RM, domain)
         is_known_RM, one_sided = without_one_sided(is_known_RM, value_RM, domain)
         value_RM = np.where(is_known_RM, value_RM, 0.0)
         weight_RM, is_blind_RM = known_weights(is_known_RM, value_RM, domain)
@@ -106,7 +108,7 @@ class LogReader:
             steps=steps,
             notes=(
                 *of_choices(len(finished), len(kept), steps),
-                *of_verdicts(is_known_RM, is_blind_RM, domain, one_sided),
+                *of_verdicts(is_blind_RM, domain, one_sided),
             ),
         )
 
@@ -131,7 +133,6 @@ class LogReader:
             run,
             plan,
             steps,
-            tuple(one.made_s for one in decisions),
             tuple(called.get(one.decision_id, "") for one in decisions),
             tokens,
         )
@@ -142,30 +143,36 @@ class LogReader:
         is_known_RM = np.ones((len(runs), len(METRICS)), dtype=np.bool_)
         for place, run in enumerate(runs):
             solved = False if run.status == "failed" else solved_of(run.outcomes, self._keys)
-            in_time = run.on_time
+            in_time, cost = run.on_time, self._cost(run)
             value_RM[place] = (
                 float(in_time and bool(solved)),
                 float(bool(solved)),
                 float(in_time),
                 run.latency_s,
-                run.cost or 0.0,
+                cost or 0.0,
             )
             is_known_RM[place] = (
                 not in_time or solved is not None,
                 solved is not None,
                 True,
                 True,
-                run.cost is not None,
+                cost is not None,
             )
         return value_RM, is_known_RM
+
+    def _cost(self, run: Trajectory) -> float | None:
+        """At the prices of today, so that all runs are of one unit; as it was kept where no tokens were."""
+        if run.cost is None:
+            return None
+        today = self._prices.of_steps(run.steps)
+        return run.cost if today is None else today
 
     # Decisions -----------------------------------------------------------------------------------------
 
     def _steps(self, reads: Sequence[_Read]) -> Choices:
         steps = [step for read in reads for step in read.steps]
         run_N = np.array([place for place, read in enumerate(reads) for _ in read.steps], dtype=np.int64)
-        made_N = [made_s for read in reads for made_s in read.made_s]
-        walls = [reads[place].run.arrived_at_s + made_s for place, made_s in zip(run_N, made_N, strict=True)]
+        walls = [step.wall_s for step in steps]
         allowed_NC = np.array([step.view.allowed for step in steps], dtype=np.bool_).reshape(
             len(steps), len(self._places)
         )
@@ -198,7 +205,7 @@ class LogReader:
     def _plans(self, reads: Sequence[_Read]) -> Choices:
         planned = [(place, read.plan) for place, read in enumerate(reads) if read.plan is not None]
         run_N = np.array([place for place, _ in planned], dtype=np.int64)
-        walls = [reads[place].run.arrived_at_s for place in run_N]
+        walls = [plan.wall_s for _, plan in planned]
         shape = (len(planned), len(self._plan_places))
         logged_NC, allowed_NC = np.zeros(shape), np.zeros(shape, dtype=np.bool_)
         columns = [self._columns(plan.view) for _, plan in planned]

@@ -29,6 +29,8 @@ def reason_of(predictions: Sequence[Prediction], cluster: FailureCluster | None)
     """Why, with figures."""
     first = predictions[0]
     about = f'Answers "{cluster.label}", {cluster.size:,} runs. ' if cluster else ""
+    if about and not first.is_enough:
+        about += "The pattern is sure, what this change brings is not. "
     told = [_figure(one) for one in predictions if one.metric in _NAMES and one.is_enough]
     if not first.is_enough:
         told.append(f"success: {first.objection}")

@@ -223,20 +223,20 @@ def test_what_belongs_to_no_pattern_is_counted_in_the_notes() -> None:
     found = found_in(runs)
     left = failures - found.clusters[0].size
     assert found.notes[0] == (
-        f"{left} of {failures} failures have nothing in common that runs without a failure have not"
+        f"{left:,} of {failures:,} failures have nothing in common that runs without a failure have not"
     )
 
 
 def test_errors_that_nothing_sets_apart_are_a_note_and_no_pattern() -> None:
     runs = make_runs(1_000, np.random.default_rng(6))
     failed = sum(failure_of(each) == "failed" for each in runs)
-    assert f"{failed} runs failed with FleetExhausted, and nothing sets them apart" in found_in(runs).notes
+    assert f"{failed:,} runs failed with FleetExhausted, and nothing sets them apart" in found_in(runs).notes
 
 
 def test_missing_verdicts_are_a_note() -> None:
     runs = with_defects("wastes", labelled=0.1)
     unjudged = sum(each.on_time and not each.outcomes for each in runs)
-    note = f"{unjudged} of 2000 runs were in time and have no verdict: they may be wrong"
+    note = f"{unjudged:,} of 2,000 runs were in time and have no verdict: they may be wrong"
     assert note in found_in(runs).notes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,18 @@ import pytest
 from tests.advisor.options.application import Application
 
 from inframind.advisor.analysis import Analysis
+from inframind.advisor.options.choosing import Bucket, Chooser
+from inframind.advisor.options.config import AnalysisConfig
+from inframind.advisor.options.effect import Effects
+from inframind.advisor.options.logs import Logs
 from inframind.advisor.options.reading import LogReader, is_for_choosing
+from inframind.router.ope.estimate import SupportRule
 from inframind.router.policy import JustEnoughPolicy, UniformPolicy
+from inframind.router.recorded_views import WAITED
 from inframind.router.rulebook import RuleBook
 from inframind.router.rules import RoutingRule
-from inframind.traces.records import SOLVED_ONLY
+from inframind.traces.advice import METRICS
+from inframind.traces.records import SOLVED_ONLY, Decision, Trajectory
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +126,84 @@ def test_a_greedy_policy_is_asked_what_it_would_do_instead() -> None:
     assert again_NC.sum(axis=1) == pytest.approx(1.0)
     assert (again_NC.max(axis=1) > 0.5).all()
     assert not again_NC[~left_NC].any()
+
+
+def read(application: Application, runs: Sequence[Trajectory]) -> Logs:
+    reader = LogReader(
+        application.actions,
+        application.policy,
+        RuleBook((), application.actions),
+        keys=SOLVED_ONLY,
+        exploration=0.0,
+        choosing_share=0.4,
+    )
+    return reader.read(runs)
+
+
+def test_what_was_decided_after_a_run_lay_still_is_of_the_hour_it_was_decided_at(
+    application: Application,
+) -> None:
+    def lain(decision: Decision) -> Decision:
+        waited = {WAITED: 3 * 3600.0} if decision.kind == "step" else {}
+        return replace(decision, seen={**decision.seen, **waited})
+
+    runs = [replace(run, decisions=tuple(map(lain, run.decisions))) for run in application.runs[:20]]
+    before, after = read(application, application.runs[:20]), read(application, runs)
+    assert (after.steps.hour_N == (before.steps.hour_N + 3) % 24).all()
+    assert (after.plans.hour_N == before.plans.hour_N).all()
+
+
+def test_costs_of_all_runs_are_at_the_prices_of_today(application: Application) -> None:
+    """A thousand tokens of a model without a price cost its size in millionths each, whatever they were kept with."""
+    size_b = application.actions.models["m0"].size_b
+
+    def counted(run: Trajectory, cost: float | None) -> Trajectory:
+        steps = tuple(replace(step, served_model="m0", completion_tokens=1000) for step in run.steps)
+        return replace(run, steps=steps, cost=cost)
+
+    first, second, third = application.runs[:3]
+    logs = read(application, [counted(first, 1e-5), counted(second, 80.0), replace(third, cost=7.0)])
+    today = [size_b * 1e-3 * len(run.steps) for run in (first, second)]
+    assert logs.value_RM[:, METRICS.index("cost")].tolist() == pytest.approx([*today, 7.0])
+
+
+def test_late_runs_of_other_domains_tell_what_those_of_a_domain_cost(application: Application) -> None:
+    """Of a call that was cut short nobody knows the cost; in math all late ones were."""
+
+    def late(run: Trajectory, number: int) -> Trajectory:
+        cost = None if run.domain == "math" else 10.0 + number
+        return replace(run, status="late", latency_s=90.0, cost=cost)
+
+    runs = [late(run, number) if number % 4 == 0 else run for number, run in enumerate(application.runs[:80])]
+    logs, place = read(application, runs), METRICS.index("cost")
+    assert not logs.is_blind_RM[:, place].any()
+    is_late_R = np.array([run.status == "late" for run in runs])
+    in_math_R = np.array([run.domain == "math" for run in runs])
+    told = set(logs.value_RM[is_late_R & ~in_math_R, place])
+    assert set(logs.value_RM[is_late_R & in_math_R, place]) <= told
+    assert len(set(logs.value_RM[is_late_R & in_math_R, place])) > 1
+    none = [replace(run, cost=None) if run.status == "late" else run for run in runs]
+    assert read(application, none).is_blind_RM[is_late_R, place].all()
+
+
+def test_how_many_runs_have_no_verdict_is_told_once(application: Application) -> None:
+    runs = [replace(run, outcomes=()) if place == 0 else run for place, run in enumerate(application.runs)]
+    (told,) = (note for note in application.analysed(runs).notes if "known" in note or "verdict" in note)
+    assert told == "1 of 900 runs were in time and have no verdict: they may be wrong"
+
+
+def test_a_suspicion_names_what_the_pattern_is_named_by(application: Application, analysis: Analysis) -> None:
+    """Though what else sets it apart may do so by more standard errors, by chance."""
+    cluster = analysis.clusters[0]
+    assert cluster.main_trait["endpoint"] == "m1-0"
+    logs = read(application, application.runs)
+    config = AnalysisConfig(support=SupportRule(least_effective_size=1e6))
+    servers = {model: facts.endpoints for model, facts in application.actions.models.items()}
+    effects = Effects(logs, application.actions, RuleBook((), application.actions), servers, config.support)
+    named, other = RoutingRule(name="a", avoid_models={"m1"}), RoutingRule(name="b", only_models={"m0"})
+    bucket = Bucket(cluster, None, {named: 3.5, other: 9.0})
+    found = Chooser(effects, config, np.random.default_rng(0)).unproven(bucket)
+    assert found is not None and found.effect.rule == named
 
 
 def test_runs_of_other_choices_and_without_verdict_are_told_of(application: Application) -> None:

@@ -144,7 +144,18 @@ def test_domains_without_any_verdict_are_an_objection(single: Any) -> None:
 def test_few_decisions_in_effect_are_an_objection(single: Any) -> None:
     effect = single([A, A, A, B], [1, 1, 1, 1]).of(AVOID_A, is_choosing=False)
     assert objection_of(effect, 0, AnalysisConfig()) == (
-        "not enough evidence: 1 decisions in effect, 50 are needed"
+        "not enough evidence: 1 decisions in effect, 50 are needed: "
+        "many times as many runs like these would tell, or more policy.exploration"
+    )
+
+
+def test_how_many_runs_are_missing_is_told(single: Any) -> None:
+    effect = single([A, B] * 40, [1, 0] * 40).of(AVOID_A, is_choosing=False)
+    assert effect.size_M[0] == pytest.approx(40)
+    config = AnalysisConfig(choosing_share=0.2)
+    assert objection_of(effect, 0, config).endswith(
+        "40 decisions in effect, 50 are needed: "
+        "about 25 more runs like these would tell, fewer with more policy.exploration"
     )
 
 

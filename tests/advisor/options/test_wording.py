@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from inframind.advisor.cluster import FailureCluster
 from inframind.advisor.options.generating import Pattern
 from inframind.advisor.options.wording import name_of, reason_of, title_of
 from inframind.router.rules import RoutingRule
@@ -79,3 +80,25 @@ def test_reasons_say_where_evidence_is_lacking() -> None:
     why = "not enough evidence: 12 decisions in effect, 50 are needed"
     told = reason_of([prediction("success", 0.61, 0.0, 0.3, why)], None)
     assert told.startswith(f"Success: {why}; 2,310 runs")
+
+
+def test_that_a_pattern_is_sure_is_said_where_its_answer_is_not() -> None:
+    cluster = FailureCluster(
+        cluster_id="0" * 12,
+        label="wrong answers of small",
+        kinds={"wrong": 1200},
+        size=1200,
+        share=0.5,
+        runs=2310,
+        trend=0.0,
+        trend_z=0.0,
+        traits=(),
+        exemplars=(),
+    )
+    why = "not enough evidence: 12 decisions in effect, 50 are needed"
+    doubtful = reason_of([prediction("success", 0.61, 0.0, 0.3, why)], cluster)
+    assert doubtful.startswith(
+        'Answers "wrong answers of small", 1,200 runs. The pattern is sure, what this change brings is not. '
+        f"Success: {why}"
+    )
+    assert "is sure" not in reason_of([prediction("success", 0.61, 0.11, 0.04)], cluster)

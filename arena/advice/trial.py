@@ -201,13 +201,15 @@ def analysed(
     config: AnalysisConfig | None = None,
 ) -> Analysis:
     """What an advisor finds in runs of a world, knowing what is configured there."""
-    actions = actions_of(world)
+    actions, decide = actions_of(world), world.parts.decide
     return analyse(
         runs,
         actions=actions,
         policy=_bound(world.policy(), actions),
         configuration_id=runs[-1].configuration,
-        exploration=world.parts.decide.exploration,
+        exploration=decide.exploration,
+        greedy=decide.greedy,
+        is_careful=decide.is_careful,
         now_s=MIDNIGHT_S + DAY_S,
         rng=rng,
         config=config,

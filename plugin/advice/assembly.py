@@ -29,6 +29,7 @@ from inframind.plugin.config_advisor import AdvisorSection
 from inframind.plugin.online.hearing import hearing_of
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import policy_by_name
+from inframind.router.rulebook import after_own
 from inframind.traces.outcome_graphs import graph_of
 from inframind.traces.records import SolvedKeys
 from inframind.traces.shelf import Shelf
@@ -101,7 +102,7 @@ async def _in_force(settings: Settings, shelf: Shelf, versions: Versions, action
         )
     serving = (await shelf.rollout()).serving if settings.online.enabled else ""
     stored = await versions.stored(serving)
-    return InForce(stored.bind(actions), (*settings.own_rules(), *stored.rules))
+    return InForce(stored.bind(actions), after_own(settings.own_rules(), stored.rules))
 
 
 def _ranking_config(section: AdvisorSection) -> RankingConfig:

@@ -28,7 +28,7 @@ def advise(
     ctx: typer.Context,
     segment: Segment = "",
     domain: Annotated[
-        str, typer.Option(help="Only what concerns questions of this domain: math, code, ...")
+        str, typer.Option(help="Only changes and failure patterns of this domain: math, code, ...")
     ] = "",
     last: Annotated[
         int | None, typer.Option(min=1, help="Latest runs to read; analyses anew. Default: as configured.")

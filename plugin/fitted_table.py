@@ -28,12 +28,19 @@ class Column:
         justify: side to which cells keep.
         leave_out: rank in which narrow terminals do without it, 1 first; 0 always stays.
         may_cut: whether cells may end in an ellipsis; ids, numbers and labels may not.
+        may_wrap: whether they go on in the next line instead, between words: what ends in what matters may not be cut.
     """
 
     name: str
     justify: Literal["left", "right"] = "left"
     leave_out: int = 0
     may_cut: bool = False
+    may_wrap: bool = False
+
+    @property
+    def may_shrink(self) -> bool:
+        """Whether it may be narrower than its cells."""
+        return self.may_cut or self.may_wrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +54,12 @@ class Row:
 class FittedTable:
     """A table that chooses its columns by the width that it is shown at.
 
-    No cell is ever wrapped. Columns that do not fit are left out in their ``leave_out`` order, and a line below
-    the table names them. Only where not even those that always stay fit are these cut too, with an ellipsis.
+    No cell is wrapped but where its column says so. Columns that do not fit are left out in their ``leave_out`` order,
+    and a line below the table names them. Only where not even those that always stay fit are these cut too, with an
+    ellipsis.
 
     Args:
-        columns: at most one of them may be cut.
+        columns: at most one of them may be cut or wrapped.
         rows: one cell per column each.
     """
 
@@ -83,7 +91,9 @@ class FittedTable:
 
     def _least_width(self, kept: Sequence[int]) -> int:
         widths = [
-            min(self._width(place), LEAST_CUT_WIDTH) if self._columns[place].may_cut else self._width(place)
+            min(self._width(place), LEAST_CUT_WIDTH)
+            if self._columns[place].may_shrink
+            else self._width(place)
             for place in kept
         ]
         return sum(widths) + GAP * (len(widths) - 1)
@@ -97,9 +107,13 @@ class FittedTable:
         spare = max(width - self._least_width(kept), 0)
         for place in kept:
             column, natural = self._columns[place], self._width(place)
-            shown = min(natural, LEAST_CUT_WIDTH + spare) if column.may_cut else natural
+            shown = min(natural, LEAST_CUT_WIDTH + spare) if column.may_shrink else natural
             table.add_column(
-                column.name, justify=column.justify, no_wrap=True, overflow="ellipsis", width=shown
+                column.name,
+                justify=column.justify,
+                no_wrap=not column.may_wrap,
+                overflow="fold" if column.may_wrap else "ellipsis",
+                width=shown,
             )
         for row in self._rows:
             table.add_row(*(row.cells[place] for place in kept), style=row.style)

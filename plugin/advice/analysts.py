@@ -13,11 +13,14 @@ from pydantic import ValidationError
 from inframind.advisor.analysing import analyse
 from inframind.advisor.analysis import Analysis
 from inframind.advisor.options.config import AnalysisConfig
+from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.graphs.recorder import BOOK, DEALT
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import Policy
+from inframind.router.rulebook import DOMAINS
 from inframind.router.rules import RoutingRule
+from inframind.traces.configurations import Configuration
 from inframind.traces.outcome_graph import KeptAnalysis, OutcomeGraph
 from inframind.traces.query import TraceQuery
 from inframind.traces.records import SolvedKeys, Trajectory
@@ -99,10 +102,22 @@ class Analyst:
         self._actions, self._in_force = actions, in_force
         self._config, self._clock, self._rng = config, clock, rng
         self._latest: tuple[int, Analysis | None] | None = None
+        self._configurations: dict[str, Configuration] = {}
 
     def segment_of(self, segment: str) -> str:
         """The segment by which is learned."""
         return "" if self._config.shares_segments else segment
+
+    def require_domain(self, domain: str) -> None:
+        """Refuse a domain that no question has.
+
+        Raises:
+            ConfigError: which there are.
+        """
+        known = {"", *DOMAINS, *self._actions().roles} if domain else {""}
+        if domain not in known:
+            fix = f"there is none; there are {', '.join(sorted(known - {''}))}"
+            raise ConfigError("domain", domain, fix)
 
     async def latest(self) -> Analysis | None:
         """The newest analysis, whoever made it; None, too, where this release cannot read it: a new one is made.
@@ -116,6 +131,18 @@ class Analyst:
         if self._latest is None or self._latest[0] != kept.number:
             self._latest = (kept.number, _analysis_of(kept))
         return self._latest[1]
+
+    async def configuration(self, analysis: Analysis) -> Configuration | None:
+        """That of an analysis, or None where it is not known.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        own_id = analysis.configuration_id
+        if own_id and own_id not in self._configurations:
+            found = await self._graph.known_configuration(own_id)
+            self._configurations = {own_id: found} if found else {}
+        return self._configurations.get(own_id)
 
     async def analyse(self, *, last: int | None, tell: Progress) -> Analysis:
         """See `AdviceDesk.analyse`."""

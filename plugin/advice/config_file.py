@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
-from inframind.plugin.advice.file_swap import swap
+from inframind.plugin.advice.file_swap import copies_of, read_whole, swap
 from inframind.plugin.advice.rules import documents_of
 from inframind.plugin.advice.stories import Stories, Story
-from inframind.plugin.advice.toml_edit import FileEdit, advice_in, digest_of, with_rules, without_rules
+from inframind.plugin.advice.toml_edit import (
+    FileEdit,
+    advice_in,
+    digest_of,
+    rules_written,
+    with_rules,
+    without_rules,
+)
+from inframind.router.rules import RoutingRule
 from inframind.traces.advice import AdviceEvent, AdviceEventKind, Recommendation
 
 BY_FILE = "file"
@@ -29,6 +38,14 @@ class ConfigFile:
     def __init__(self, path: Path, require_valid: Callable[[FileEdit], None], clock: Clock) -> None:
         self.path = path.absolute()
         self._require_valid, self._clock = require_valid, clock
+
+    def rules(self) -> tuple[RoutingRule, ...]:
+        """That are written in it; none where there is no such file.
+
+        Raises:
+            ConfigError: it is no TOML, or one is no rule.
+        """
+        return rules_written(self.path) if self.path.is_file() else ()
 
     def adding(self, made: Recommendation) -> FileEdit:
         """What accepting a recommendation would write.
@@ -79,11 +96,29 @@ class ConfigFile:
         for advice in sorted(present):
             story = stories.story(advice)
             if story is not None and not story.has("accepted", "rejected"):
-                yield self._event(story, "accepted", {"rules": documents_of(story.recommendation)})
+                facts = {"rules": documents_of(story.recommendation), **self._copied(story, is_there=True)}
+                yield self._event(story, "accepted", facts)
         for story in stories.accepted():
             is_gone = story.recommendation.recommendation_id not in present
             if is_gone and story.is_in_force and self._was_here(story):
-                yield self._event(story, "reverted", {})
+                yield self._event(story, "reverted", self._copied(story, is_there=False))
+
+    def _copied(self, story: Story, *, is_there: bool) -> dict[str, str]:
+        """Facts of the copy that was made when its rules were written or taken out; none where there is no such.
+
+        It is the one that differs from the file by these rules alone, as taking them out of either shows.
+        """
+        advice, now = story.recommendation.recommendation_id, read_whole(self.path)
+        for copy in copies_of(self.path):
+            before = read_whole(copy)
+            longer, shorter = (self.path, before) if is_there else (copy, now)
+            try:
+                is_it = before != now and without_rules(longer, advice=advice).after == shorter
+            except ConfigError:  # what cannot be edited was not written by us
+                continue
+            if is_it:
+                return {"backup": copy.name, "digest_before": digest_of(before), "digest": digest_of(now)}
+        return {}
 
     def _was_here(self, story: Story) -> bool:
         accepted = story.event("accepted")
@@ -92,7 +127,7 @@ class ConfigFile:
     def _place(self) -> dict[str, str]:
         return {"file": str(self.path), "host": socket.gethostname()}
 
-    def _event(self, story: Story, kind: AdviceEventKind, facts: dict[str, object]) -> AdviceEvent:
+    def _event(self, story: Story, kind: AdviceEventKind, facts: Mapping[str, object]) -> AdviceEvent:
         return AdviceEvent(
             recommendation_id=story.recommendation.recommendation_id,
             kind=kind,

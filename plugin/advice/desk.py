@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +16,15 @@ from inframind.errors import AdviceMoved, ConfigError
 from inframind.fleet.clock import Clock
 from inframind.plugin.advice.analysts import Analyst, Progress, not_told
 from inframind.plugin.advice.config_file import BY_FILE, ConfigFile
+from inframind.plugin.advice.decided import Decided
 from inframind.plugin.advice.measurer import Measurer
+from inframind.plugin.advice.offers import Offers
 from inframind.plugin.advice.rules import documents_of
 from inframind.plugin.advice.serving import Serving
 from inframind.plugin.advice.stories import Stories, Story
 from inframind.plugin.advice.toml_edit import SHOWN_DIGITS, FileEdit
 from inframind.traces.advice import AdviceEvent, AdviceEventKind, Recommendation
-from inframind.traces.configurations import Configuration
 from inframind.traces.outcome_graph import OutcomeGraph
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """What came of a decision.
-
-    Attributes:
-        story: the recommendation and all that happened so far.
-        edit: what was written, or None.
-        backup: copy of the file as it was, or None where it was not changed.
-        still_serves: whether a version with its rules serves all the same, after it was taken back: until a thaw.
-    """
-
-    story: Story
-    edit: FileEdit | None = None
-    backup: Path | None = None
-    still_serves: bool = False
 
 
 class AdviceDesk:
@@ -78,7 +61,7 @@ class AdviceDesk:
         self._graph, self._ranking, self._stories = graph, ranking, stories
         self._analyst, self._measurer, self._serving = analyst, measurer, serving
         self._file, self._clock, self._rng = file, clock, rng
-        self._configurations: dict[str, Configuration] = {}
+        self._offers = Offers(stories, ranking, file, tries=serving is not None, clock=clock)
         self._lock = asyncio.Lock()
 
     @property
@@ -127,18 +110,20 @@ class AdviceDesk:
             most: recommendations; the configured number unless given.
 
         Raises:
+            ConfigError: no question has such a domain, or the file cannot be read.
             StoreError: the store cannot be read or written.
         """
+        self.require_domain(domain)
         async with self._lock:
             analysis = await self._analyst.latest()
             if analysis is None:
                 return ()
             await self._stories.read()
             made = self._ranking.recommend(
-                analysis,
+                self._offers.without_what_is_in_force(analysis),
                 segment=self._analyst.segment_of(segment),
                 domain=domain,
-                configuration=await self._configuration(analysis.configuration_id),
+                configuration=await self._analyst.configuration(analysis),
                 most=most,
                 now_s=self._clock.wall_s(),
                 rng=self._rng,
@@ -152,19 +137,41 @@ class AdviceDesk:
     async def shown(self, *, segment: str = "") -> tuple[Story, ...]:
         """What was recommended to a segment last, if it is of the latest analysis; empty otherwise.
 
+        What came into force through something else since, or was refused, is left out.
+
         Raises:
+            ConfigError: the file cannot be read.
             StoreError: the store cannot be read.
         """
         async with self._lock:
             analysis = await self._analyst.latest()
             await self._stories.read()
+            return self._offers.latest(analysis, self._analyst.segment_of(segment)) if analysis else ()
+
+    async def hidden(self, *, segment: str = "", domain: str = "") -> Mapping[str, int]:
+        """How many options of the latest analysis are not shown to a person, by why not.
+
+        Raises:
+            ConfigError: no question has such a domain, or the file cannot be read.
+            StoreError: the store cannot be read.
+        """
+        self.require_domain(domain)
+        async with self._lock:
+            analysis = await self._analyst.latest()
+            await self._stories.read()
+            if analysis is None:
+                return {}
             wanted = self._analyst.segment_of(segment)
-            mine = [one for one in self._stories.all() if one.recommendation.segment == wanted]
-            if analysis is None or not mine:
-                return ()
-            newest_s = max(one.recommendation.made_at_s for one in mine)
-            found = [one for one in mine if one.recommendation.made_at_s == newest_s >= analysis.at_s]
-            return tuple(sorted(found, key=lambda one: one.recommendation.rank))
+            known = await self._analyst.configuration(analysis)
+            return self._offers.hidden(analysis, known, segment=wanted, domain=domain)
+
+    def require_domain(self, domain: str) -> None:
+        """Refuse a domain that no question has; "" is all.
+
+        Raises:
+            ConfigError: which there are.
+        """
+        self._analyst.require_domain(domain)
 
     # Reading -------------------------------------------------------------------------------------------
 
@@ -172,11 +179,12 @@ class AdviceDesk:
         """All recommendations and what became of them, in the order in which they were made.
 
         Raises:
+            ConfigError: the file cannot be read.
             StoreError: the store cannot be read.
         """
         async with self._lock:
             await self._stories.read()
-            return self._stories.all()
+            return self._offers.all()
 
     async def story(self, prefix: str) -> Story:
         """The recommendation whose id begins with these six or more hex digits, and what became of it.
@@ -197,8 +205,8 @@ class AdviceDesk:
         Raises:
             UnknownRecommendation: there is none.
             AdviceMoved: it was decided on already.
-            ConfigError: the file cannot be edited, or no application could be made of it with these rules; or there
-                is neither a file nor a roll-out.
+            ConfigError: the file cannot be edited, or no application could be made of it with these rules; or what
+                they do is in force already; or there is neither a file nor a roll-out.
         """
         async with self._lock:
             await self._look()
@@ -313,14 +321,21 @@ class AdviceDesk:
     # Parts ---------------------------------------------------------------------------------------------
 
     async def _story(self, prefix: str) -> Story:
-        made = await self._graph.recommendation(prefix)
-        return self._stories.story(made.recommendation_id) or Story(recommendation=made)
+        try:
+            made = await self._graph.recommendation(prefix)
+        except ConfigError as error:
+            fix = f"{error.fix}; `inframind advise list` shows them"
+            raise ConfigError(error.field, error.value, fix) from error
+        return self._offers.told(self._stories.story(made.recommendation_id) or Story(recommendation=made))
 
     async def _undecided(self, prefix: str, kind: AdviceEventKind) -> Story:
         story = await self._story(prefix)
         earlier = next((one for one in ("reverted", "rejected", "accepted") if story.has(one)), "")
         if earlier:
             raise AdviceMoved(story.recommendation.recommendation_id, kind, earlier)
+        if kind == "accepted" and story.through:
+            fix = f"what it changes is in force already through {story.through}: there is nothing to accept"
+            raise ConfigError("recommendation", story.recommendation.recommendation_id[:SHOWN_DIGITS], fix)
         return story
 
     async def _accepted(self, prefix: str) -> Story:
@@ -356,7 +371,7 @@ class AdviceDesk:
 
     async def _told(self, story: Story) -> Story:
         await self._stories.read()
-        return self._stories.story(story.recommendation.recommendation_id) or story
+        return self._offers.told(self._stories.story(story.recommendation.recommendation_id) or story)
 
     async def _add(self, event: AdviceEvent) -> AdviceEvent | None:
         """Keep an event, unless somebody was faster."""
@@ -382,9 +397,3 @@ class AdviceDesk:
             by=by,
             facts=facts,
         )
-
-    async def _configuration(self, configuration_id: str) -> Configuration | None:
-        if configuration_id and configuration_id not in self._configurations:
-            found = await self._graph.known_configuration(configuration_id)
-            self._configurations = {configuration_id: found} if found else {}
-        return self._configurations.get(configuration_id)

@@ -11,7 +11,8 @@ from inframind.graphs.portal import Portal
 
 if TYPE_CHECKING:
     from inframind.advisor.analysis import Analysis
-    from inframind.plugin.advice.desk import AdviceDesk, Decided
+    from inframind.plugin.advice.decided import Decided
+    from inframind.plugin.advice.desk import AdviceDesk
     from inframind.plugin.advice.stories import Story
     from inframind.traces.advice import AdviceEvent, Recommendation
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 
 from inframind.errors import ConfigError
@@ -71,6 +72,11 @@ def swap(path: Path, before: str, after: str, *, at_s: float) -> Path:
             return backup
     except OSError as error:
         raise _refusal(path, f"cannot be replaced: {error.strerror}") from error
+
+
+def copies_of(path: Path) -> list[Path]:
+    """The copies that lie beside a file, the newest first."""
+    return sorted(path.parent.glob(f"{escape(path.name)}.bak-*"), reverse=True)
 
 
 @contextmanager

@@ -13,7 +13,9 @@ from inframind.traces.outcome_graph import OutcomeGraph
 
 PAGE = 2000
 """Most events that are read at once."""
-Standing = Literal["open", "rejected", "accepted", "on trial", "serves", "rolled back", "reverted"]
+Standing = Literal[
+    "open", "in force", "rejected", "accepted", "on trial", "serves", "rolled back", "reverted"
+]
 _STANDINGS: tuple[tuple[AdviceEventKind, Standing], ...] = (
     ("reverted", "reverted"),
     ("rejected", "rejected"),
@@ -32,10 +34,13 @@ class Story:
     Attributes:
         recommendation: it.
         events: in the order in which they happened.
+        through: what else does all that its rules do, in words: another recommendation's id; "" where nothing does,
+            or nobody looked.
     """
 
     recommendation: Recommendation
     events: tuple[AdviceEvent, ...] = ()
+    through: str = ""
 
     def event(self, kind: AdviceEventKind) -> AdviceEvent | None:
         """The latest of a kind, or None."""
@@ -47,8 +52,14 @@ class Story:
 
     @property
     def standing(self) -> Standing:
-        """How it stands."""
-        return next((standing for kind, standing in _STANDINGS if self.has(kind)), "open")
+        """How it stands; what nobody decided on may be in force through something else."""
+        undecided: Standing = "in force" if self.through else "open"
+        return next((standing for kind, standing in _STANDINGS if self.has(kind)), undecided)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether somebody accepted or rejected it."""
+        return self.has("accepted", "rejected")
 
     @property
     def is_in_force(self) -> bool:
@@ -84,8 +95,9 @@ class Stories:
                 return
 
     async def _learn_of(self, events: Sequence[AdviceEvent]) -> None:
-        unknown = {event.recommendation_id for event in events} - self._made.keys()
-        made = await self._graph.recommendations_of(sorted(unknown)) if unknown else ()
+        named = dict.fromkeys(event.recommendation_id for event in events)
+        unknown = [one for one in named if one not in self._made]
+        made = await self._graph.recommendations_of(unknown) if unknown else ()
         self._made |= {one.recommendation_id: one for one in made}
         for event in events:
             self._events[event.recommendation_id].append(event)

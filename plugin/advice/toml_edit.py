@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import tomlkit
+from pydantic import ValidationError
 from tomlkit.items import AoT, Array
 
+from inframind.advisor.ranking.changes import rules_of
 from inframind.errors import ConfigError
 from inframind.plugin.advice.file_swap import read_whole, require_editable
 from inframind.plugin.config import settings_from
 from inframind.plugin.terminal import one_line
+from inframind.router.rules import RoutingRule
 
 RULES = "rules"
 SHOWN_DIGITS = 12
@@ -114,6 +117,18 @@ def advice_in(path: Path) -> frozenset[str]:
     return frozenset(
         rule["advice"] for rule in _rules_in(_parsed(read_whole(path), path)) if rule.get("advice")
     )
+
+
+def rules_written(path: Path) -> tuple[RoutingRule, ...]:
+    """The rules of a file, whoever wrote them.
+
+    Raises:
+        ConfigError: it cannot be read, is no TOML, or one is no rule.
+    """
+    try:
+        return rules_of(_rules_in(_parsed(read_whole(path), path)))
+    except ValidationError as error:
+        raise ConfigError("rules", str(path), error.errors()[0]["msg"]) from error
 
 
 def require_loading(values: Values, path: Path) -> None:

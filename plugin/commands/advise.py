@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import typer
@@ -15,7 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from inframind.advisor.analysis import Analysis
+from inframind.advisor.cluster import FailureCluster
 from inframind.plugin.advice.desk import AdviceDesk
+from inframind.plugin.advice.offers import same_together
 from inframind.plugin.advice.rules import documents_of
 from inframind.plugin.advice.stories import Story
 from inframind.plugin.advice.toml_edit import tables_text
@@ -25,8 +28,11 @@ from inframind.plugin.commands.advise_words import (
     KIND_NAMES,
     advice_event_line,
     advice_table,
+    alternatives,
     analysis_line,
     cluster_lines,
+    concerns,
+    is_proven,
     plain_cluster,
     plain_story,
     prediction_table,
@@ -64,12 +70,16 @@ class Advised:
 
     Attributes:
         analysis: or None without any trace.
-        stories: recommendations.
+        clusters: its failure patterns, of the domain that was asked for.
+        stories: recommendations, those without enough evidence last.
+        hidden: how many other changes were found, by why they are not shown.
         tries: whether the roll-out tries what is accepted.
     """
 
     analysis: Analysis | None
+    clusters: tuple[FailureCluster, ...] = ()
     stories: tuple[Story, ...] = ()
+    hidden: Mapping[str, int] = field(default_factory=dict)
     tries: bool = False
 
 
@@ -95,6 +105,7 @@ def advise(place: DeskPlace, wanted: Wanted, *, as_json: bool, console: Console,
 
 async def _advise(place: DeskPlace, wanted: Wanted, progress: Console) -> Advised:
     async with place.opened() as (desk, store):
+        desk.require_domain(wanted.domain)
         analysis = await _analysis(place, wanted, desk, store, progress)
         if analysis is None:
             return Advised(analysis=None)
@@ -102,7 +113,13 @@ async def _advise(place: DeskPlace, wanted: Wanted, progress: Console) -> Advise
         if not any(story.standing == "open" for story in stories):
             made = await desk.recommend(segment=wanted.segment, domain=wanted.domain)
             stories = tuple(Story(recommendation=one) for one in made)
-        return Advised(analysis=analysis, stories=stories, tries=desk.tries)
+        return Advised(
+            analysis=analysis,
+            clusters=tuple(one for one in analysis.clusters if concerns(one, wanted.domain)),
+            stories=tuple(sorted(stories, key=lambda one: not is_proven(one))),
+            hidden=await desk.hidden(segment=wanted.segment, domain=wanted.domain),
+            tries=desk.tries,
+        )
 
 
 async def _analysis(
@@ -138,9 +155,10 @@ def _report(advised: Advised, analysis: Analysis, now_s: float) -> Iterator[Any]
     yield Text()
     if advised.stories:
         yield advice_table(advised.stories, tries=advised.tries)
+        yield from alternatives(advised.stories)
     else:
-        yield Text("nothing to recommend: no change is surely for the better, as far as these runs can tell")
-    for cluster in analysis.clusters[:SHOWN_CLUSTERS]:
+        yield Text(_nothing(advised.hidden))
+    for cluster in advised.clusters[:SHOWN_CLUSTERS]:
         yield Text()
         yield from cluster_lines(cluster)
     for note in analysis.notes:
@@ -152,15 +170,26 @@ def _report(advised: Advised, analysis: Analysis, now_s: float) -> Iterator[Any]
         yield Text(f"inframind advise accept {first}   change it; `reject` says that it is not wanted", "dim")
 
 
+def _nothing(hidden: Mapping[str, int]) -> str:
+    """Why nothing is recommended."""
+    if not hidden:
+        return "nothing to recommend: no change is surely for the better, as far as these runs can tell"
+    total = sum(hidden.values())
+    why = "; ".join(f"{count} {reason}" for reason, count in hidden.items())
+    found = "1 change was found, and is" if total == 1 else f"{total} changes were found, and are"
+    return f"nothing new to recommend: {found} not shown: {why}"
+
+
 def _plain(advised: Advised) -> dict[str, Any]:
     analysis = advised.analysis
     if analysis is None:
-        return {"analysis": None, "clusters": [], "recommendations": []}
+        return {"analysis": None, "clusters": [], "recommendations": [], "hidden": {}}
     figures = ("at_s", "configuration_id", "runs", "labelled", "failures", "since_s", "until_s", "notes")
     return {
         "analysis": {name: getattr(analysis, name) for name in figures},
-        "clusters": [plain_cluster(cluster) for cluster in analysis.clusters],
+        "clusters": [plain_cluster(cluster) for cluster in advised.clusters],
         "recommendations": [plain_story(story) for story in advised.stories],
+        "hidden": dict(advised.hidden),
     }
 
 
@@ -168,11 +197,12 @@ def _plain(advised: Advised) -> dict[str, Any]:
 
 
 def list_advice(place: DeskPlace, *, limit: int, decided: bool, as_json: bool, console: Console) -> None:
-    """Print recommendations and how they stand, the newest first."""
+    """Print recommendations and how they stand, the newest first; of the same open one only the newest."""
     stories, tries = asyncio.run(_stories(place))
-    found = [one for one in reversed(stories) if not decided or one.standing != "open"][:limit]
+    groups = (one for one in same_together(stories) if not decided or one[0].is_decided)
+    found = list(islice(groups, limit))
     if as_json:
-        typer.echo(json.dumps([plain_story(story) for story in found]))
+        typer.echo(json.dumps([_plain_group(group) for group in found]))
         return
     if not found:
         console.print(
@@ -181,7 +211,16 @@ def list_advice(place: DeskPlace, *, limit: int, decided: bool, as_json: bool, c
             else "no recommendations yet; `inframind advise` makes some"
         )
         return
-    console.print(advice_table(tuple(found), tries=tries))
+    console.print(advice_table(tuple(group[0] for group in found), tries=tries))
+    for story, *earlier in found:
+        if earlier:
+            shown, others = story.recommendation.recommendation_id[:DIGITS], len(earlier)
+            console.print(Text(f"{shown}: and {others} earlier, with the same rules", "dim"))
+
+
+def _plain_group(group: Sequence[Story]) -> dict[str, Any]:
+    earlier = [one.recommendation.recommendation_id for one in group[1:]]
+    return {**plain_story(group[0]), "earlier": earlier}
 
 
 def show_advice(place: DeskPlace, prefix: str, *, as_json: bool, console: Console) -> None:
@@ -190,13 +229,17 @@ def show_advice(place: DeskPlace, prefix: str, *, as_json: bool, console: Consol
     Raises:
         UnknownRecommendation, ConfigError: there is none, or the prefix begins several.
     """
-    story, analysis, tries = asyncio.run(_story(place, prefix))
+    story, newest, analysis, tries = asyncio.run(_story(place, prefix))
     if as_json:
         typer.echo(json.dumps(plain_story(story)))
         return
     now_s = place.clock.wall_s()
     for line in _told(story, analysis, now_s, tries=tries):
         console.print(line)
+    if newest:
+        shown = newest[:DIGITS]
+        told = f"{shown} is the newest with the same rules: see `inframind advise show {shown}`"
+        console.print(Text(told, "yellow"))
 
 
 def _told(story: Story, analysis: Analysis | None, now_s: float, *, tries: bool) -> Iterator[Any]:
@@ -207,6 +250,8 @@ def _told(story: Story, analysis: Analysis | None, now_s: float, *, tries: bool)
         f"{made.recommendation_id}, {KIND_NAMES[made.kind]}, made {ago(made.made_at_s, now_s)}: ",
         standing_text(story, tries=tries),
     )
+    if story.through:
+        yield Text(f"what it changes is in force through {safe(story.through)}", "yellow")
     yield from _about(story, analysis)
     yield Text()
     yield prediction_table(made)
@@ -245,6 +290,17 @@ async def _stories(place: DeskPlace) -> tuple[tuple[Story, ...], bool]:
         return await desk.stories(), desk.tries
 
 
-async def _story(place: DeskPlace, prefix: str) -> tuple[Story, Analysis | None, bool]:
+async def _story(place: DeskPlace, prefix: str) -> tuple[Story, str, Analysis | None, bool]:
+    """It, a newer id of the same or "", the latest analysis, and whether the roll-out tries what is accepted."""
     async with place.opened() as (desk, _):
-        return await desk.story(prefix), await desk.analysis(), desk.tries
+        story = await desk.story(prefix)
+        newest = _newer(story.recommendation.recommendation_id, await desk.stories())
+        return story, newest, await desk.analysis(), desk.tries
+
+
+def _newer(own_id: str, stories: Sequence[Story]) -> str:
+    for group in same_together(stories):
+        newest, *earlier = (one.recommendation.recommendation_id for one in group)
+        if own_id in earlier:
+            return newest
+    return ""

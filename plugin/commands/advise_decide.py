@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from inframind.plugin.advice.desk import Decided
+from inframind.errors import ConfigError
+from inframind.plugin.advice.decided import Decided
 from inframind.plugin.advice.stories import Story
 from inframind.plugin.advice.toml_edit import FileEdit
 from inframind.plugin.commands.advise_desk import DeskPlace
 from inframind.plugin.commands.advise_words import advice_event_line, plain_story
-from inframind.plugin.terminal import safe
+from inframind.plugin.terminal import err, safe
 
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -25,9 +27,9 @@ def accept_advice(place: DeskPlace, prefix: str, *, asks: bool, as_json: bool, c
     Raises:
         UnknownRecommendation, AdviceMoved, ConfigError: see `AdviceDesk.accept`; nothing was changed.
     """
+    _require_answer(asks=asks, as_json=as_json)
     story, edit = asyncio.run(_acceptance(place, prefix))
-    if not _is_meant(story, edit, asks=asks, as_json=as_json, console=console):
-        return
+    _make_sure(story, edit, asks=asks, as_json=as_json, console=console)
     decided, tries = asyncio.run(_accept(place, story, edit))
     _tell(place, decided.story, decided, as_json=as_json, console=console)
     if not as_json:
@@ -50,24 +52,42 @@ def revert_advice(place: DeskPlace, prefix: str, *, asks: bool, as_json: bool, c
     Raises:
         UnknownRecommendation, ConfigError: see `AdviceDesk.revert`; nothing was changed.
     """
+    _require_answer(asks=asks, as_json=as_json)
     story, edit = asyncio.run(_reversal(place, prefix))
-    if not _is_meant(story, edit, asks=asks, as_json=as_json, console=console):
-        return
+    is_over = story.has("reverted") and not (edit and edit.is_change)
+    if not is_over:
+        _make_sure(story, edit, asks=asks, as_json=as_json, console=console)
     decided, tries = asyncio.run(_revert(place, story, edit))
     _tell(place, decided.story, decided, as_json=as_json, console=console)
-    if not as_json:
+    if not as_json and is_over and not decided.still_serves:
+        console.print("nothing to do: it was taken back before")
+    elif not as_json:
         console.print(_what_ends(decided, tries=tries))
 
 
-def _is_meant(story: Story, edit: FileEdit | None, *, asks: bool, as_json: bool, console: Console) -> bool:
-    """Whether the person wants it; who wants JSON is a script, and its refusal is no success."""
-    if not as_json:
-        console.print(Text(safe(story.recommendation.title), "bold"))
-        _show(edit, console)
-    if asks and not typer.confirm("Do it?", err=as_json, abort=as_json):
-        console.print("nothing was changed")
-        return False
-    return True
+def _require_answer(*, asks: bool, as_json: bool) -> None:
+    """Who wants JSON is mostly a script: one that cannot be asked has to say so.
+
+    Raises:
+        ConfigError: it cannot be asked.
+    """
+    if asks and as_json and not sys.stdin.isatty():
+        raise ConfigError("--yes", False, "give --yes along with --json: there is no terminal to ask at")
+
+
+def _make_sure(story: Story, edit: FileEdit | None, *, asks: bool, as_json: bool, console: Console) -> None:
+    """Show what would be done, and ask.
+
+    Raises:
+        typer.Exit: it is not wanted, and that is no success.
+    """
+    shown_at = err() if as_json else console
+    if asks or not as_json:
+        shown_at.print(Text(safe(story.recommendation.title), "bold"))
+        _show(edit, shown_at)
+    if asks and not typer.confirm("Do it?", err=as_json):
+        shown_at.print("nothing was changed")
+        raise typer.Exit(1)
 
 
 def _show(edit: FileEdit | None, console: Console) -> None:
@@ -93,6 +113,8 @@ def _tell(
 
 
 def _what_ends(decided: Decided, *, tries: bool) -> str:
+    if decided.story.through:
+        return f"what it changed stays in force through {decided.story.through}"
     if not tries:
         return "it takes effect when the processes that read this file start anew"
     if decided.still_serves:

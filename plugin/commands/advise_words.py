@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -33,6 +33,17 @@ _STYLES: dict[Standing, str] = {
 }
 _SHARES: tuple[Metric, ...] = ("success", "solved", "on_time")
 _TRAITS = 3
+_LONGEST_TITLE = 300
+_METHODS = {
+    "canary": "adjusted for when each was dealt out, measured in the canary",
+    "before and after": "measured before and after it took effect",
+}
+_LIMITS = {
+    "plans": ("avoid_topologies", "most_agents"),
+    "models": ("avoid_models", "only_models", "avoid_actions", "avoid_endpoints"),
+    "strategies": ("avoid_strategies", "avoid_actions"),
+}
+"""What rules limit, by what they say."""
 
 
 def change_text(found: Prediction | None) -> str:
@@ -64,7 +75,7 @@ def standing_text(story: Story, *, tries: bool) -> Text:
 _COLUMNS = (
     Column(name="id"),
     Column(name="kind"),
-    Column(name="what to change", may_cut=True),
+    Column(name="what to change", may_wrap=True),
     Column(name="success, points", justify="right"),
     Column(name="in time, points", justify="right", leave_out=2),
     Column(name="latency", justify="right", leave_out=1),
@@ -84,7 +95,7 @@ def _row(story: Story, tries: bool) -> Row:
         (
             Text(made.recommendation_id[:DIGITS], "bold"),
             Text(KIND_NAMES[made.kind]),
-            Text(one_line(made.title, 120)),
+            Text(one_line(made.title, _LONGEST_TITLE)),
             short_change(story, "success"),
             short_change(story, "on_time"),
             short_change(story, "latency_s"),
@@ -92,6 +103,50 @@ def _row(story: Story, tries: bool) -> Row:
             standing_text(story, tries=tries),
         )
     )
+
+
+def is_proven(story: Story) -> bool:
+    """Whether there is enough evidence for what it is recommended for, which is predicted first."""
+    return any(found.is_enough for found in story.recommendation.predictions[:1])
+
+
+def alternatives(stories: Iterable[Story]) -> Iterator[Text]:
+    """Which of those that are open answer the same: what each promises was predicted without the others."""
+    left = [story for story in stories if story.standing == "open"]
+    while left:
+        group = [left.pop(0)]
+        for story in left:
+            if any(_answer_the_same(story, one) for one in group):
+                group.append(story)
+        left = [story for story in left if story not in group]
+        if len(group) > 1:
+            ids = [one.recommendation.recommendation_id[:DIGITS] for one in group]
+            named = f"{', '.join(ids[:-1])} and {ids[-1]}"
+            yield Text(f"{named} are alternatives: accept one, then look again", "yellow")
+
+
+def _answer_the_same(story: Story, other: Story) -> bool:
+    one, two = story.recommendation, other.recommendation
+    if one.cluster_id and one.cluster_id == two.cluster_id:
+        return True
+    return any(_overlap(rule, another) for rule in one.rules for another in two.rules)
+
+
+def _overlap(rule: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether they limit the same thing for some of the same questions."""
+    domains, others = (set(one.get("when", {}).get("domains", ())) for one in (rule, other))
+    is_apart = domains and others and not domains & others
+    return not is_apart and bool(_limited(rule) & _limited(other))
+
+
+def _limited(rule: Mapping[str, Any]) -> set[str]:
+    return {what for what, names in _LIMITS.items() if any(name in rule for name in names)}
+
+
+def concerns(cluster: FailureCluster, domain: str) -> bool:
+    """Whether a failure pattern may be of a domain's questions: no trait names another one; "" is all."""
+    named = {trait.values["domain"] for trait in cluster.traits if "domain" in trait.values}
+    return not domain or not named or domain in named
 
 
 def analysis_line(analysis: Analysis, now_s: float) -> Text:
@@ -168,7 +223,7 @@ def _event_facts(event: AdviceEvent) -> Iterator[str]:
     if facts.get("reason"):
         yield str(facts["reason"])
     if facts.get("file"):
-        yield f"{facts['file']}" + (f", before it {facts['backup']}" if facts.get("backup") else "")
+        yield f"{facts['file']}" + (f", backup: {facts['backup']}" if facts.get("backup") else "")
     if event.kind == "measured":
         yield measured_text(event)
 
@@ -180,7 +235,7 @@ def measured_text(event: AdviceEvent) -> str:
     return (
         f"success {facts['before']:.1%} ({facts['before_labelled']:,} runs) and {facts['after']:.1%} "
         f"({facts['after_labelled']:,} runs) with it: {100 * facts['change']:+.1f} points "
-        f"[{100 * facts['low']:+.1f}, {100 * facts['high']:+.1f}], {facts['method']}"
+        f"[{100 * facts['low']:+.1f}, {100 * facts['high']:+.1f}], {_METHODS[facts['method']]}"
         + (f", together with {others}" if others else "")
     )
 

@@ -241,9 +241,11 @@ class AdviceMoved(Overtaken):
     """A recommendation was decided on already."""
 
     def __init__(self, recommendation_id: str, kind: str, earlier: str) -> None:
+        again = "; `inframind advise` recommends it again, after a while, if it still helps"
         super().__init__(
             f"recommendation {recommendation_id[:12]} was {earlier} already, and cannot be {kind}; "
             f"`inframind advise show {recommendation_id[:12]}` tells its story"
+            + (again if kind == "accepted" and earlier != "accepted" else "")
         )
         self.recommendation_id, self.kind, self.earlier = recommendation_id, kind, earlier
 

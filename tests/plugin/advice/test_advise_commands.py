@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from inframind.advisor.cluster import FailureCluster, Trait
 from inframind.fleet.clock import SystemClock
 from inframind.plugin.cli import app
 from inframind.plugin.commands.advise_desk import DeskPlace
+from inframind.plugin.commands.advise_words import measured_text
 from inframind.plugin.config import load_settings
+from inframind.router.rules import RoutingRule
+from inframind.traces.advice import AdviceEvent
 from inframind.traces.store import open_store
 
 from .conftest import NO_DEBATE, NO_LARGE, ONLINE, PLAIN, Office, option, prediction, run, verdict
@@ -95,7 +99,7 @@ def offered(folder: Path) -> str:
 def test_without_traces_it_says_what_makes_some(folder: Path) -> None:
     done = advise(folder)
     assert (done.exit_code, "no traces yet" in done.output, "inframind run" in done.output) == (0, True, True)
-    assert said(folder) == {"analysis": None, "clusters": [], "recommendations": []}
+    assert said(folder) == {"analysis": None, "clusters": [], "recommendations": [], "hidden": {}}
     assert "no recommendations yet" in advise(folder, "list").output
 
 
@@ -183,13 +187,15 @@ def test_taking_back_while_frozen_says_that_it_serves_until_the_thaw(tried: Path
 
 
 @pytest.mark.parametrize("word", ["accept", "revert"])
-def test_a_script_that_says_no_is_told_no_success(folder: Path, word: str) -> None:
+def test_who_says_no_and_a_script_that_cannot_be_asked_are_told_no_success(folder: Path, word: str) -> None:
     advice = offered(folder)
     if word == "revert":
         advise(folder, "accept", advice, "--yes")
     before = (folder / "inframind.toml").read_text()
-    done = advise(folder, word, advice, "--json", answer="n\n")
-    assert (done.exit_code, "nothing was changed" in done.stdout, "{" in done.stdout) == (1, False, False)
+    done = advise(folder, word, advice, answer="n\n")
+    assert (done.exit_code, "nothing was changed" in done.stdout) == (1, True)
+    done = advise(folder, word, advice, "--json", answer="y\n")
+    assert (done.exit_code, "give --yes" in done.stderr, done.stdout) == (2, True, "")
     assert (folder / "inframind.toml").read_text() == before
 
 
@@ -307,3 +313,112 @@ def test_whoever_has_no_name_decides_by_number(folder: Path, monkeypatch: pytest
     (event,) = [event for event in said(folder, "show", advice)["events"] if event["kind"] == "rejected"]
     assert event["by"] == "user:54321"
     assert call(folder, "policies", "list").exit_code == 0
+
+
+# What people stumbled over --------------------------------------------------------------------------------
+
+
+def test_where_nothing_is_left_to_show_it_says_what_was_found_and_why_it_is_hidden(folder: Path) -> None:
+    advise(folder, "accept", offered(folder), "--yes")
+    (left,) = (one for one in said(folder)["recommendations"] if one["state"] == "open")
+    advise(folder, "reject", left["recommendation_id"])
+    out = advise(folder).output
+    assert "2 changes were found, and are not shown: 1 in force already; 1 rejected not long ago" in out
+    assert said(folder)["hidden"] == {"in force already": 1, "rejected not long ago": 1}
+
+
+def test_a_domain_that_no_question_has_is_refused_and_patterns_of_others_are_left_out(folder: Path) -> None:
+    math = Trait(
+        values={"domain": "math"}, share=0.9, share_elsewhere=0.2, failing=0.6, failing_without=0.1, z=9
+    )
+    pattern = replace(CLUSTER, traits=(math,))
+    at_office(folder, lambda office: office.keep(option(1, NO_LARGE), clusters=(pattern,)))
+    done = advise(folder, "--domain", "cod")
+    assert (done.exit_code, "there are code, general, knowledge, math" in done.stderr) == (2, True)
+    assert "wrong answers of large" in advise(folder, "--domain", "math").output
+    assert "wrong answers of large" not in advise(folder, "--domain", "code").output
+    assert said(folder, "--domain", "code")["clusters"] == []
+
+
+def test_the_list_shows_the_newest_of_the_same_and_an_old_one_names_it(folder: Path) -> None:
+    analysed(folder)
+    first = said(folder, "--domain", "math")["recommendations"]
+    newer = said(folder, "--domain", "math")["recommendations"]
+    listed = said(folder, "list")
+    assert {one["recommendation_id"]: one["earlier"] for one in listed} == {
+        new["recommendation_id"]: [old["recommendation_id"] for old in first if old["kind"] == new["kind"]]
+        for new in newer
+    }
+    old, new = (
+        next(o["recommendation_id"] for o in some if o["kind"] == "cheapest") for some in (first, newer)
+    )
+    assert f"{new[:8]}: and 1 earlier" in advise(folder, "list").output
+    assert f"{new[:8]} is the newest with the same rules" in advise(folder, "show", old).output
+    assert "is the newest" not in advise(folder, "show", new).output
+
+
+def test_taking_back_what_was_taken_back_has_nothing_to_do(folder: Path) -> None:
+    advice = offered(folder)
+    advise(folder, "accept", advice, "--yes")
+    assert ", backup: inframind.toml.bak-" in advise(folder, "show", advice).output
+    advise(folder, "revert", advice, "--yes")
+    again = advise(folder, "revert", advice)
+    assert (again.exit_code, "nothing to do" in again.output, "takes effect" in again.output) == (
+        0,
+        True,
+        False,
+    )
+    refused = advise(folder, "accept", advice, "--yes")
+    assert "recommends it again" in refused.stderr
+
+
+def test_taking_one_back_says_through_what_its_change_stays_in_force(folder: Path) -> None:
+    advice = offered(folder)
+    advise(folder, "accept", advice, "--yes")
+    file = folder / "inframind.toml"
+    file.write_text(file.read_text() + '\n[[rules]]\nname = "ours"\navoid_models = ["large"]\n')
+    done = advise(folder, "revert", advice, "--yes")
+    assert "stays in force through the file's rule 'ours'" in done.output
+    assert "takes effect" not in done.output
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "abc"])
+def test_a_malformed_id_is_told_how_ids_look_and_where_they_are(folder: Path, wrong: str) -> None:
+    done = advise(folder, "show", wrong)
+    assert done.exit_code == 2
+    assert "hex digits of the recommendation's id; `inframind advise list` shows them" in done.stderr
+
+
+def test_alternatives_are_said_to_be_and_what_is_unproven_comes_last(folder: Path) -> None:
+    few = RoutingRule(name="few", most_agents=1)
+    little = prediction(objection="no run shows it")
+    three = (
+        option(1, NO_DEBATE, kind="cheapest", title="Do not plan Debate"),
+        option(2, few, kind="balanced", title="Plan no more than 1 agent"),
+        option(3, NO_LARGE, predictions=(little,)),
+    )
+    at_office(folder, lambda office: office.keep(*three))
+    made = said(folder)["recommendations"]
+    assert made[-1]["kind"] == "model_switch"
+    one, two = (found["recommendation_id"][:8] for found in made[:2])
+    out = advise(folder).output
+    assert out.count(f"{one} and {two} are alternatives: accept one, then look again") == 1
+
+
+def test_titles_are_wrapped_and_not_cut(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inframind.plugin.terminal.PIPED_WIDTH", 80)
+    title = "Use medium-14b instead of small-3b and large-30b where the domain is knowledge"
+    at_office(folder, lambda office: office.keep(option(1, NO_LARGE, title=title)))
+    out = advise(folder).output
+    assert "knowledge" in out and "…" not in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_measurement_says_where_it_was_made_and_that_it_is_adjusted() -> None:
+    facts = {
+        "method": "canary", "before": 0.5, "after": 0.6, "change": 0.12, "low": 0.02, "high": 0.2,
+        "before_labelled": 40, "after_labelled": 50,
+    }  # fmt: skip
+    event = AdviceEvent(recommendation_id="a" * 32, kind="measured", at_s=0.0, by="advisor", facts=facts)
+    told = measured_text(event)
+    assert "+12.0 points [+2.0, +20.0], adjusted for when each was dealt out, measured in the canary" in told

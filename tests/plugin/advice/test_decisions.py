@@ -111,9 +111,10 @@ async def test_a_process_that_died_after_writing_the_file_has_accepted(plain: Of
     advice = await plain.offered()
     edit = await plain.desk().acceptance(advice)
     assert edit is not None
-    swap(edit.path, edit.before, edit.after, at_s=plain.clock.wall_s())
+    copy = swap(edit.path, edit.before, edit.after, at_s=plain.clock.wall_s())
     events = await plain.desk().tend()
     assert [(event.kind, event.by) for event in events] == [("accepted", "file")]
+    assert events[0].facts["backup"] == copy.name
     assert await plain.desk().tend() == []
     assert load_settings(plain.file).rules[0].advice == advice
 
@@ -121,9 +122,20 @@ async def test_a_process_that_died_after_writing_the_file_has_accepted(plain: Of
 async def test_a_process_that_died_after_taking_rules_out_has_reverted(plain: Office) -> None:
     advice = await plain.offered()
     await plain.desk().accept(advice, by="user:ann")
-    plain.file.write_text(PLAIN)
-    assert [event.kind for event in await plain.desk().tend()] == ["reverted"]
+    edit = await plain.desk().reversal(advice)
+    assert edit is not None
+    copy = swap(edit.path, edit.before, edit.after, at_s=plain.clock.wall_s() + 1)
+    events = await plain.desk().tend()
+    assert [(event.kind, event.facts["backup"]) for event in events] == [("reverted", copy.name)]
     assert await plain.desk().tend() == []
+
+
+async def test_a_decision_by_hand_names_no_copy(plain: Office) -> None:
+    advice = await plain.offered()
+    await plain.desk().accept(advice, by="user:ann")
+    plain.file.write_text(PLAIN + "\n[run]\nbudget_s = 5\n")
+    (event,) = await plain.desk().tend()
+    assert (event.kind, "backup" in event.facts) == ("reverted", False)
 
 
 async def test_rules_in_the_file_of_another_application_are_nobodys_business(plain: Office) -> None:
@@ -212,6 +224,76 @@ async def test_what_was_shown_before_the_latest_analysis_is_not_shown_again(plai
     plain.clock.pass_s(60.0)
     await plain.keep(option(2, NO_DEBATE))
     assert await plain.desk().shown() == ()
+
+
+async def test_of_two_with_the_same_rules_one_can_be_accepted(office: Office) -> None:
+    same = NO_LARGE.model_copy(update={"name": "another name"})
+    await office.keep(option(1, NO_LARGE))
+    (twin,) = await office.desk().recommend(segment="cost")
+    await office.keep(option(2, same, kind="cheapest"))
+    (made,) = await office.desk().recommend(segment="quality")
+    await office.desk().accept(made.recommendation_id, by="user:ann")
+    assert await office.desk().shown(segment="cost") == ()
+    told = await office.desk().story(twin.recommendation_id)
+    assert (told.standing, told.through) == ("in force", made.recommendation_id[:12])
+    before = office.file.read_text()
+    for decide in (office.desk().acceptance, lambda own_id: office.desk().accept(own_id, by="user:ann")):
+        with pytest.raises(ConfigError, match=f"in force already through {made.recommendation_id[:12]}"):
+            await decide(twin.recommendation_id)
+    assert office.file.read_text() == before
+    await office.desk().revert(made.recommendation_id, by="user:ann")
+    done = await office.desk().accept(twin.recommendation_id, by="user:ann")
+    assert done.story.through == ""
+
+
+async def test_what_somebody_wrote_into_the_file_is_in_force(plain: Office) -> None:
+    await plain.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"))
+    made = {one.kind: one.recommendation_id for one in await plain.desk().recommend()}
+    plain.file.write_text(PLAIN + '\n[[rules]]\nname = "ours"\navoid_models = ["large"]\n')
+    assert [one.recommendation.kind for one in await plain.desk().shown()] == ["cheapest"]
+    with pytest.raises(ConfigError, match="through the file's rule 'ours'"):
+        await plain.desk().accept(made["model_switch"], by="user:ann")
+    assert [one.kind for one in await plain.desk().recommend()] == ["cheapest"]
+
+
+async def test_what_serves_both_rules_of_one_is_not_what_one_of_them_does(plain: Office) -> None:
+    await plain.keep(option(1, NO_LARGE))
+    (one,) = await plain.desk().recommend()
+    both = await plain.offered(NO_LARGE, NO_DEBATE)
+    await plain.desk().accept(one.recommendation_id, by="user:ann")
+    assert (await plain.desk().story(both)).standing == "open"
+
+
+async def test_what_was_rolled_back_is_not_in_force_and_its_twin_may_be_tried(here: Office) -> None:
+    await here.keep(option(1, NO_LARGE))
+    (twin,) = await here.desk().recommend(segment="cost")
+    (made,) = await here.desk().recommend(segment="quality")
+    await here.desk().accept(made.recommendation_id, by="user:ann")
+    assert (await here.desk().story(twin.recommendation_id)).standing == "in force"
+    await here.happen((await here.shelf.rollout()).candidate, "rolled_back")
+    await here.desk().tend()
+    assert (await here.desk().story(twin.recommendation_id)).standing == "open"
+
+
+async def test_what_is_not_shown_is_counted_by_why_not(plain: Office) -> None:
+    strategy = RoutingRule(name="s", avoid_strategies=frozenset({"Flash"}))
+    await plain.keep(
+        option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"), option(3, strategy, domain="code")
+    )
+    assert await plain.desk().hidden() == {}
+    desk = plain.desk()
+    made = {one.title: one.recommendation_id for one in await desk.recommend(most=9)}
+    made |= {one.title: one.recommendation_id for one in await desk.recommend(segment="x", domain="math")}
+    await desk.accept(made["Change number 1"], by="user:ann")
+    await desk.reject(made["Change number 2"], by="user:ann")
+    segment = (await desk.story(made["Change number 2"])).recommendation.segment
+    assert await desk.hidden(segment=segment, domain="math") == {
+        "in force already": 1, "rejected not long ago": 1, "for another domain": 1,
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="there are code, general, knowledge, math"):
+        await desk.hidden(domain="cod")
+    with pytest.raises(ConfigError, match="there are code"):
+        await desk.recommend(domain="cod")
 
 
 async def test_segments_that_are_shared_are_one(plain: Office) -> None:

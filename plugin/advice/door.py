@@ -65,6 +65,7 @@ class Advice:
             most: recommendations; the configured number unless given.
 
         Raises:
+            ConfigError: no question has such a domain, or the configuration file cannot be read.
             StoreError: the store cannot be read or written.
         """
         return await self._there(lambda desk: desk.recommend(segment=segment, domain=domain, most=most))

@@ -163,8 +163,9 @@ def _report(advised: Advised, analysis: Analysis, now_s: float) -> Iterator[Any]
         yield from cluster_lines(cluster)
     for note in analysis.notes:
         yield Text(f"note: {safe(note)}", "dim")
-    if advised.stories:
-        first = advised.stories[0].recommendation.recommendation_id[:DIGITS]
+    undecided = [one for one in advised.stories if one.standing == "open"]
+    if undecided:
+        first = undecided[0].recommendation.recommendation_id[:DIGITS]
         yield Text()
         yield Text(f"inframind advise show {first}     why, and what it would change", "dim")
         yield Text(f"inframind advise accept {first}   change it; `reject` says that it is not wanted", "dim")

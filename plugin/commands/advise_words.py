@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -111,18 +111,25 @@ def is_proven(story: Story) -> bool:
 
 
 def alternatives(stories: Iterable[Story]) -> Iterator[Text]:
-    """Which of those that are open answer the same: what each promises was predicted without the others."""
-    left = [story for story in stories if story.standing == "open"]
+    """Which of those that are open or accepted answer the same: each promise was made without the others."""
+    left = [one for one in stories if one.standing not in ("in force", "rejected", "rolled back", "reverted")]
     while left:
         group = [left.pop(0)]
         for story in left:
             if any(_answer_the_same(story, one) for one in group):
                 group.append(story)
         left = [story for story in left if story not in group]
-        if len(group) > 1:
-            ids = [one.recommendation.recommendation_id[:DIGITS] for one in group]
-            named = f"{', '.join(ids[:-1])} and {ids[-1]}"
-            yield Text(f"{named} are alternatives: accept one, then look again", "yellow")
+        undecided = [one for one in group if one.standing == "open"]
+        if len(group) > len(undecided) > 0:
+            told = f"alternative to an accepted one, so look at runs with that first: {_ids(undecided)}"
+            yield Text(told, "yellow")
+        elif len(undecided) > 1:
+            yield Text(f"{_ids(undecided)} are alternatives: accept one, then look again", "yellow")
+
+
+def _ids(stories: Sequence[Story]) -> str:
+    *most, last = (one.recommendation.recommendation_id[:DIGITS] for one in stories)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _answer_the_same(story: Story, other: Story) -> bool:

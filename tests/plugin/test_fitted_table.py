@@ -49,6 +49,16 @@ def test_columns_are_left_out_by_rank_and_named(width: int, row: str, left_out: 
     assert " ".join(lines[2:]) == f"a wider terminal also shows: {left_out}"
 
 
+def test_a_column_that_may_wrap_goes_on_between_words_and_loses_none() -> None:
+    page = io.StringIO()
+    columns = (Column(name="id"), Column(name="title", may_wrap=True), Column(name="state"))
+    cells = ("0123456789ab", "Use medium instead of small", "open")
+    table = FittedTable(columns, [Row(tuple(map(Text, cells)))])
+    Console(file=page, width=40, color_system=None).print(table)
+    lines = [line.split() for line in page.getvalue().splitlines()[1:]]
+    assert lines == [["0123456789ab", "Use", "medium", "instead", "open"], ["of", "small"]]
+
+
 @given(width=st.integers(min_value=12, max_value=200))
 def test_no_cell_is_ever_wrapped_and_the_id_never_cut(width: int) -> None:
     lines = shown(width)

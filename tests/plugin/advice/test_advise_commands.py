@@ -403,6 +403,10 @@ def test_alternatives_are_said_to_be_and_what_is_unproven_comes_last(folder: Pat
     one, two = (found["recommendation_id"][:8] for found in made[:2])
     out = advise(folder).output
     assert out.count(f"{one} and {two} are alternatives: accept one, then look again") == 1
+    advise(folder, "accept", one, "--yes")
+    out = advise(folder).output
+    assert f"alternative to an accepted one, so look at runs with that first: {two}" in out
+    assert "are alternatives" not in out and f"inframind advise accept {two}" in out
 
 
 def test_titles_are_wrapped_and_not_cut(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

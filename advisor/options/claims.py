@@ -122,7 +122,7 @@ def _needed(effect: Effect, size: float, least: float, config: AnalysisConfig) -
 
 def _rounded_up(count: float) -> int:
     """To two digits."""
-    digit = 10 ** max(len(str(int(count))) - 2, 0)
+    digit: int = 10 ** max(len(str(int(count))) - 2, 0)
     return math.ceil(count / digit) * digit
 
 

@@ -38,6 +38,8 @@ class PlayedFigures:
         latency_p95_s: their 95 % quantile.
         cost: mean cost of the runs of which it is known; None where it is of none.
         completion_tokens: mean number.
+        applied: questions for which a rule of the candidate's masked something, or kept a server from being called
+            first; None where it is another configuration.
     """
 
     offered: int
@@ -49,6 +51,7 @@ class PlayedFigures:
     latency_p95_s: float
     cost: float | None
     completion_tokens: float
+    applied: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

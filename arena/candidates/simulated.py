@@ -22,6 +22,10 @@ from inframind.arena.results.episodes import summarise
 from inframind.arena.scenario import Scenario
 from inframind.arena.virtual_run import VirtualRun, run_virtually
 from inframind.errors import ConfigError
+from inframind.router.actions import ActionSpace
+from inframind.router.rulebook import RULE
+from inframind.router.rules import RoutingRule
+from inframind.traces.records import Decision, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,10 +92,12 @@ class SimulatedTraffic:
             grader=RememberingGrader(),
             parts=setup.parts,
         )
-        return JobResult(job=job, figures=_figures(ran))
+        runs = ran.trajectories.values()
+        applied = sum(_applies(candidate.rules, run, setup.actions) for run in runs)
+        return JobResult(job=job, figures=_figures(ran, None if candidate.setup else applied))
 
 
-def _figures(ran: VirtualRun) -> PlayedFigures:
+def _figures(ran: VirtualRun, applied: int | None) -> PlayedFigures:
     summary = summarise(ran.episodes)
     latency_s = np.array([episode.latency_s for episode in ran.episodes])
     return PlayedFigures(
@@ -104,7 +110,23 @@ def _figures(ran: VirtualRun) -> PlayedFigures:
         latency_p95_s=float(np.quantile(latency_s, 0.95)),
         cost=_cost(ran),
         completion_tokens=summary.completion_tokens / summary.offered,
+        applied=applied,
     )
+
+
+def _applies(rules: Sequence[RoutingRule], run: Trajectory, actions: ActionSpace) -> bool:
+    """Whether a rule changed what could be chosen or called in a run."""
+    reasons = {RULE + rule.name for rule in rules}
+    avoided = frozenset().union(*(rule.avoid_endpoints for rule in rules))
+    return any(
+        not reasons.isdisjoint(decision.masked) or _is_kept_from(avoided, decision, actions)
+        for decision in run.decisions
+    )
+
+
+def _is_kept_from(avoided: frozenset[str], decision: Decision, actions: ActionSpace) -> bool:
+    tried_last = avoided.intersection(decision.seen.get("avoid_endpoints", ()))
+    return bool(tried_last) and not tried_last.isdisjoint(actions.models[decision.choice["model"]].endpoints)
 
 
 def _cost(ran: VirtualRun) -> float | None:

@@ -195,11 +195,24 @@ def _played(
 ) -> tuple[dict[Metric, Change], tuple[float, float] | None]:
     """As `_predicted`, from differences on the same workloads, seed by seed."""
     changes = {metric: _difference(results, baseline, metric) for metric in METRICS}
+    if unchanged := _never_applied(results):
+        never = {
+            one: Change(value=made.value, change=None, objection=unchanged) for one, made in changes.items()
+        }
+        return never, None
     difference_S = _by_seed(results, "success") - _by_seed(baseline, "success")
     if len(difference_S) < SEEDS_NEEDED:
         return changes, None
     surely = student_interval(Moments.of(difference_S), delta=DELTA / count)
     return changes, (surely.low, surely.high)
+
+
+def _never_applied(results: Sequence[JobResult]) -> str:
+    """What there is to say of rules that changed no run at all, or ""."""
+    figures = [result.figures for result in results if result.figures is not None]
+    if any(one.applied is None or one.applied > 0 for one in figures):
+        return ""
+    return f"applied to 0 of {sum(one.offered for one in figures):,} runs"
 
 
 def _difference(results: Sequence[JobResult], baseline: Sequence[JobResult], metric: Metric) -> Change:

@@ -95,6 +95,18 @@ def test_what_changes_nothing_gives_the_same_figures(traffic: SimulatedTraffic) 
     assert played(traffic, never) == played(traffic, Candidate(name=AS_IT_IS))
 
 
+def test_runs_that_rules_apply_to_are_counted(traffic: SimulatedTraffic) -> None:
+    assert played(traffic, with_rule(avoid_models={"acme/huge"})).applied == 12
+    assert (
+        played(traffic, with_rule(when={"min_prompt_tokens": 10**6}, avoid_models={"acme/huge"})).applied == 0
+    )
+    some = played(traffic, with_rule(avoid_endpoints={"small-1"})).applied
+    assert some is not None and 0 < some <= 12
+    parts = Parts(endpoints=without_addresses(SERVERS[:2]), max_team=1)
+    other = Candidate(name="small", setup=Setup(parts=parts, policy=UniformPolicy()))
+    assert played(traffic, other).applied is None
+
+
 def test_rules_change_who_answers_and_what_it_costs(traffic: SimulatedTraffic) -> None:
     before = played(traffic, Candidate(name=AS_IT_IS))
     small = played(traffic, with_rule(only_models={"acme/tiny"}))

@@ -28,6 +28,7 @@ class Known:
     cost: Mapping[str, float | None] = field(default_factory=dict)
     predictions: Mapping[str, tuple[Prediction, ...]] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
+    applied: Mapping[str, int] = field(default_factory=dict)
     baseline: Setup = field(
         default_factory=lambda: Setup(
             parts=Parts(
@@ -62,6 +63,7 @@ class Known:
             latency_p95_s=20.0,
             cost=self.cost.get(name, 1.0),
             completion_tokens=300.0,
+            applied=self.applied.get(name),
         )
         return JobResult(job=job, figures=figures, error=self.errors.get(name, ""))
 
@@ -91,6 +93,21 @@ def test_differences_are_taken_seed_by_seed() -> None:
     assert success.value == pytest.approx(0.55)
     assert new.standing == "better"
     assert found.baseline["success"] == pytest.approx(0.5)
+
+
+def test_of_rules_that_never_applied_nothing_is_concluded() -> None:
+    same = {AS_IT_IS: BEFORE, "never": BEFORE, "once": BEFORE}
+    _, found = standings(Known(success=same, applied={"never": 0, "once": 1}), ["never", "once"])
+    never, once = sorted(found.verdicts, key=lambda one: one.name)
+    assert (never.standing, never.reason) == ("unknown", "applied to 0 of 400 runs")
+    success = never.changes["success"]
+    assert (success.value, success.change, success.low, success.high) == (
+        pytest.approx(0.5),
+        None,
+        None,
+        None,
+    )
+    assert once.standing == "undecided"
 
 
 def test_the_interval_is_students_over_the_seeds() -> None:

@@ -20,6 +20,7 @@ from inframind.router.policy import Policy, policy_by_name
 from inframind.router.policy_file import StoredPolicy, load_policy
 from inframind.router.policy_shipped import shipped_policy
 from inframind.router.query_model import QueryModel
+from inframind.router.rulebook import RuleBook
 from inframind.traces.content import HashedContent
 from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore, open_store
@@ -114,15 +115,23 @@ def require_rules(settings: Settings, registry: TopologyRegistry, roles: Sequenc
         ConfigError: a rule speaks of a model, server, strategy, topology, role or domain that there is not.
     """
     if settings.rules:
-        parts = Parts(
-            endpoints=settings.endpoints,  # keys are not needed for this
-            registry=registry,
-            strategies=settings.all_strategies(),
-            roles=_catalogue(settings, roles),
-            max_team=settings.policy.max_team,
-            rules=settings.rules,
-        )
-        parts.rule_book(parts.action_space(group_by_model(parts.endpoints)))
+        book_to_check(settings, registry, roles).with_rules(settings.rules)
+
+
+def book_to_check(settings: Settings, registry: TopologyRegistry, roles: Sequence[RoleSpec] = ()) -> RuleBook:
+    """No rules yet, over what may be chosen; `RuleBook.with_rules` says what is wrong with some.
+
+    Raises:
+        ConfigError: settings that contradict each other.
+    """
+    parts = Parts(
+        endpoints=settings.endpoints,  # keys are not needed for this
+        registry=registry,
+        strategies=settings.all_strategies(),
+        roles=_catalogue(settings, roles),
+        max_team=settings.policy.max_team,
+    )
+    return parts.rule_book(parts.action_space(group_by_model(parts.endpoints)))
 
 
 def _policy_of(settings: Settings) -> Policy | PolicyToBind:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from inframind.fleet.endpoints import EndpointSpec
 from inframind.fleet.pool import FleetConfig
 from inframind.graphs.services import RunDefaults
 from inframind.plugin.config_advisor import AdvisorSection
+from inframind.plugin.config_errors import config_error
 from inframind.plugin.config_online import OnlineSection
 from inframind.plugin.config_section import Section as _Section
 from inframind.router.actions import DEFAULT_STRATEGIES, StrategySpec
@@ -340,7 +340,7 @@ def settings_from(values: Mapping[str, Any], *, base: Path | None = None) -> Set
     try:
         settings = Settings(**_anchored(dict(values), base) if base else values)
     except ValidationError as error:
-        raise _config_error(error) from error
+        raise config_error(error, values, type_of=Settings, env_prefix=ENV_PREFIX) from error
     except SettingsError as error:
         raise ConfigError("environment", f"{ENV_PREFIX}...", f"{error}; write JSON there") from error
     return settings
@@ -366,24 +366,3 @@ def _with_anchored_key(endpoint: object, base: Path) -> object:
     if not isinstance(endpoint, dict) or not isinstance(endpoint.get("api_key_file"), str):
         return endpoint
     return {**endpoint, "api_key_file": str(base / Path(endpoint["api_key_file"]).expanduser())}
-
-
-def _config_error(error: ValidationError) -> ConfigError:
-    first, *others = error.errors()
-    field = ".".join(str(part) for part in first["loc"]) or "config"
-    fix = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        fix = "unknown key; remove it or correct its spelling"
-    if first["type"] == "missing":
-        fix = "this key is required; `inframind init` writes an example"
-    # Text under an unknown key may be a misspelt secret, and a URL may hold a password: neither is repeated.
-    is_unknown_text = first["type"] == "extra_forbidden" and isinstance(first["input"], str)
-    is_secret = is_unknown_text or re.search("key|url", field.rsplit(".", 1)[-1])
-    shown = "..." if is_secret else _shown(first["input"])
-    more = f" ({len(others)} more problem{'s' if len(others) > 1 else ''})" if others else ""
-    return ConfigError(field, shown, fix + more)
-
-
-def _shown(value: object) -> object:
-    """A value short enough for an error; whole sections are not repeated."""
-    return value if isinstance(value, str | int | float | bool) else type(value).__name__

@@ -14,11 +14,10 @@ from rich.text import Text
 from inframind.errors import ConfigError, StoreError
 from inframind.fleet.clock import Clock, SystemClock
 from inframind.fleet.endpoints import EndpointSpec, group_by_model
-from inframind.fleet.probe import Finding, Level, probe_endpoint
-from inframind.graphs.registry import TopologyRegistry
-from inframind.plugin.build import require_rules
+from inframind.fleet.probe import Finding, probe_endpoint
 from inframind.plugin.commands.doctor_advice import accepted_advice
 from inframind.plugin.commands.doctor_policy import served_policy
+from inframind.plugin.commands.doctor_rules import checked_rules
 from inframind.plugin.config import EndpointSection, Settings, load_settings
 from inframind.traces.records import Trajectory
 from inframind.traces.store import open_store, shown_url
@@ -26,6 +25,7 @@ from inframind.traces.store import open_store, shown_url
 STORE = "trace store"
 POLICY = "policy"
 ADVICE = "advice"
+RULES = "rules"
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 Report = list[tuple[str, list[Finding]]]
@@ -50,7 +50,8 @@ async def _examine(settings: Settings, clock: Clock, timeout_s: float) -> Report
     online = [(POLICY, await served_policy(settings, clock))] if settings.online.enabled else []
     has_advice = any(rule.advice for rule in settings.rules)
     advice = [(ADVICE, await accepted_advice(settings, clock))] if has_advice else []
-    return [*_fleet(sections), *_rules(settings), *zip(names, groups, strict=True), *online, *advice]
+    rules = [(RULES, checked_rules(settings))] if settings.rules else []
+    return [*_fleet(sections), *rules, *zip(names, groups, strict=True), *online, *advice]
 
 
 def _fleet(sections: Sequence[EndpointSpec]) -> Iterator[tuple[str, list[Finding]]]:
@@ -59,28 +60,6 @@ def _fleet(sections: Sequence[EndpointSpec]) -> Iterator[tuple[str, list[Finding
         group_by_model(sections)
     except ConfigError as error:
         yield "fleet", [Finding(check="replicas", level="fail", found=str(error), fix=error.fix)]
-
-
-def _rules(settings: Settings) -> Iterator[tuple[str, list[Finding]]]:
-    """Whether rules speak of what there is; nothing without rules.
-
-    Topologies and roles that an application adds in code are not known here, so that those are no failures.
-    """
-    if not settings.rules:
-        return
-    registry = TopologyRegistry()
-    if settings.policy.topologies:
-        registry = registry.only(settings.policy.topologies)
-    try:
-        require_rules(settings, registry)
-    except ConfigError as error:
-        level: Level = "warn" if error.field.endswith(("topologies", "roles")) else "fail"
-        yield (
-            "rules",
-            [Finding(check="names", level=level, found=f"{error.field} = {error.value!r}", fix=error.fix)],
-        )
-    else:
-        yield "rules", [Finding(check="names", level="ok", found=f"{len(settings.rules)} fit this fleet")]
 
 
 async def _endpoint(section: EndpointSection, clock: Clock, timeout_s: float) -> list[Finding]:

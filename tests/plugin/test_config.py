@@ -60,8 +60,8 @@ def test_every_section_reaches_its_part() -> None:
     [
         ({}, "endpoints", "required"),
         ({"endpoints": []}, "endpoints", "at least 1"),
-        ({**with_endpoint(), "runn": {}}, "runn", "unknown key"),
-        ({**with_endpoint(), "run": {"budget": 5}}, "run.budget", "unknown key"),
+        ({**with_endpoint(), "runn": {}}, "runn", "did you mean 'run'"),
+        ({**with_endpoint(), "run": {"budget": 5}}, "run.budget", "did you mean 'budget_s'"),
         ({**with_endpoint(), "run": {"budget_s": 0}}, "run.budget_s", "greater than 0"),
         ({**with_endpoint(), "run": {"budget_s": float("inf")}}, "run.budget_s", "finite"),
         ({**with_endpoint(), "run": {"budget_s": "soon"}}, "run.budget_s", "valid number"),
@@ -170,6 +170,8 @@ def test_an_empty_key_file_is_refused(tmp_path: Path) -> None:
         with_endpoint(metrics_url=f"http://user:{SECRET}@gpu/metrics"),
         {**with_endpoint(api_key=SECRET), "run": {"budget_s": -1}},
         {"endpoints": {"api_key": SECRET}},
+        {**with_endpoint(), "rules": [{"name": "r", "api_token": SECRET}]},
+        {**with_endpoint(), "rules": [{"name": "r", "extra": {"key": SECRET}}]},
     ],
 )
 def test_a_secret_is_in_no_error_and_in_no_traceback(values: dict[str, Any]) -> None:

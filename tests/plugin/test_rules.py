@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -71,20 +72,27 @@ def test_rules_are_read_from_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rule", "field", "said"),
     [
-        ({"name": "r"}, "rules.0", "avoids nothing"),
-        ({"avoid_models": ["m0"]}, "rules.0.name", "required"),
-        ({**NO_M0, "avoid_planets": ["x"]}, "rules.0.avoid_planets", "unknown key"),
-        ({**NO_M0, "when": {"hour": 3}}, "rules.0.when.hour", "unknown key"),
-        ({**NO_M0, "when": {"hours_utc": [6, 6]}}, "rules.0.when", "two different hours"),
-        ({**NO_M0, "only_models": ["m0"]}, "rules.0", "avoids and allows"),
-        ({"name": "r", "most_agents": 0}, "rules.0.most_agents", "greater than or equal to 1"),
-        ({"name": "r", "most_agents": 1, "when": {"roles": ["Judge"]}}, "rules.0", "concerns plans"),
+        ({"name": "r"}, "rules.r", "avoids nothing"),
+        ({"avoid_models": ["m0"]}, "rules.1.name", "required"),
+        ({**NO_M0, "avoid_planets": ["x"]}, "rules.no-m0.avoid_planets", "unknown key"),
+        ({**NO_M0, "when": {"hour": 3}}, "rules.no-m0.when.hour", "did you mean 'hours_utc'"),
+        ({**NO_M0, "when": {"hours_utc": [6, 6]}}, "rules.no-m0.when", "two different hours"),
+        ({**NO_M0, "only_models": ["m0"]}, "rules.no-m0", "avoids and allows"),
+        ({"name": "r", "most_agents": 0}, "rules.r.most_agents", "greater than or equal to 1"),
+        ({"name": "r", "most_agents": 1, "when": {"roles": ["Judge"]}}, "rules.r", "concerns plans"),
     ],
 )
 def test_an_impossible_rule_is_refused_where_it_is_read(rule: dict[str, Any], field: str, said: str) -> None:
     with pytest.raises(ConfigError) as refused:
         settings(rule)
     assert refused.value.field == field and said in refused.value.fix
+
+
+def test_a_wrong_rule_is_shown_as_it_is_written_but_for_what_may_be_a_secret() -> None:
+    with pytest.raises(ConfigError, match=r"rules.r.avoid_model = \['m0'\]: .* did you mean 'avoid_models'"):
+        settings({"name": "r", "avoid_model": ["m0"]})
+    with pytest.raises(ConfigError, match=r"rules.r.api_token = '...'"):
+        settings({"name": "r", "api_token": "sesame"})
 
 
 def test_two_rules_of_one_name_are_refused() -> None:
@@ -291,20 +299,72 @@ async def test_calls_of_applications_are_accounted_for_too(make_mind: Any, say: 
 # Commands --------------------------------------------------------------------------------------------------
 
 
+def doctor(tmp_path: Path, *rules: str) -> str:
+    """What it says of rules, each the lines of its table."""
+    path = tmp_path / "inframind.toml"
+    fleet = [
+        f'[[endpoints]]\nname = "e{n}"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m{n}"\napi_key_env = "NOT_SET"'
+        for n in range(2)
+    ]
+    tables = [*fleet, *(f"[[rules]]\n{rule}" for rule in rules), '[traces]\nurl = "memory:"']
+    path.write_text("\n".join(tables))
+    shown = CliRunner().invoke(app, ["doctor", "--config", str(path)]).stdout
+    words = shown[shown.index("rules") : shown.index("trace store")]
+    return words[: words.index("api key")]
+
+
+def test_the_doctor_lists_every_name_that_there_is_not(tmp_path: Path) -> None:
+    said = doctor(
+        tmp_path,
+        'name = "a"\navoid_strategies = ["flash", "deep"]\n[rules.when]\nroles = ["Judgee"]',
+        'name = "b.c"\navoid_topologies = ["Ring"]\nonly_models = ["m0", "m7"]',
+    )
+    assert re.findall(r"names +(warn|fail) +rules\.(\S+) = '(\S+)'", said) == [
+        ("warn", "a.when.roles", "Judgee"),
+        ("fail", "a.avoid_strategies", "deep"),
+        ("fail", "a.avoid_strategies", "flash"),
+        ("fail", "b.c.only_models", "m7"),
+        ("warn", "b.c.avoid_topologies", "Ring"),
+    ]
+    assert said.count("only if your application adds") == 2
+
+
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rules", "over"),
     [
-        ({"avoid_models": ["m0"]}, "1 fit this fleet"),
-        ({"avoid_models": ["m7"]}, "rules.r.avoid_models = 'm7'"),
-        ({"avoid_topologies": ["Ring"]}, "rules.r.avoid_topologies = 'Ring'"),
+        (['name = "a"\navoid_models = ["m0"]'], []),
+        (['name = "a"\navoid_models = ["m0", "m1"]'], ["rule 'a' is passed over whenever it applies: it"]),
+        (
+            ['name = "a"\navoid_models = ["m0"]', 'name = "b"\nonly_models = ["m0"]'],
+            ["rule 'b' is passed over whenever it applies: after 'a' it"],
+        ),
+        (
+            [
+                'name = "a"\navoid_models = ["m0"]\nwhen = {hours_utc = [22, 6]}',
+                'name = "b"\nonly_models = ["m0"]\nwhen = {hours_utc = [23, 2], domains = ["math"]}',
+            ],
+            ["rule 'b' is passed over whenever it applies: after 'a' it"],
+        ),
+        (
+            [
+                'name = "a"\navoid_models = ["m0"]\nwhen = {domains = ["math"]}',
+                'name = "b"\nonly_models = ["m0"]',
+            ],
+            [],
+        ),
+        (
+            [
+                'name = "a"\navoid_models = ["m0", "m1"]',
+                'name = "b"\nonly_models = ["m0"]',
+                'name = "c"\navoid_topologies = ["IO"]\nmost_agents = 1',
+            ],
+            ["rule 'a' is passed over whenever it applies: it"],
+        ),
     ],
 )
-def test_the_doctor_looks_at_rules(tmp_path: Path, rule: dict[str, list[str]], said: str) -> None:
-    path = tmp_path / "inframind.toml"
-    ((name, value),) = rule.items()
-    path.write_text(
-        '[[endpoints]]\nname = "e0"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m0"\napi_key_env = "NOT_SET_HERE"\n'
-        f'[[rules]]\nname = "r"\n{name} = {value}\n[traces]\nurl = "memory:"\n'
-    )
-    shown = CliRunner().invoke(app, ["doctor", "--config", str(path)], env={"COLUMNS": "300"})
-    assert said in shown.stdout
+def test_the_doctor_warns_of_rules_that_are_always_passed_over(
+    tmp_path: Path, rules: list[str], over: list[str]
+) -> None:
+    said = doctor(tmp_path, *rules)
+    assert re.findall(r"effect +warn +(rule .* it) leaves no", said) == over
+    assert ("fit this fleet" in said) == (not over)

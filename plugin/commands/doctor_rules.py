@@ -1,0 +1,144 @@
+"""What ``inframind doctor`` says of rules: names that there are not, and rules that would be passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from inframind.errors import ConfigError
+from inframind.fleet.probe import Finding
+from inframind.graphs.registry import TopologyRegistry
+from inframind.plugin.build import book_to_check
+from inframind.plugin.config import Settings
+from inframind.plugin.terminal import one_line
+from inframind.router.rulebook import RULE, RuleBook, RuledOut, after_own
+from inframind.router.rules import HOURS, Circumstances, RoutingRule
+from inframind.router.views import Mask
+
+_LONGEST = 80
+_SECONDS_PER_HOUR = 3600.0
+_ALWAYS = Circumstances()
+_OF_APPLICATIONS = {
+    "when.roles": "role",
+    "when.topologies": "topology",
+    "avoid_topologies": "topology",
+}
+"""Fields that may name what an application adds in code."""
+
+
+def checked_rules(settings: Settings) -> list[Finding]:
+    """Every name that there is not, in any rule, and every rule that would be passed over whenever it applies."""
+    every = TopologyRegistry()
+    try:
+        names = settings.policy.topologies
+        book = book_to_check(settings, every.only(names) if names else every)
+    except ConfigError as error:
+        return [Finding(check="names", level="fail", found=f"{error.field} = {error.value!r}", fix=error.fix)]
+    rules = after_own(settings.own_rules(), settings.rules)
+    unknown = {rule.name: _unknown(book, rule) for rule in rules}
+    known = [rule for rule in rules if not unknown[rule.name]]
+    findings = [
+        *(_unknown_name(error, rule, every) for rule in rules for error in unknown[rule.name]),
+        *_passed_over(book.with_rules(known)),
+    ]
+    return findings or [Finding(check="names", level="ok", found=f"{len(rules)} fit this fleet")]
+
+
+# Names -----------------------------------------------------------------------------------------------------
+
+
+def _unknown(book: RuleBook, rule: RoutingRule) -> list[ConfigError]:
+    """One error for each name: a book refuses the first, which is then left out."""
+    errors: list[ConfigError] = []
+    while True:
+        try:
+            book.with_rules([rule])
+        except ConfigError as error:
+            errors.append(error)
+            rule = _without(rule, _field(error, rule), str(error.value))
+        else:
+            return errors
+
+
+def _field(error: ConfigError, rule: RoutingRule) -> str:
+    return error.field.removeprefix(f"rules.{rule.name}.")
+
+
+def _without(rule: RoutingRule, field: str, name: str) -> RoutingRule:
+    if not field.startswith("when."):
+        return rule.model_copy(update={field: getattr(rule, field) - {name}})
+    part = field.removeprefix("when.")
+    when = rule.when.model_copy(update={part: getattr(rule.when, part) - {name}})
+    return rule.model_copy(update={"when": when})
+
+
+def _unknown_name(error: ConfigError, rule: RoutingRule, every: TopologyRegistry) -> Finding:
+    """A failure where ``inframind run`` refuses it, and so does any application."""
+    found = f"{one_line(error.field, _LONGEST)} = {error.value!r}"
+    kind = _OF_APPLICATIONS.get(_field(error, rule))
+    if kind is None or error.value in every.specs:
+        return Finding(check="names", level="fail", found=found, fix=error.fix)
+    fix = f"`inframind run` refuses it; right only if your application adds this {kind} in code. Else: {error.fix}"
+    return Finding(check="names", level="warn", found=found, fix=fix)
+
+
+# What rules leave ------------------------------------------------------------------------------------------
+
+
+def _passed_over(book: RuleBook) -> Iterator[Finding]:
+    """Rules that leave nothing, by themselves or of what those leave that apply whenever they do."""
+    passed_over: set[tuple[str, str]] = set()
+    for place, rule in enumerate(book.rules):
+        before = [old for old in book.rules[:place] if _covers(old.when, rule.when)]
+        for kind, ruled in _at_once(book, [*before, rule]).items():
+            if ruled is None:
+                continue
+            each = [(name.removeprefix(RULE), leaves) for name, leaves in ruled.each]
+            clashing = _clashing(rule.name, [one for one in each if (one[0], kind) not in passed_over])
+            if clashing is not None:
+                passed_over.add((rule.name, kind))
+                yield _clash(rule, kind, clashing)
+
+
+def _at_once(book: RuleBook, rules: Sequence[RoutingRule]) -> dict[str, RuledOut | None]:
+    """What each of them leaves of steps and of plans where all apply."""
+    always = book.with_rules([rule.model_copy(update={"when": _ALWAYS}) for rule in rules])
+    steps = always.at_step(domain="", role="", topology="", prompt_tokens=0, wall_s=0.0)
+    plans = always.at_plan(book.actions.planner_actions, domain="", prompt_tokens=0, wall_s=0.0)
+    return {"model with a strategy": steps, "topology with a team": plans}
+
+
+def _clashing(name: str, each: Sequence[tuple[str, Mask]]) -> list[str] | None:
+    """The rules because of which the last one is passed over, maybe none; None where it is not.
+
+    Args:
+        name: of the last one, which is not there where it masks nothing.
+        each: name and what it leaves (C) of every rule that masks something, none of them passed over.
+    """
+    if not each or each[-1][0] != name:
+        return None
+    *before, (_, leaves) = each
+    if np.logical_and.reduce([leaves, *(others for _, others in before)]).any():
+        return None
+    return [other for other, others in before if (leaves & ~others).any()]
+
+
+def _clash(rule: RoutingRule, kind: str, clashing: Sequence[str]) -> Finding:
+    name = repr(one_line(rule.name, _LONGEST))
+    others = " and ".join(repr(one_line(other, _LONGEST)) for other in clashing)
+    why = f"after {others} it" if others else "it"
+    found = f"rule {name} is passed over whenever it applies: {why} leaves no {kind}"
+    fix = f"change or remove {name}" + (f", or {others}" if others else "")
+    return Finding(check="effect", level="warn", found=found, fix=fix)
+
+
+def _covers(one: Circumstances, other: Circumstances) -> bool:
+    """Whether one holds whenever the other does."""
+    for name in ("domains", "roles", "topologies"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if mine and not (theirs and theirs <= mine):
+            return False
+    hours = (hour * _SECONDS_PER_HOUR for hour in range(HOURS))
+    is_always_at = all(one.is_at(wall_s) or not other.is_at(wall_s) for wall_s in hours)
+    return is_always_at and one.min_prompt_tokens <= other.min_prompt_tokens

@@ -24,7 +24,7 @@ from inframind.router.gate.config import GateConfig, information
 from inframind.router.gate.evidence import Evidence
 from inframind.router.gate.verdicts import BY, Act, Verdict
 from inframind.router.gate.watching import broken_promise
-from inframind.router.gate.wording import points, short
+from inframind.router.gate.wording import points, short, so_far
 from inframind.traces.shelf import Rollout, RolloutEvent, Stage
 
 
@@ -196,7 +196,7 @@ def _climb(
     stage: Stage = "canary" if share == config.canary_share else "ramp"
     seen = f"{evidence.at(rollout.share)} runs"
     what = f"{seen} in the shadow" if rollout.stage == "shadow" else f"{seen} without a sign of harm"
-    text = f"{what} ({points(bounds.success)}); on to {share:.0%}"
+    text = f"{what} ({so_far(bounds.success)}); on to {share:.0%}"
     return _verdict(rollout, "advance", stage, share, text, figures, now_s)
 
 

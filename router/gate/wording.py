@@ -5,6 +5,8 @@ from __future__ import annotations
 from inframind.router.confidence import Interval
 
 _DIGITS = 8
+_WIDEST = 0.2
+"""Of an interval that says something."""
 
 
 def short(version: str) -> str:
@@ -14,6 +16,14 @@ def short(version: str) -> str:
 
 def points(interval: Interval) -> str:
     """An interval in percentage points; shares differ by a hundred of them at most."""
-    if interval.low <= -1.0 or interval.high >= 1.0:
+    if interval.low <= -1.0 and interval.high >= 1.0:
         return "too early to say by how much it differs"
-    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f} points"
+    low, high = max(interval.low, -1.0), min(interval.high, 1.0)
+    return f"{100 * low:+.1f} to {100 * high:+.1f} points"
+
+
+def so_far(interval: Interval) -> str:
+    """What is known of an improvement: its interval, once that says something."""
+    if interval.high - interval.low > _WIDEST:
+        return "too early to tell how good it is"
+    return points(interval)

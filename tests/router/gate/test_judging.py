@@ -265,3 +265,12 @@ def test_what_cannot_be_meant_is_refused(name: str, value: object) -> None:
     with pytest.raises(ConfigError) as caught:
         GateConfig(**{name: value})  # type: ignore[arg-type]
     assert caught.value.field in (f"gate.{name}", "gate.ramp_shares")
+
+
+def test_a_rung_is_climbed_without_figures_that_say_nothing_yet() -> None:
+    trial = Trial(gain=0.1)
+    while trial.rollout.share < 0.25:
+        trial.step()
+    reason, figures = trial.told[-1].reason, trial.told[-1].figures
+    assert reason.endswith("without a sign of harm (too early to tell how good it is); on to 25%")
+    assert figures["upper"] > 0.2

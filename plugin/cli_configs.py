@@ -19,7 +19,7 @@ configs_app = typer.Typer(
 )
 
 Id = Annotated[str, typer.Argument(help="First six or more digits of a configuration's id.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else; its keys stand above.")]
 Since = Annotated[
     str | None, typer.Option(help="Only runs that arrived since: 90s, 15m, 2h, 7d, or an ISO time.")
 ]
@@ -35,6 +35,10 @@ def configs_list(
 ) -> None:
     """Every configuration that runs were decided with, that with the latest run first.
 
+    --json prints a list of: configuration (configuration_id, family, document), first_s, last_s, figures,
+    recommendations. Figures are runs, on_time, failed, labelled, solved, success and priced, which are numbers of runs,
+    and latency_s, cost and completion_tokens, which are means.
+
     Example: [bold]inframind configs list --since 7d[/bold]
     """
     from inframind.plugin.commands.configs import list_configs
@@ -49,6 +53,8 @@ def configs_show(
 ) -> None:
     """One configuration: what may be chosen, who chooses, and what became of its runs.
 
+    --json prints the keys that list has for each; document has all that may be chosen, the rules and the policy.
+
     Example: [bold]inframind configs show 9c1f33[/bold]
     """
     from inframind.plugin.commands.configs import show_config
@@ -62,6 +68,9 @@ def configs_compare(
     old: Id, new: Id, as_json: AsJson = False, config: Config = DEFAULT_CONFIG, store: Store = None
 ) -> None:
     """Two configurations: what changed, and by how much their runs differ.
+
+    --json prints old and new (as in list), changes (path, before, after), and success, on_time and solved: each null,
+    or change, low and high, as shares with a 95 % interval.
 
     Example: [bold]inframind configs compare 9c1f33 e07ab2[/bold]
     """
@@ -79,6 +88,8 @@ def configs_front(
     store: Store = None,
 ) -> None:
     """Configurations that no other beats in both success and cost, cheapest first.
+
+    --json prints a list with the keys of `inframind configs list`.
 
     Example: [bold]inframind configs front --least-labels 100[/bold]
     """
@@ -98,6 +109,11 @@ def configs_worse(
     store: Store = None,
 ) -> None:
     """What does worse since then than in as long a time before, for sure: configurations, topologies, domains.
+
+    The intervals hold with 95 % at once, for all groups and metrics with ten or more runs: where nothing has changed,
+    nothing is found in at least 19 of 20 looks.
+
+    --json prints a list of: by, name, metric, before and after (figures, as in list), difference (change, low, high).
 
     Example: [bold]inframind configs worse --since 12h[/bold]
     """

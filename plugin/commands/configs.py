@@ -11,10 +11,12 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
+from inframind.plugin.commands.configs_document import document_lines
 from inframind.plugin.commands.traces import StorePlace, since
 from inframind.plugin.config import load_settings
 from inframind.plugin.fitted_table import Column, FittedTable, Row
@@ -31,6 +33,7 @@ from inframind.traces.outcome_graph import (
 from inframind.traces.outcome_graphs import graph_of
 from inframind.traces.records import SOLVED_ONLY, SolvedKeys
 
+_NAMES_WIDTH = 17
 DIGITS = 8
 """Of ids in tables."""
 _NONE_YET = "no configurations yet: they are kept with the first runs; `inframind run` makes one"
@@ -100,8 +103,8 @@ def show_config(place: GraphPlace, prefix: str, *, as_json: bool, console: Conso
         typer.echo(json.dumps(asdict(found)))
         return
     now_s = place.clock.wall_s()
-    for name, value in _facts(found, now_s).items():
-        console.print(Text.assemble((f"{name:<16}", "bold"), one_line(value, 2000)))
+    for name, value in _lines(found, now_s):
+        console.print(_hanging(name, value))
 
 
 def compare_configs(place: GraphPlace, old: str, new: str, *, as_json: bool, console: Console) -> None:
@@ -119,7 +122,7 @@ def compare_configs(place: GraphPlace, old: str, new: str, *, as_json: bool, con
 
 
 def show_worse(place: GraphPlace, *, split_text: str, as_json: bool, console: Console) -> None:
-    """Print what does worse since an instant than before it.
+    """Print what does worse since an instant than before it, with intervals that hold for all groups at once.
 
     Raises:
         ConfigError: the text is no time, or one to come.
@@ -216,15 +219,22 @@ def _row(summary: ConfigurationSummary, now_s: float) -> Row:
     return Row(cells)
 
 
-def _facts(summary: ConfigurationSummary, now_s: float) -> dict[str, str]:
-    made, figures = summary.configuration, summary.figures
-    facts = {
-        "configuration": made.configuration_id,
-        "seen": f"{ago(summary.first_s, now_s)}, latest run {ago(summary.last_s, now_s)}",
-        "runs": _figures_text(figures),
-        "recommendations": str(summary.recommendations),
-    }
-    return facts | {name: _value_text(value) for name, value in sorted(made.document.items())}
+def _lines(summary: ConfigurationSummary, now_s: float) -> Iterator[tuple[str, str]]:
+    made = summary.configuration
+    yield "configuration", made.configuration_id
+    yield "seen", f"{ago(summary.first_s, now_s)}, latest run {ago(summary.last_s, now_s)}"
+    yield "runs", _figures_text(summary.figures)
+    yield "recommendations", str(summary.recommendations)
+    yield from document_lines(made.document)
+
+
+def _hanging(name: str, text: str) -> Table:
+    """A name, and beside it a text that keeps to its own column."""
+    row = Table.grid(padding=0)
+    row.add_column(width=_NAMES_WIDTH)
+    row.add_column(overflow="fold")
+    row.add_row(Text(name, "bold"), Text(text))
+    return row
 
 
 def _figures_text(figures: RunFigures) -> str:

@@ -264,6 +264,7 @@ def test_configurations_are_listed_shown_compared_and_told_apart(folder: Path) -
     assert "100 %" in listed and "25 %" in listed
     shown = call(folder, "configs", "show", new[:8]).output
     assert new in shown and "no large model" in shown and "25 % of 40 right and in time" in shown
+    assert "no large model: avoid_models large" in shown and "{" not in shown and "…" not in shown
     compared = call(folder, "configs", "compare", old[:8], new[:8]).output
     assert "-75.0 points" in compared and "rules" in compared
     assert "cost 1," in compared and "cost 2," in compared

@@ -157,8 +157,10 @@ def _foreseen(said: Estimate | NoSupport | None) -> Text:
         return Text("no graded run says what that is worth", "dim")
     if isinstance(said, NoSupport):
         return Text(f"graded runs do not say what that is worth: {said.reason}", "dim")
-    bounds = points(said.running_interval())
-    return Text(f"graded runs say that {bounds} more of them would be right and in time", "bold")
+    interval = said.running_interval()
+    if interval.high - interval.low > 1.0:
+        return Text("graded runs say too little of what that is worth", "dim")
+    return Text(f"graded runs say that {points(interval)} more of them would be right and in time", "bold")
 
 
 def _bounds(said: Estimate | NoSupport | None) -> list[float] | None:

@@ -71,6 +71,7 @@ class RunRecorder:
         last_error: the latest error of a step, for when there is no answer at all.
         decider: who decides for the run from its first decision to its last; None before that.
         configuration: id of what it decides with, or "".
+        offered: names of the tools that its calls could use so far.
         prices: what its steps cost; None where nobody knows.
         dealt: how the run came to its policy where one is being tried, see `inframind.router.rollout.Assignment`.
         would_choose: what a policy that is only being watched would have chosen, by decision id; None where none is.
@@ -96,6 +97,7 @@ class RunRecorder:
     last_error: InfraMindError | None = None
     decider: Decider | None = None
     configuration: str = ""
+    offered: frozenset[str] = frozenset()
     prices: Prices | None = None
     dealt: Mapping[str, Any] = field(default_factory=dict)
     would_choose: WouldChoose | None = None

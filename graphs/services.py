@@ -93,9 +93,17 @@ class Services:
         if recorder.decider is None:
             given = self.versions.assign(key_of(recorder.trace_id, thread_id), recorder.decisions)
             recorder.decider = given.decider
-            recorder.configuration = self._configured.see(given.decider)
+            recorder.configuration = self._configured.see(given.decider, recorder.offered)
             recorder.dealt = recorder.dealt or given.facts
         return recorder.decider
+
+    def offer(self, recorder: RunRecorder, tools: frozenset[str]) -> None:
+        """Note that a call of a run may use tools of these names: they are part of its configuration."""
+        if tools <= recorder.offered:
+            return
+        recorder.offered |= tools
+        if recorder.decider is not None:
+            recorder.configuration = self._configured.see(recorder.decider, recorder.offered)
 
     def open_run(
         self, run: Run, deadline: Deadline, metadata: Mapping[str, Any], identity: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from inframind.fleet.endpoints import ModelFacts
@@ -20,9 +20,14 @@ def configuration_by(decider: Decider) -> Configuration:
     """The configuration of a decider.
 
     Two deciders that choose by the same policy among the same things under the same rules have the same one, in
-    whatever process. Which tools an application binds to its calls differs from call to call, and is no part of it.
+    whatever process. The tools that an application binds to its calls come later: `with_tools`.
     """
     return configuration_of(document_of(decider))
+
+
+def with_tools(configuration: Configuration, tools: Collection[str]) -> Configuration:
+    """A configuration of runs whose calls could use tools of these names."""
+    return configuration_of({**configuration.document, "tools": sorted(tools)}) if tools else configuration
 
 
 def document_of(decider: Decider) -> Mapping[str, Any]:

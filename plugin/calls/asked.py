@@ -58,11 +58,22 @@ class AskedCall:
     stream: bool = True
 
     @property
+    def tool_names(self) -> frozenset[str]:
+        """Names of the tools that the model may call; of one that has none, such as a server's own, its type."""
+        return frozenset(_name_of(tool) for tool in self.tools)
+
+    @property
     def leaves_room(self) -> bool:
         """Whether an instruction can be added: to a user's plain text, and not beside tools or a fixed form."""
         last = self.messages[-1] if self.messages else {}
         is_text = last.get("role") == "user" and isinstance(last.get("content"), str)
         return is_text and not self.tools and self.response_format is None
+
+
+def _name_of(tool: Json) -> str:
+    function = tool.get("function")
+    named = function if isinstance(function, dict) else tool
+    return str(named.get("name") or tool.get("type") or "")
 
 
 def text_of(message: Message) -> str:

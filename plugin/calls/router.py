@@ -139,6 +139,7 @@ class _Call:
         self._step_id = self._earlier.step_id if self._earlier else self._recorder.new_step_id()
         self._started_s = self._recorder.since_arrival_s()
         self._parents = _frontier(self._recorder.steps, self._step_id)
+        self._services.offer(self._recorder, asked.tool_names)
         for tool in tools_in(asked, self._recorder.steps, self._started_s):
             self._recorder.put_tool(tool)
         self._warmth = router.warmth(site)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from inframind.plugin.terminal import one_line
@@ -29,7 +29,7 @@ _POLICY = (
 
 def document_lines(document: Mapping[str, Any]) -> Iterator[Line]:
     """Names and texts, one line each; a name is "" where the one before goes on."""
-    told = {
+    told: dict[str, Callable[[Any], list[str]]] = {
         "policy": _policy,
         "models": lambda value: _each(value, _MODEL),
         "strategies": lambda value: _each(value, _STRATEGY),

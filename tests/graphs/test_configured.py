@@ -55,6 +55,16 @@ async def test_another_policy_is_another_configuration(decider: Decider) -> None
     assert set(await kept(store)) == names and len(names) == 2
 
 
+async def test_the_tools_of_a_run_are_part_of_its_configuration(decider: Decider) -> None:
+    store = MemoryStore()
+    configured = Configured(store, SystemClock())
+    name = configured.see(decider, frozenset({"search", "add"}))
+    assert name == configured.see(decider, frozenset({"add", "search"})) != configured.see(decider)
+    await configured.keep()
+    found = await store.graph.configuration(name)
+    assert found.configuration.document["tools"] == ["add", "search"]
+
+
 @pytest.mark.parametrize("error", [StoreError("write", "the disk is full"), asyncio.CancelledError()])
 async def test_what_could_not_be_kept_is_news_again(decider: Decider, error: BaseException) -> None:
     class FullAtFirst:

@@ -296,6 +296,18 @@ async def test_calls_of_applications_are_accounted_for_too(make_mind: Any, say: 
     assert trace.cost is not None and trace.cost > 0
 
 
+async def test_the_tools_that_calls_may_use_are_part_of_the_configuration(make_mind: Any, say: Any) -> None:
+    mind = await make_mind(say(lambda asked: "so \\boxed{1}"))
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+    message = await mind.chat_model().bind_tools([tool]).ainvoke("How many?")
+    trace = await mind.atrace(message.response_metadata["inframind"]["trace_id"])
+    assert trace.configuration != mind.calls.services.decider.configuration.configuration_id
+    await mind.calls.services.drain()
+    kept = await graph_of(mind.store).configuration(trace.configuration)
+    assert kept.configuration.document["tools"] == ["add"]
+    assert kept.figures.runs == 1
+
+
 # Commands --------------------------------------------------------------------------------------------------
 
 

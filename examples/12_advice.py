@@ -1,9 +1,7 @@
 """Ask for advice where one server cuts its answers short, take it, and see what it changes.
 
-Three models answer 1,200 questions in virtual time, so that an hour takes seconds; the server of the largest was
-started with a limit on every answer. Nobody tells the advisor: it reads the traces.
-
-Run: python examples/12_advice.py     (needs inframind[advisor,arena])
+Three models answer 1,200 questions in virtual time; the server of the largest has a limit on every answer. Nobody
+tells the advisor: it reads the traces. Run: python examples/12_advice.py     (needs inframind[advisor,arena])
 """
 
 import asyncio
@@ -21,24 +19,19 @@ from inframind.simulator.prompt_reading import AnswerKey
 from inframind.simulator.virtual import VirtualClock, run_in_virtual_time
 from inframind.simulator.virtual_fleet import VirtualFleet
 
-MODELS = ("llama-3.1-8b", "qwen2.5-coder-14b", "mistral-small-24b")
-CUT, CUT_AFTER_TOKENS = "mistral-small-24b", 100
-BEFORE, AFTER, EVERY_S = 1_200, 400, 2.0
+SMALL, MIDDLE, CUT = "llama-3.1-8b", "qwen2.5-coder-14b", "mistral-small-24b"
+LIMITS = {CUT: 100}
+SPECS = [
+    replace(spec, max_output_tokens=LIMITS.get(spec.model)) for spec in fleet_specs((SMALL, MIDDLE, CUT))
+]
+URLS = {spec.name: f"http://{spec.name}.virtual.invalid/v1" for spec in SPECS}
 ROUTING = """
 [policy]
-name = "uniform"                # does everything often enough to learn from; yours needs some exploration
+name = "uniform"    # does everything often enough to learn from; yours needs some exploration
 topologies = ["IO", "CoT"]
 max_team = 1
 seed = 7
 """
-SPECS = [
-    replace(spec, max_output_tokens=CUT_AFTER_TOKENS if spec.model == CUT else None)
-    for spec in fleet_specs(MODELS)
-]
-
-
-def fleet_in(clock: VirtualClock, items: tuple[Item, ...], seed: int) -> VirtualFleet:
-    return VirtualFleet(SPECS, LatentDifficultyModel(AnswerKey(items)), clock=clock, seed=seed)
 
 
 async def answer(mind: InfraMind, item: Item, grader: RememberingGrader, at_s: float) -> bool:
@@ -55,8 +48,9 @@ async def answer(mind: InfraMind, item: Item, grader: RememberingGrader, at_s: f
 
 async def serve(clock: VirtualClock, config: Path, *, questions: int, seed: int, advises: bool) -> None:
     items, grader = tuple(generate_items(questions, seed=seed)), RememberingGrader()
-    async with InfraMind.from_config(config, clock=clock, wire=fleet_in(clock, items, seed)) as mind:
-        asked = [answer(mind, item, grader, EVERY_S * place) for place, item in enumerate(items)]
+    fleet = VirtualFleet(SPECS, LatentDifficultyModel(AnswerKey(items)), clock=clock, seed=seed)
+    async with InfraMind.from_config(config, clock=clock, wire=fleet) as mind:
+        asked = [answer(mind, item, grader, 2.0 * place) for place, item in enumerate(items)]
         solved = await asyncio.gather(*asked)
         print(f"{sum(solved) / len(solved):.1%} of {len(solved)} questions solved in time")
         if advises:
@@ -64,32 +58,20 @@ async def serve(clock: VirtualClock, config: Path, *, questions: int, seed: int,
 
 
 async def take_advice(mind: InfraMind) -> None:
-    analysis = await mind.advice.aanalyse()
-    for cluster in analysis.clusters:
+    for cluster in (await mind.advice.aanalyse()).clusters:
         print(f"  pattern: {cluster.label}: {cluster.size} runs, {cluster.share:.0%} of all failures")
     made = await mind.advice.arecommend(segment="quality")
     for one in made:
         print(f"  {one.recommendation_id[:8]} {one.kind}: {one.title}")
-    best = max(made, key=promised)
+    best = max(made, key=lambda one: one.prediction("success").change)
     decided = await mind.advice.aaccept(best.recommendation_id, by="example")
-    print(f"accepted {best.recommendation_id[:8]}, promised {promised(best):+.1%}:")
-    print(decided.edit.diff() if decided.edit else "the file has it already")
-
-
-def promised(made) -> float:
-    success = made.prediction("success")
-    return success.change if success and success.is_enough else 0.0
-
-
-def main(folder: Path) -> None:
-    config = folder / "inframind.toml"
-    urls = {spec.name: f"http://{spec.name}.virtual.invalid/v1" for spec in SPECS}
-    write_endpoints(config, endpoint_tables(SPECS, urls), force=False)
-    config.write_text(config.read_text() + ROUTING)
-    run_in_virtual_time(lambda clock: serve(clock, config, questions=BEFORE, seed=1, advises=True))
-    run_in_virtual_time(lambda clock: serve(clock, config, questions=AFTER, seed=2, advises=False))
+    print(decided.edit.diff())
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        main(Path(temporary))
+        config = Path(temporary) / "inframind.toml"
+        write_endpoints(config, endpoint_tables(SPECS, URLS), force=False)
+        config.write_text(config.read_text() + ROUTING)
+        run_in_virtual_time(lambda clock: serve(clock, config, questions=1200, seed=1, advises=True))
+        run_in_virtual_time(lambda clock: serve(clock, config, questions=400, seed=2, advises=False))

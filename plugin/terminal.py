@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 PIPED_WIDTH = 160
@@ -26,6 +27,17 @@ def _console(*, is_stderr: bool) -> Console:
     if not console.is_terminal:
         console.width = PIPED_WIDTH
     return console
+
+
+def counted_progress(console: Console) -> Progress:
+    """A bar for work that is counted: what is done, how many of how many, and how long it will take."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
 
 
 def safe(text: str) -> str:

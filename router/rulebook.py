@@ -13,7 +13,7 @@ import numpy as np
 
 from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace, ExecutorAction, PlannerAction
-from inframind.router.rules import HOURS, RoutingRule
+from inframind.router.rules import HOURS, SECONDS_PER_HOUR, RoutingRule
 from inframind.router.topology import JUDGE_ROLE
 from inframind.router.views import Mask
 
@@ -21,7 +21,6 @@ DOMAINS = ("math", "code", "knowledge", "general")
 RULE = "rule "
 """What reasons begin with that are a rule's; its name follows."""
 _KEPT = 4096
-_SECONDS_PER_HOUR = 3600
 _NO_ENDPOINTS: frozenset[str] = frozenset()
 
 
@@ -250,7 +249,7 @@ class RuleBook:
             role if role in named["roles"] else "",
             topology if topology in named["topologies"] else "",
             self._times[bisect_right(self._times, prompt_tokens) - 1],
-            int(wall_s // _SECONDS_PER_HOUR) % HOURS if self._minds_hours else 0,
+            int(wall_s // SECONDS_PER_HOUR) % HOURS if self._minds_hours else 0,
         )
 
     def _rules_at(self, domain: str, least_tokens: int, hour: int) -> Iterator[RoutingRule]:
@@ -259,7 +258,7 @@ class RuleBook:
             if (
                 (not when.domains or domain in when.domains)
                 and when.min_prompt_tokens <= least_tokens
-                and when.is_at(hour * _SECONDS_PER_HOUR)
+                and when.is_at(hour * SECONDS_PER_HOUR)
             ):
                 yield rule
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from inframind.router.topology import MAX_TEAM_SIZE
 
 HOURS = 24
-_SECONDS_PER_HOUR = 3600
+SECONDS_PER_HOUR = 3600
 
 
 class Circumstances(BaseModel):
@@ -41,7 +41,7 @@ class Circumstances(BaseModel):
         if self.hours_utc is None:
             return True
         begin, end = self.hours_utc
-        hour = int(wall_s // _SECONDS_PER_HOUR) % HOURS
+        hour = int(wall_s // SECONDS_PER_HOUR) % HOURS
         return begin <= hour < end if begin < end else hour >= begin or hour < end
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from inframind.advisor.cluster import TraitName
 from inframind.advisor.clustering.levels import Cuts, load_of, prompt_tokens_of
 from inframind.advisor.failure import FailureKind, failure_of
+from inframind.router.rules import SECONDS_PER_HOUR
 from inframind.traces.records import SolvedKeys, Step, Trajectory, solved_of
 
 Fact = tuple[TraitName, str]
@@ -55,7 +56,6 @@ _IN_ONE_RUN: tuple[tuple[TraitName, TraitName], ...] = (
     ("topology", "load"),
     ("topology", "budget"),
 )
-_SECONDS_PER_HOUR = 3600
 _HOURS = 24
 _LEAST_SEEN = 10
 _Seen = tuple[str, ...]
@@ -154,7 +154,7 @@ def observe(runs: Sequence[Trajectory], keys: SolvedKeys) -> Observed:
         kinds=tuple(failure_of(run, keys) for run in ordered),
         judged_N=np.array([solved_of(run.outcomes, keys) is not None for run in ordered], dtype=np.bool_),
         hour_N=np.array(
-            [int(run.arrived_at_s // _SECONDS_PER_HOUR) % _HOURS for run in ordered], dtype=np.int64
+            [int(run.arrived_at_s // SECONDS_PER_HOUR) % _HOURS for run in ordered], dtype=np.int64
         ),
         singles=singles,
         pairs=_joined(_columns(together), _crossed(singles)),

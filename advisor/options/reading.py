@@ -22,12 +22,11 @@ from inframind.router.policy import Policy
 from inframind.router.recorded_views import RecordedPlan, RecordedStep, RecordedViews
 from inframind.router.rulebook import RuleBook, narrowed
 from inframind.router.ruled_views import RuledViews
-from inframind.router.rules import HOURS
+from inframind.router.rules import HOURS, SECONDS_PER_HOUR
 from inframind.router.views import PlanView, StepView
 from inframind.traces.advice import METRICS
 from inframind.traces.records import SolvedKeys, Trajectory, solved_of
 
-_SECONDS_PER_HOUR = 3600
 _HALVES = 10_000
 
 
@@ -274,7 +273,7 @@ class LogReader:
             role=role,
             topology=topology,
             endpoint=endpoint,
-            hour_N=(np.array(walls, dtype=np.float64) // _SECONDS_PER_HOUR).astype(np.int64) % HOURS,
+            hour_N=(np.array(walls, dtype=np.float64) // SECONDS_PER_HOUR).astype(np.int64) % HOURS,
             tokens_N=np.array([read.tokens for read in reads], dtype=np.int64)[run_N],
             narrow=narrow,
             ask_again=asked.again(weights_NC, narrow),

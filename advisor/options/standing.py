@@ -5,9 +5,7 @@ from __future__ import annotations
 import orjson
 
 from inframind.advisor.options.effect import Effects
-from inframind.router.rules import HOURS, Circumstances, RoutingRule
-
-_SECONDS_PER_HOUR = 3600.0
+from inframind.router.rules import HOURS, SECONDS_PER_HOUR, Circumstances, RoutingRule
 
 
 def content_of(rule: RoutingRule) -> str:
@@ -38,5 +36,5 @@ def _may_meet(one: Circumstances, other: Circumstances) -> bool:
         mine, theirs = getattr(one, name), getattr(other, name)
         if mine and theirs and not mine & theirs:
             return False
-    hours = (hour * _SECONDS_PER_HOUR for hour in range(HOURS))
+    hours = (hour * SECONDS_PER_HOUR for hour in range(HOURS))
     return any(one.is_at(wall_s) and other.is_at(wall_s) for wall_s in hours)

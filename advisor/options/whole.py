@@ -15,12 +15,11 @@ from inframind.advisor.options.logs import Choices, Coded, Logs, Mask
 from inframind.router.actions import ActionSpace
 from inframind.router.ope.estimate import SupportRule
 from inframind.router.rulebook import RuleBook, RuledOut, narrowed
-from inframind.router.rules import RoutingRule
+from inframind.router.rules import SECONDS_PER_HOUR, RoutingRule
 from inframind.router.topology import MAX_TEAM_SIZE
 
 FORBIDS_NOTHING = RoutingRule(name="another configuration", most_agents=MAX_TEAM_SIZE)
 """Stands in an effect that is not one rule's."""
-_SECONDS_PER_HOUR = 3600.0
 
 
 def under_rules(logs: Logs, rules: Sequence[RoutingRule], book: RuleBook, actions: ActionSpace) -> Logs:
@@ -43,7 +42,7 @@ def under_rules(logs: Logs, rules: Sequence[RoutingRule], book: RuleBook, action
             role=_name(steps.role, place),
             topology=_name(steps.topology, place),
             prompt_tokens=int(steps.tokens_N[place]),
-            wall_s=float(steps.hour_N[place]) * _SECONDS_PER_HOUR,
+            wall_s=float(steps.hour_N[place]) * SECONDS_PER_HOUR,
         )
 
     def at_plan(plans: Choices, place: int) -> RuledOut | None:
@@ -51,7 +50,7 @@ def under_rules(logs: Logs, rules: Sequence[RoutingRule], book: RuleBook, action
             actions.planner_actions,
             domain=_name(plans.domain, place),
             prompt_tokens=int(plans.tokens_N[place]),
-            wall_s=float(plans.hour_N[place]) * _SECONDS_PER_HOUR,
+            wall_s=float(plans.hour_N[place]) * SECONDS_PER_HOUR,
         )
 
     plans = _under(logs.plans, more) or _narrowed(logs.plans, at_plan)

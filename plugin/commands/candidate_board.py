@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from inframind.arena.candidates.candidate import AS_IT_IS
 from inframind.arena.candidates.results import JobResult
 from inframind.arena.candidates.verdict import Change, Standing, Standings, Verdict
 from inframind.plugin.fitted_table import Column, FittedTable, Row
-from inframind.plugin.terminal import one_line, percent, safe, seconds
+from inframind.plugin.terminal import counted_progress, one_line, percent, safe, seconds
 from inframind.traces.advice import Metric
 
 _LOOKS = 100
@@ -48,13 +47,7 @@ class Board:
         self.done = 0
         self._every = max(1, total // _LOOKS)
         self._leaders = Leaders()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-        )
+        self._progress = counted_progress(console)
         self._task = self._progress.add_task("trying candidates", total=total)
 
     def __enter__(self) -> Board:

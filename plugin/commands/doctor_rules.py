@@ -13,11 +13,10 @@ from inframind.plugin.build import book_to_check
 from inframind.plugin.config import Settings
 from inframind.plugin.terminal import one_line
 from inframind.router.rulebook import RULE, RuleBook, RuledOut, after_own
-from inframind.router.rules import HOURS, Circumstances, RoutingRule
+from inframind.router.rules import HOURS, SECONDS_PER_HOUR, Circumstances, RoutingRule
 from inframind.router.views import Mask
 
 _LONGEST = 80
-_SECONDS_PER_HOUR = 3600.0
 _ALWAYS = Circumstances()
 _OF_APPLICATIONS = {
     "when.roles": "role",
@@ -139,6 +138,6 @@ def _covers(one: Circumstances, other: Circumstances) -> bool:
         mine, theirs = getattr(one, name), getattr(other, name)
         if mine and not (theirs and theirs <= mine):
             return False
-    hours = (hour * _SECONDS_PER_HOUR for hour in range(HOURS))
+    hours = (hour * SECONDS_PER_HOUR for hour in range(HOURS))
     is_always_at = all(one.is_at(wall_s) or not other.is_at(wall_s) for wall_s in hours)
     return is_always_at and one.min_prompt_tokens <= other.min_prompt_tokens

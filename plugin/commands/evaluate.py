@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +27,7 @@ from inframind.arena.results.judgement import judge
 from inframind.arena.results.tables import Evaluation, Fact, Run, finished_runs
 from inframind.arena.scenario import FLEETS, RATES_PER_MIN, Scenario, SchedulingPolicy, models_of_fleet
 from inframind.errors import ConfigError
+from inframind.plugin.terminal import counted_progress
 from inframind.simulator.items import Item, generate_items, load_items
 
 SEEDS = 5
@@ -302,13 +302,7 @@ class _Board:
 
     def __init__(self, total: int, console: Console) -> None:
         self.runs: list[Run] = []
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-        )
+        self._progress = counted_progress(console)
         self._task = self._progress.add_task("recording training answers", total=total)
 
     def __enter__(self) -> _Board:

@@ -10,6 +10,8 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+from tests.plugin.leftovers import drop_cancelled_timers
+
 from inframind.errors import InfraMindError
 from inframind.plugin.calls.scope import RunScope
 from inframind.plugin.chat import ChatInfraMind
@@ -96,8 +98,9 @@ async def make(model: Any, runs: int) -> None:
     await model.mind._services.drain()
 
 
-def left_behind() -> dict[str, int]:
+async def left_behind() -> dict[str, int]:
     """Tasks but for those of the scripted server's open connections, threads, and runs in progress."""
+    await drop_cancelled_timers()
     gc.collect()
     # Not isinstance, which asks strangers for their class: some answer with a warning.
     scopes = sum(type(found) is RunScope for found in gc.get_objects())
@@ -123,14 +126,15 @@ async def test_two_thousand_runs_leave_nothing_behind(make_mind: Any) -> None:
     await make(model, RUNS - TRACED_RUNS)
     asked = len(server.asked)
     assert asked >= RUNS - TRACED_RUNS, f"{asked} calls of {RUNS - TRACED_RUNS} runs came to the server"
-    before = left_behind()
+    before = await left_behind()
     tracemalloc.start()
     try:
         first_bytes, second_bytes = [await traced_bytes(model) for _ in range(2)]
     finally:
         tracemalloc.stop()
-    after = left_behind()
+    after = await left_behind()
     grown = {name: (before[name], count) for name, count in after.items() if count > before[name]}
     assert not grown, f"more than before (before, after): {grown}"
+    assert after["runs"] == 0, f"{after['runs']} runs that ended are held by something"
     grown_bytes = second_bytes - first_bytes
     assert grown_bytes < GROWTH_BYTES, f"{grown_bytes:,} bytes more, {first_bytes:,} before that"

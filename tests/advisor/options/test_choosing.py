@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inframind.advisor.option import Option
 from inframind.advisor.options.choosing import Bucket, Chooser
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.options.generating import rule_of, step_contents
 from inframind.advisor.options.logs import Choices, Coded, Logs, renormalised
 from inframind.advisor.options.standing import clashes, content_of
+from inframind.arena.advice.drawn_logs import DrawnWorld, kept_by, offered_in
 from inframind.router.ope.estimate import SupportRule
 from inframind.router.rulebook import RuleBook
 from inframind.router.rules import Circumstances, RoutingRule
@@ -21,33 +23,22 @@ from inframind.router.rules import Circumstances, RoutingRule
 SMALL = {"models": ("a", "b"), "strategies": ("Plain",), "runs": 800, "steps": 2}
 
 
-def offered(
-    make_world: Any, make_proposer: Any, seed: int, **world: Any
-) -> tuple[Any, Logs, tuple[Any, ...]]:
+def offered(make_world: Any, seed: int, **world: Any) -> tuple[DrawnWorld, Logs, tuple[Option, ...]]:
     made = make_world(seed=seed, **world)
-    logs = made.logs()
-    return made, logs, make_proposer(logs, made.actions, seed=seed).options(())
+    return made, *offered_in(made)
 
 
-def test_intervals_of_what_is_offered_hold_the_truth(make_world: Any, make_proposer: Any) -> None:
+def test_intervals_of_what_is_offered_hold_the_truth(make_world: Any) -> None:
     held: list[bool] = []
     for seed in range(200):
-        world, logs, options = offered(make_world, make_proposer, seed, **SMALL)
-        for option in options:
-            truth_M = world.truth(option.rules[0], logs)
-            held += [
-                one.low - 1e-12 <= truth <= one.high + 1e-12
-                for one, truth in zip(option.predictions, truth_M, strict=True)
-                if one.is_enough
-            ]
+        world, logs, options = offered(make_world, seed, **SMALL)
+        held += [kept for option in options for kept in kept_by(world, logs, option).values()]
     assert len(held) > 200
     assert np.mean(held) >= 0.92
 
 
-def test_where_all_is_equal_nothing_is_claimed(make_world: Any, make_proposer: Any) -> None:
-    claims = [
-        bool(offered(make_world, make_proposer, seed, is_equal=True, **SMALL)[2]) for seed in range(120)
-    ]
+def test_where_all_is_equal_nothing_is_claimed(make_world: Any) -> None:
+    claims = [bool(offered(make_world, seed, is_equal=True, **SMALL)[2]) for seed in range(120)]
     assert np.mean(claims) <= 0.05
 
 
@@ -108,7 +99,7 @@ def test_nothing_depends_on_what_models_are_called_and_in_which_order(
     models = {"a": "zebra", "b": "gpt", "c": "alpaca"}
     told = 0
     for seed in range(3):
-        _, logs, options = offered(make_world, make_proposer, seed, servers=2)
+        _, logs, options = offered(make_world, seed, servers=2)
         other = renamed(logs, models, ("Plain", "Flash"))
         space = make_space(sorted(models.values()), ("Plain", "Flash"), servers=2)
         others = make_proposer(other, space, seed=seed).options(())
@@ -145,12 +136,10 @@ def translated(rule: RoutingRule, models: dict[str, str]) -> RoutingRule:
     )
 
 
-def test_kinds_are_after_what_they_are_called_and_change_different_things(
-    make_world: Any, make_proposer: Any
-) -> None:
+def test_kinds_are_after_what_they_are_called_and_change_different_things(make_world: Any) -> None:
     seen: Counter[str] = Counter()
     for seed in range(6):
-        world, _, options = offered(make_world, make_proposer, seed)
+        world, _, options = offered(make_world, seed)
         changes = [content_of(option.rules[0]) for option in options]
         assert len(set(changes)) == len(changes)
         assert len({option.kind for option in options}) == len(options)

@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.advisor.making import (
+
+from inframind.advisor.cluster import FailureCluster
+from inframind.advisor.clustering import ClusterConfig, Clustering, find_clusters
+from inframind.advisor.failure import failure_of
+from inframind.arena.advice.planted_runs import (
     CONTRADICTS,
     DEFECTS,
     ENDPOINTS,
@@ -27,10 +31,6 @@ from tests.advisor.making import (
     some,
     step,
 )
-
-from inframind.advisor.cluster import FailureCluster
-from inframind.advisor.clustering import ClusterConfig, Clustering, find_clusters
-from inframind.advisor.failure import failure_of
 from inframind.errors import ConfigError
 from inframind.fleet.messages import Attempt
 from inframind.traces.content import HashedContent
@@ -311,7 +311,7 @@ def test_another_process_finds_the_same_ids_and_centroids() -> None:
         "import numpy as np\n"
         "from inframind.advisor.clustering import find_clusters\n"
         "from inframind.traces.records import SOLVED_ONLY\n"
-        "from tests.advisor.making import WASTES, make_runs\n"
+        "from inframind.arena.advice.planted_runs import WASTES, make_runs\n"
         "runs = make_runs(600, np.random.default_rng(7), [WASTES])\n"
         "found = find_clusters(runs, keys=SOLVED_ONLY, rng=np.random.default_rng(0))\n"
         "print([(one.cluster_id, sum(one.centroid)) for one in found.clusters])\n"

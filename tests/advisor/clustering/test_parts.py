@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.advisor.making import run
 
 from inframind.advisor.cluster import FailureCluster, Trait
 from inframind.advisor.clustering.contrast import counts_z
@@ -19,6 +18,7 @@ from inframind.advisor.clustering.levels import Cuts, load_of, prompt_tokens_of
 from inframind.advisor.clustering.logistic import fit
 from inframind.advisor.clustering.observing import hours_in
 from inframind.advisor.clustering.wording import label
+from inframind.arena.advice.planted_runs import run
 from inframind.traces.records import Decision
 
 # Levels ------------------------------------------------------------------------------------------------
@@ -146,10 +146,9 @@ def test_few_failures_are_never_worth_more_than_their_exact_chance(seed: int) ->
 
 
 def test_an_embedding_has_fixed_columns_whatever_runs_there_are() -> None:
-    from tests.advisor.making import WASTES, make_runs
-
     from inframind.advisor.clustering.config import ClusterConfig
     from inframind.advisor.clustering.observing import observe
+    from inframind.arena.advice.planted_runs import WASTES, make_runs
     from inframind.traces.records import SOLVED_ONLY
 
     for count in (200, 400):

@@ -1,13 +1,14 @@
-"""Made-up runs with known defects, for whatever reads runs."""
+"""Made-up runs with known defects, for whatever reads runs: thousands in a second, without a fleet."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from inframind.advisor.cluster import TraitName
 from inframind.advisor.failure import FailureKind
 from inframind.traces.records import Outcome, Step, Trajectory
 
@@ -80,12 +81,14 @@ class Defect:
         hits: which runs have it.
         rate: share of those that fail, of whatever cause.
         truncates: the model whose answers are cut in those that fail, or "".
+        trait: what the main trait of a pattern says that names it.
     """
 
     kind: FailureKind
     hits: Callable[[Trajectory], bool]
     rate: float = 0.6
     truncates: str = ""
+    trait: Mapping[TraitName, str] = field(default_factory=dict)
 
 
 def hour_of(run: Trajectory) -> int:
@@ -102,10 +105,16 @@ def _at_night(run: Trajectory) -> bool:
     return (hour_of(run) >= 22 or hour_of(run) < 6) and any(step.endpoint == "gpu-3" for step in run.steps)
 
 
-TRUNCATES = Defect("wrong", some(lambda step: step.model == "qwen-7b"), truncates="qwen-7b")
-CONTRADICTS = Defect("wrong", some(lambda step: step.role == "Critic" and step.strategy == "Flash"))
-SLOW_AT_NIGHT = Defect("late", _at_night)
-WASTES = Defect("late", lambda run: run.topology == "Debate")
+TRUNCATES = Defect(
+    "wrong", some(lambda step: step.model == "qwen-7b"), truncates="qwen-7b", trait={"model": "qwen-7b"}
+)
+CONTRADICTS = Defect(
+    "wrong",
+    some(lambda step: step.role == "Critic" and step.strategy == "Flash"),
+    trait={"role": "Critic", "strategy": "Flash"},
+)
+SLOW_AT_NIGHT = Defect("late", _at_night, trait={"endpoint": "gpu-3", "hour_utc": "22-6"})
+WASTES = Defect("late", lambda run: run.topology == "Debate", trait={"topology": "Debate"})
 DEFECTS = {
     "truncates": TRUNCATES,
     "contradicts": CONTRADICTS,

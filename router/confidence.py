@@ -22,13 +22,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inframind.errors import ConfigError
+from inframind.traces.student import student_quantile
 
 Array = NDArray[np.float64]
 Side = Literal["both", "low", "high"]
@@ -297,44 +297,6 @@ def student_interval(moments: Moments, *, delta: float, side: Side = "both") -> 
         return Interval(-math.inf, math.inf)
     quantile = student_quantile(1 - _per_side(delta, side), moments.n - 1)
     return _around(moments.mean, quantile * math.sqrt(moments.variance / moments.n), side)
-
-
-def student_quantile(probability: float, degrees: int) -> float:
-    """Quantile of Student's t distribution, to 1e-6.
-
-    Bisection on the finite series of its distribution function in ``atan(t / sqrt(degrees))``, and from 200 degrees on
-    the first two terms of the expansion around the normal quantile.
-
-    Source: Abramowitz and Stegun, 26.7.3, 26.7.4 and 26.7.5.
-
-    Args:
-        probability: in [0.5, 1).
-        degrees: of freedom, at least 1.
-    """
-    z = NormalDist().inv_cdf(probability)
-    if degrees >= _MANY_DEGREES:
-        return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
-    low, high = 0.0, math.pi / 2
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        is_below = _central_share(middle, degrees) < 2 * probability - 1
-        low, high = (middle, high) if is_below else (low, middle)
-    return math.sqrt(degrees) * math.tan(low)
-
-
-_MANY_DEGREES, _HALVINGS = 200, 60
-
-
-def _central_share(angle: float, degrees: int) -> float:
-    """``P(|t| < sqrt(degrees) tan(angle))``."""
-    sine, cosine = math.sin(angle), math.cos(angle)
-    is_odd = degrees % 2
-    k = np.arange(1, (degrees - is_odd) // 2)
-    factors = (2 * k - 1 + is_odd) / (2 * k + is_odd) * cosine**2
-    series = 1 + float(np.cumprod(factors).sum())
-    if not is_odd:
-        return sine * series
-    return 2 / math.pi * (angle + (sine * cosine * series if degrees > 1 else 0.0))
 
 
 # Parts ------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final, Literal
@@ -11,18 +12,21 @@ from inframind.traces.newcombe import MISSED, share_difference
 from inframind.traces.outcome_graph import (
     Comparison,
     ConfigurationSummary,
+    MeanDifference,
     RunFigures,
     ShareDifference,
     Worsening,
 )
 from inframind.traces.records import Trajectory
+from inframind.traces.welch import Sample, mean_difference
 
 ShareMetric = Literal["on_time", "solved", "success"]
 SHARE_METRICS: tuple[ShareMetric, ...] = ("on_time", "solved", "success")
+MeanMetric = Literal["latency_s", "cost"]
 GROUPINGS: Final = ("configuration", "topology", "domain")
 """Fields of a run by which `worsenings` groups; a group's key has one of each, in this order."""
 LEAST_RUNS = 10
-"""With fewer on either side nothing is said to be worse: the interval is an approximation."""
+"""With fewer on either side nothing is said to be worse, and nothing of means: the intervals are approximations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,12 @@ def _counts(trajectory: Trajectory) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """Sums over runs, see `RunFigures`; times, costs and tokens are sums here, and ``priced`` runs have a cost."""
+    """Sums over runs, see `RunFigures`; times, costs and tokens are sums here, and ``priced`` runs have a cost.
+
+    ``latency_squares`` and ``cost_squares`` are sums of squared deviations from the tally's own mean. Sums of squares
+    would add up by themselves, but of values whose mean is large against their spread, ``sum(x^2) - sum(x)^2 / n``
+    leaves little but rounding.
+    """
 
     runs: int = 0
     on_time: int = 0
@@ -94,13 +103,18 @@ class Tally:
     latency_s: float = 0.0
     cost: float = 0.0
     completion_tokens: float = 0.0
+    latency_squares: float = 0.0
+    cost_squares: float = 0.0
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(**{name: getattr(self, name) + getattr(other, name) for name in _SUMS})
+        added = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
+        added["latency_squares"] += _between(self.latency_s, self.runs, other.latency_s, other.runs)
+        added["cost_squares"] += _between(self.cost, self.priced, other.cost, other.priced)
+        return Tally(**added)
 
     @property
     def figures(self) -> RunFigures:
-        """The same with means instead of sums."""
+        """The same with means and standard deviations instead of sums."""
         runs, priced = max(self.runs, 1), max(self.priced, 1)
         return RunFigures(
             runs=self.runs,
@@ -113,6 +127,8 @@ class Tally:
             cost=self.cost / priced,
             completion_tokens=self.completion_tokens / runs,
             priced=self.priced,
+            latency_sd_s=_sd(self.latency_squares, self.runs),
+            cost_sd=_sd(self.cost_squares, self.priced),
         )
 
 
@@ -122,6 +138,7 @@ NOTHING = Tally()
 
 def tally_of(judged: Sequence[tuple[Run, bool | None]]) -> Tally:
     """Runs that have ended, each with its verdict."""
+    latencies_s = [run.latency_s for run, _ in judged]
     costs = [run.cost for run, _ in judged if run.cost is not None]
     return Tally(
         runs=len(judged),
@@ -131,10 +148,52 @@ def tally_of(judged: Sequence[tuple[Run, bool | None]]) -> Tally:
         solved=sum(solved is True for _, solved in judged),
         success=sum(solved is True and run.is_on_time for run, solved in judged),
         priced=len(costs),
-        latency_s=sum(run.latency_s for run, _ in judged),
+        latency_s=sum(latencies_s),
         cost=sum(costs),
         completion_tokens=float(sum(run.completion_tokens for run, _ in judged)),
+        latency_squares=_squares(latencies_s),
+        cost_squares=_squares(costs),
     )
+
+
+def pooled(figures: Iterable[RunFigures]) -> RunFigures:
+    """Figures of the runs of several together; their costs must be in one unit."""
+    return sum(map(_tally, figures), NOTHING).figures
+
+
+def _tally(figures: RunFigures) -> Tally:
+    return Tally(
+        runs=figures.runs,
+        on_time=figures.on_time,
+        failed=figures.failed,
+        labelled=figures.labelled,
+        solved=figures.solved,
+        success=figures.success,
+        priced=figures.priced,
+        latency_s=figures.latency_s * figures.runs,
+        cost=figures.cost * figures.priced,
+        completion_tokens=figures.completion_tokens * figures.runs,
+        latency_squares=figures.latency_sd_s**2 * max(figures.runs - 1, 0),
+        cost_squares=figures.cost_sd**2 * max(figures.priced - 1, 0),
+    )
+
+
+def _squares(values: Sequence[float]) -> float:
+    if not values:
+        return 0.0
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values)
+
+
+def _between(total: float, size: int, other: float, of_other: int) -> float:
+    """Squared deviations of two samples' means from the mean of both (Chan, Golub and LeVeque 1979)."""
+    if not (size and of_other):
+        return 0.0
+    return (other / of_other - total / size) ** 2 * size * of_other / (size + of_other)
+
+
+def _sd(squares: float, size: int) -> float:
+    return math.sqrt(max(squares, 0.0) / (size - 1)) if size > 1 else 0.0
 
 
 def difference_of(
@@ -149,8 +208,20 @@ def difference_of(
     )
 
 
+def mean_change_of(metric: MeanMetric, before: RunFigures, after: RunFigures) -> MeanDifference | None:
+    """How far a mean has moved; None below `LEAST_RUNS` on either side. Costs must be in one unit."""
+    old, new = _sample(metric, before), _sample(metric, after)
+    return mean_difference(new, old) if min(old.size, new.size) >= LEAST_RUNS else None
+
+
+def have_one_cost_unit(summaries: Iterable[ConfigurationSummary]) -> bool:
+    """Whether all of them count costs in the same unit, so that these can be compared and added."""
+    return len({_cost_unit(summary) for summary in summaries}) <= 1
+
+
 def comparison(old: ConfigurationSummary, new: ConfigurationSummary) -> Comparison:
     """Two configurations side by side."""
+    in_one_unit = have_one_cost_unit((old, new))
     return Comparison(
         old=old,
         new=new,
@@ -158,6 +229,8 @@ def comparison(old: ConfigurationSummary, new: ConfigurationSummary) -> Comparis
         success=difference_of("success", old.figures, new.figures),
         on_time=difference_of("on_time", old.figures, new.figures),
         solved=difference_of("solved", old.figures, new.figures),
+        latency_s=mean_change_of("latency_s", old.figures, new.figures),
+        cost=mean_change_of("cost", old.figures, new.figures) if in_one_unit else None,
     )
 
 
@@ -221,6 +294,12 @@ def _worse(
 
 def _of(metric: ShareMetric, figures: RunFigures) -> int:
     return figures.runs if metric == "on_time" else figures.labelled
+
+
+def _sample(metric: MeanMetric, figures: RunFigures) -> Sample:
+    if metric == "cost":
+        return Sample(size=figures.priced, mean=figures.cost, sd=figures.cost_sd)
+    return Sample(size=figures.runs, mean=figures.latency_s, sd=figures.latency_sd_s)
 
 
 def _folded(tallies: Mapping[GroupKey, Tally], place: int) -> dict[str, Tally]:

@@ -29,6 +29,8 @@ class RunFigures:
         cost: mean cost, of those where it is known; 0 where it is known of none.
         completion_tokens: mean number.
         priced: with a known cost.
+        latency_sd_s: standard deviation of one run's seconds, with n - 1 in the denominator; 0 below two runs.
+        cost_sd: the same of the known costs.
     """
 
     runs: int = 0
@@ -41,6 +43,8 @@ class RunFigures:
     cost: float = 0.0
     completion_tokens: float = 0.0
     priced: int = 0
+    latency_sd_s: float = 0.0
+    cost_sd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,9 @@ class Comparison:
         success: difference of the shares of success, with its 95 % interval; None where either has no labels.
         on_time: the same of being in time.
         solved: the same of being right.
+        latency_s: difference of mean seconds; None where either has fewer than ten runs.
+        cost: difference of mean cost; None where either has fewer than ten runs with a known cost, or where one counts
+            in another unit than the other.
     """
 
     old: ConfigurationSummary
@@ -96,6 +103,8 @@ class Comparison:
     success: ShareDifference | None = None
     on_time: ShareDifference | None = None
     solved: ShareDifference | None = None
+    latency_s: MeanDifference | None = None
+    cost: MeanDifference | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +114,21 @@ class ShareDifference:
     Attributes:
         change: difference.
         low: lower end of its 95 % interval (Newcombe 1998).
+        high: upper end.
+    """
+
+    change: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanDifference:
+    """New mean less old mean.
+
+    Attributes:
+        change: difference.
+        low: lower end of its 95 % interval (Welch 1947).
         high: upper end.
     """
 

@@ -12,8 +12,8 @@ import numpy as np
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.options.effect import Effect
 from inframind.advisor.options.logs import Array
-from inframind.router.confidence import student_quantile
 from inframind.traces.advice import METRICS, Metric, RecommendationKind
+from inframind.traces.student import student_quantile
 
 _PLACE: Mapping[Metric, int] = {metric: place for place, metric in enumerate(METRICS)}
 _LEAST_DEGREES = 2

@@ -22,7 +22,6 @@ from inframind.router.confidence import (
     mean_interval,
     mixture_half_width,
     student_interval,
-    student_quantile,
 )
 
 RUNS, MOST = 2000, 1500
@@ -110,17 +109,6 @@ def test_bernstein_is_the_published_boundary() -> None:
     assert bernstein_half_width(1000, 2500, range_width=10**0.5, side_delta=0.025) == pytest.approx(
         wanted * 10**0.5
     )
-
-
-@pytest.mark.parametrize(
-    ("probability", "degrees", "quantile"),
-    [
-        (0.975, 1, 12.7062), (0.975, 2, 4.3027), (0.975, 3, 3.1824), (0.975, 4, 2.7764), (0.95, 7, 1.8946),
-        (0.975, 30, 2.0423), (0.995, 200, 2.6006), (0.975, 500, 1.9647),
-    ],
-)  # fmt: skip
-def test_quantiles_agree_with_printed_tables(probability: float, degrees: int, quantile: float) -> None:
-    assert student_quantile(probability, degrees) == pytest.approx(quantile, abs=6e-5)
 
 
 def test_intervals_of_settled_samples_are_the_textbook_ones() -> None:

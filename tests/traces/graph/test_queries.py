@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from inframind.errors import UnknownConfiguration
-from inframind.traces.outcome_graph import Difference, OutcomeGraph
+from inframind.traces.outcome_graph import Difference, MeanDifference, OutcomeGraph
 from inframind.traces.store import TraceStore
 
 
@@ -41,6 +41,51 @@ async def test_nothing_is_said_of_shares_that_nobody_knows(
     assert (found.success, found.solved) == (None, None)
     assert found.on_time is not None
     assert (await graph.compare(old, old)).changes == ()
+
+
+async def test_means_are_compared_with_the_interval_of_welch(
+    store: TraceStore, graph: OutcomeGraph, made: Any
+) -> None:
+    """Hours of sleep gained on two drugs (Student 1908), as `t.test(extra ~ group, data = sleep)` of R has it."""
+    first = (0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0)
+    second = (1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4)
+    one, two = await made.add(graph, 1, 2)
+    for start, own_id, values in ((0, one, first), (100, two, second)):
+        for n, value in enumerate(values):
+            await store.put(made.run(start + n, own_id, latency_s=10 + value, cost=(10 + value) / 8))
+    found = await graph.compare(two, one)
+    assert found.latency_s is not None and found.cost is not None
+    expected = (-1.58, -3.3654832, 0.2054832)
+    moved = (found.latency_s.change, found.latency_s.low, found.latency_s.high)
+    assert moved == pytest.approx(expected, abs=5e-8)
+    moved = (found.cost.change, found.cost.low, found.cost.high)
+    assert moved == pytest.approx([value / 8 for value in expected], abs=5e-8)
+
+
+async def test_nothing_is_said_of_means_of_few_runs_or_of_costs_that_nobody_knows(
+    store: TraceStore, graph: OutcomeGraph, made: Any
+) -> None:
+    few, many, unpriced = await made.add(graph, 1, 2, 3)
+    for n in range(10):
+        if n < 9:
+            await store.put(made.run(n, few))
+        await store.put(made.run(100 + n, many))
+        await store.put(made.run(200 + n, unpriced, cost=None if n else 0.5))
+    found = await graph.compare(few, many)
+    assert (found.latency_s, found.cost) == (None, None)
+    found = await graph.compare(many, unpriced)
+    assert (found.latency_s, found.cost) == (MeanDifference(change=0.0, low=0.0, high=0.0), None)
+
+
+async def test_costs_in_two_units_are_not_compared(store: TraceStore, graph: OutcomeGraph, made: Any) -> None:
+    dollars, sizes = (made.configuration(n, cost_unit=unit) for n, unit in enumerate(("usd", "size")))
+    for start, one in ((0, dollars), (100, sizes)):
+        await graph.add_configuration(one, at_s=1.0)
+        await made.runs(store, start, right=10, wrong=0, configuration=one.configuration_id)
+    found = await graph.compare(dollars.configuration_id, sizes.configuration_id)
+    assert found.latency_s is not None and found.cost is None
+    found = await graph.compare(dollars.configuration_id, dollars.configuration_id)
+    assert found.cost is not None
 
 
 async def test_comparing_with_an_unknown_configuration_names_it(graph: OutcomeGraph, made: Any) -> None:

@@ -31,7 +31,32 @@ async def test_a_run_counts_with_all_its_figures(store: TraceStore, graph: Outco
         cost=0.5,
         completion_tokens=14.0,
         priced=2,
+        latency_sd_s=pytest.approx((100 / 3) ** 0.5),
+        cost_sd=0.125**0.5,
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "sd"),
+    [
+        ([1.0, 2.0, 3.0, 4.0], (5 / 3) ** 0.5),
+        ([1e9, 1e9 + 1, 1e9 + 2], 1.0),
+        ([0.1] * 40, 0.0),
+        ([5.0], 0.0),
+    ],
+)
+async def test_spread_loses_no_digits_where_the_mean_is_large_and_is_none_where_all_are_the_same(
+    store: TraceStore, graph: OutcomeGraph, made: Any, values: list[float], sd: float
+) -> None:
+    (own_id,) = await made.add(graph, 1)
+    for n, value in enumerate(values):
+        topology = "Solo" if n % 2 else "Chain"
+        await store.put(made.run(n, own_id, latency_s=value, cost=value, topology=topology))
+    await store.put(made.run(99, own_id, status="open", latency_s=-1e12, cost=None))
+    (summary,) = await graph.configurations()
+    for figures in (summary.figures, (await graph.configuration(own_id)).figures):
+        assert (figures.runs, figures.priced) == (len(values), len(values))
+        assert (figures.latency_sd_s, figures.cost_sd) == pytest.approx((sd, sd), rel=1e-12)
 
 
 async def test_an_answer_after_the_budget_is_no_success(

@@ -24,6 +24,7 @@ from inframind.router.latency_state import LatencyState
 from inframind.router.policy import Policy
 from inframind.router.rulebook import RuleBook, after_own
 from inframind.router.rules import RoutingRule
+from inframind.traces.ids import new_ids
 from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore
 
@@ -142,13 +143,8 @@ def assemble(
         prompts=PromptBuilder(parts.roles),
         store=store,
         clock=clock,
-        new_trace_id=trace_ids(ids_rng),
+        new_trace_id=new_ids(ids_rng),
         defaults=parts.defaults,
         listeners=tuple(listeners),
         content=content,
     )
-
-
-def trace_ids(rng: np.random.Generator) -> Callable[[], str]:
-    """A source of W3C trace ids: 32 lowercase hex digits, reproducible from the generator's seed."""
-    return lambda: rng.bit_generator.random_raw(2).tobytes().hex()  # a twentieth of what `rng.bytes` costs

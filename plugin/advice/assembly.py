@@ -30,6 +30,7 @@ from inframind.plugin.online.hearing import hearing_of
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import policy_by_name
 from inframind.router.rulebook import after_own
+from inframind.traces.outcome_graph import OutcomeGraph
 from inframind.traces.outcome_graphs import graph_of
 from inframind.traces.records import SolvedKeys
 from inframind.traces.shelf import Shelf
@@ -46,6 +47,8 @@ def advice_desk(
     file: Path | None = None,
     actions: ActionSpace | None = None,
     measures: bool = True,
+    graph: OutcomeGraph | None = None,
+    shelf: Shelf | None = None,
 ) -> AdviceDesk:
     """Where advice is made and decided on as the section ``[advisor]`` says. Asks no server anything.
 
@@ -57,11 +60,13 @@ def advice_desk(
         file: from which the configuration was read; None where there is none.
         actions: what may be chosen, where somebody knows it already.
         measures: whether it measures what was accepted; that reads all runs of a trial.
+        graph: where advice is, instead of the store's own.
+        shelf: where versions are, instead of the store's own.
 
     Raises:
         ConfigError: the store has no graph, or settings contradict each other.
     """
-    graph, shelf = graph_of(store), shelf_of(store)
+    graph, shelf = graph or graph_of(store), shelf or shelf_of(store)
     ranking = Ranking(_ranking_config(settings.advisor))
     stories = Stories(graph, ranking)
     versions = Versions(shelf, lambda: stored_policy(settings.policy), clock)
@@ -81,12 +86,11 @@ def advice_desk(
     )
     measurer = Measurer(store, graph, shelf, stories, _measure_config(settings), clock)
     return AdviceDesk(
-        graph,
         ranking=ranking,
         stories=stories,
         analyst=analyst,
         measurer=measurer if measures else None,
-        serving=Serving(graph, shelf, versions, stories, clock) if settings.online.enabled else None,
+        serving=Serving(shelf, versions, stories, clock) if settings.online.enabled else None,
         file=ConfigFile(file, require_valid, clock) if file is not None else None,
         clock=clock,
         rng=rng,

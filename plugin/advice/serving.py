@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from inframind.errors import AdviceMoved, CheckpointError, ConfigError, RolloutMoved, UnknownPolicy
+from inframind.errors import CheckpointError, ConfigError, RolloutMoved, UnknownPolicy
 from inframind.fleet.clock import Clock
 from inframind.plugin.advice.rules import named_rules
 from inframind.plugin.advice.stories import Stories, Story
@@ -14,7 +14,6 @@ from inframind.plugin.advice.trials import in_service, mark_of, trial_of
 from inframind.plugin.advice.versions import ADVISOR, Versions
 from inframind.router.gate.judging import propose
 from inframind.traces.advice import AdviceEvent, Recommendation
-from inframind.traces.outcome_graph import OutcomeGraph
 from inframind.traces.shelf import Rollout, RolloutEvent, Shelf
 
 _TRIES = 5
@@ -25,7 +24,6 @@ class Serving:
     """Puts versions with accepted rules on trial, and what serves right. Every step may be done again, by anybody.
 
     Args:
-        graph: where recommendations are.
         shelf: where versions and the roll-out are.
         versions: makes versions.
         stories: what became of recommendations.
@@ -35,11 +33,8 @@ class Serving:
         waits: whether, when it was last looked, something that was accepted waited for another trial to end.
     """
 
-    def __init__(
-        self, graph: OutcomeGraph, shelf: Shelf, versions: Versions, stories: Stories, clock: Clock
-    ) -> None:
-        self._graph, self._shelf, self._versions = graph, shelf, versions
-        self._stories, self._clock = stories, clock
+    def __init__(self, shelf: Shelf, versions: Versions, stories: Stories, clock: Clock) -> None:
+        self._shelf, self._versions, self._stories, self._clock = shelf, versions, stories, clock
         self._events: list[RolloutEvent] = []
         self._number = 0
         self.waits = False
@@ -132,7 +127,8 @@ class Serving:
         left = await self._left(untold, events)
         added: list[AdviceEvent] = []
         for story in untold:
-            added += [event for event in self._news_of(story, events, left) if await self._add(event)]
+            noted = [await self._stories.add_unless_moved(one) for one in self._news_of(story, events, left)]
+            added += [event for event in noted if event is not None]
         await self._stories.read()
         return added
 
@@ -174,13 +170,6 @@ class Serving:
             for kind, event in trial.happened()
             if not story.has(kind)
         ]
-
-    async def _add(self, event: AdviceEvent) -> bool:
-        try:
-            await self._graph.add_event(event)
-        except AdviceMoved:  # another process noted it
-            return False
-        return True
 
     # Out of service ------------------------------------------------------------------------------------
 

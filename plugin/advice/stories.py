@@ -1,4 +1,4 @@
-"""Recommendations and what became of them, read from the store a little at a time, and told."""
+"""Recommendations and what became of them: kept in the store, read from it a little at a time, and told."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inframind.advisor.recommending import Ranking
+from inframind.errors import AdviceMoved, ConfigError
 from inframind.traces.advice import AdviceEvent, AdviceEventKind, Recommendation
 from inframind.traces.outcome_graph import OutcomeGraph
 
@@ -57,6 +58,12 @@ class Story:
         return next((standing for kind, standing in _STANDINGS if self.has(kind)), undecided)
 
     @property
+    def last_word(self) -> AdviceEventKind | None:
+        """What a person last said of it: ``accepted``, ``rejected`` or ``reverted``; None where nobody decided."""
+        words: tuple[AdviceEventKind, ...] = ("reverted", "rejected", "accepted")
+        return next((word for word in words if self.has(word)), None)
+
+    @property
     def is_decided(self) -> bool:
         """Whether somebody accepted or rejected it."""
         return self.has("accepted", "rejected")
@@ -69,6 +76,8 @@ class Story:
 
 class Stories:
     """All recommendations with their events, and a ranking that has learned from them. Not thread-safe.
+
+    What is told is what was read last: `read` goes on to what came since.
 
     Args:
         graph: where they are.
@@ -106,22 +115,68 @@ class Stories:
             self._number = max(self._number, event.number)
         self._ranking.add(made, events)
 
+    # Keeping -------------------------------------------------------------------------------------------
+
+    async def keep(self, made: Sequence[Recommendation]) -> tuple[Recommendation, ...]:
+        """Recommendations as they are kept, each as shown; where an id was taken meanwhile, what has it.
+
+        Raises:
+            ConfigError: one cannot be kept.
+            StoreError: the store cannot be read or written.
+        """
+        await self._graph.add_recommendations(made)
+        await self.read()
+        return tuple(self._made[one.recommendation_id] for one in made)
+
+    async def add(self, event: AdviceEvent) -> AdviceEvent:
+        """Keep an event; returns it with its number.
+
+        Raises:
+            AdviceMoved: it cannot happen any more.
+            StoreError: the store cannot be written.
+        """
+        return await self._graph.add_event(event)
+
+    async def add_unless_moved(self, event: AdviceEvent) -> AdviceEvent | None:
+        """`add`, or None where somebody else was faster.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        try:
+            return await self.add(event)
+        except AdviceMoved:
+            return None
+
+    # Telling -------------------------------------------------------------------------------------------
+
+    async def find(self, prefix: str) -> Story:
+        """The one whose id begins with these six or more hex digits.
+
+        Raises:
+            UnknownRecommendation: there is none.
+            ConfigError: the prefix is too short, is not hex, or begins several.
+            StoreError: the store cannot be read.
+        """
+        try:
+            made = await self._graph.recommendation(prefix)
+        except ConfigError as error:
+            fix = f"{error.fix}; `inframind advise list` shows them"
+            raise ConfigError(error.field, error.value, fix) from error
+        return self.story(made.recommendation_id) or Story(recommendation=made)
+
     def story(self, recommendation_id: str) -> Story | None:
         """Of one, or None where it is not known."""
         made = self._made.get(recommendation_id)
-        return (
-            None
-            if made is None
-            else Story(recommendation=made, events=tuple(self._events[recommendation_id]))
-        )
+        return self._story(made) if made is not None else None
 
     def all(self) -> tuple[Story, ...]:
         """In the order in which they were made."""
-        return tuple(
-            Story(recommendation=made, events=tuple(self._events[one])) for one, made in self._made.items()
-        )
+        return tuple(self._story(made) for made in self._made.values())
 
     def accepted(self) -> tuple[Story, ...]:
         """Those that somebody accepted, in that order."""
-        found = (self.story(one) for one in self._accepted)
-        return tuple(story for story in found if story is not None)
+        return tuple(self._story(self._made[one]) for one in self._accepted if one in self._made)
+
+    def _story(self, made: Recommendation) -> Story:
+        return Story(recommendation=made, events=tuple(self._events[made.recommendation_id]))

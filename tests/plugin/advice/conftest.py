@@ -136,11 +136,13 @@ class Office:
     def shelf(self) -> Shelf:
         return shelf_of(self.store)
 
-    def desk(self, *, file: bool = True) -> AdviceDesk:
+    def desk(self, *, file: bool = True, **parts: Any) -> AdviceDesk:
         """A new one, which knows nothing but what is kept."""
-        settings = load_settings(self.file)
+        file_or_none = self.file if file else None
         rng = np.random.default_rng(7)
-        return advice_desk(settings, self.store, clock=self.clock, rng=rng, file=self.file if file else None)
+        return advice_desk(
+            load_settings(self.file), self.store, clock=self.clock, rng=rng, file=file_or_none, **parts
+        )
 
     def learner(self) -> LearnerService:
         """A new one: it tends advice between its rounds."""

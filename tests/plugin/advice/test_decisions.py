@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +14,8 @@ from inframind.plugin.advice.file_swap import swap
 from inframind.plugin.advice.toml_edit import with_rules
 from inframind.plugin.config import load_settings
 from inframind.router.rules import RoutingRule
+from inframind.traces.advice import AdviceEvent
+from inframind.traces.store import open_store
 
 from .conftest import NO_DEBATE, NO_LARGE, PLAIN, Office, option
 
@@ -147,43 +152,28 @@ async def test_rules_in_the_file_of_another_application_are_nobodys_business(pla
 
 async def test_of_two_who_decide_at_once_the_file_says_what_the_first_one_said(office: Office) -> None:
     advice = await office.offered()
-    desk, other = office.desk(), office.desk()
-    write = desk._write
-
-    def interrupted(edit: Any) -> Any:
-        done = write(edit)
-        desk._write = write  # type: ignore[method-assign]
-        rejected.append(True)
-        return done
-
-    rejected: list[bool] = []
-    add = desk._graph.add_event
 
     class Slow:
-        """The graph, before whose first event somebody else's comes."""
+        """The graph, before whose first acceptance somebody else's rejection comes."""
 
         def __getattr__(self, name: str) -> Any:
             return getattr(office.graph, name)
 
-        async def add_event(self, event: Any) -> Any:
+        async def add_event(self, event: AdviceEvent) -> AdviceEvent:
             if event.kind == "accepted":
-                await other._graph.add_event(
-                    other._event(await other.story(advice), "rejected", "user:bob", {})
-                )
-            return await add(event)
+                rejected = replace(event, kind="rejected", by="user:bob")
+                await office.graph.add_event(rejected)
+            return await office.graph.add_event(event)
 
-    desk._write = interrupted  # type: ignore[method-assign]
-    desk._graph = Slow()  # type: ignore[assignment]
+    desk = office.desk(graph=Slow())
     with pytest.raises(AdviceMoved, match="was rejected already"):
         await desk.accept(advice, by="user:ann")
-    assert rejected == [True]
     assert office.file.read_text() == PLAIN
     assert await office.kinds() == ["shown", "rejected"]
 
 
 async def test_a_store_that_fails_after_the_file_was_written_loses_nothing(plain: Office) -> None:
     advice = await plain.offered()
-    desk = plain.desk()
 
     class Broken:
         """The graph, which cannot be written."""
@@ -194,11 +184,52 @@ async def test_a_store_that_fails_after_the_file_was_written_loses_nothing(plain
         async def add_event(self, event: Any) -> Any:
             raise StoreError("add_event", "the disk is full")
 
-    desk._graph = Broken()  # type: ignore[assignment]
     with pytest.raises(StoreError, match="disk is full"):
-        await desk.accept(advice, by="user:ann")
+        await plain.desk(graph=Broken()).accept(advice, by="user:ann")
     await plain.desk().tend()
     assert (await plain.desk().story(advice)).standing == "accepted"
+
+
+# Ids -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_same_seed_makes_the_same_ids_whatever_was_analysed_meanwhile(
+    plain: Office,
+) -> None:
+    async with open_store("memory:") as other_store:
+        other = Office(file=plain.file, store=other_store)
+        desks = plain.desk(), other.desk()
+        await desks[1].analyse()
+        for office in (plain, other):
+            await office.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"))
+        made = [[one.recommendation_id for one in await desk.recommend()] for desk in desks]
+    assert made[0] == made[1]
+    assert len({*made[0]}) == 2
+    assert all(re.fullmatch("[0-9a-f]{32}", one) for one in made[0])
+
+
+async def test_a_process_that_starts_anew_with_the_same_seed_takes_no_id_that_is_taken(
+    office: Office,
+) -> None:
+    first = await office.offered(NO_LARGE)
+    second = await office.offered(NO_DEBATE)
+    assert first != second
+    rules = {
+        story.recommendation.recommendation_id: story.recommendation.rules[0]
+        for story in await office.desk().stories()
+    }
+    assert rules[first]["avoid_models"] == ["large"]
+    assert rules[second]["avoid_topologies"] == ["Debate"]
+
+
+async def test_of_two_processes_with_the_same_seed_at_once_both_show_what_is_kept(office: Office) -> None:
+    await office.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"))
+    desks = office.desk(), office.desk()
+    for desk in desks:
+        await desk.stories()
+    made = await asyncio.gather(desks[0].recommend(segment="cost"), desks[1].recommend(segment="quality"))
+    kept = {one.recommendation_id: one for one in await office.graph.recommendations()}
+    assert all(kept[one.recommendation_id] == one for some in made for one in some)
 
 
 # Recommending ----------------------------------------------------------------------------------------------

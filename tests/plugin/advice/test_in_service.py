@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from inframind.advisor.recommending import Ranking, RankingConfig
 from inframind.errors import RolloutMoved
+from inframind.plugin.advice.stories import Stories
 from inframind.plugin.advice.toml_edit import with_rules
 from inframind.plugin.config import load_settings
 from inframind.plugin.online.learner_state import LearnerState
@@ -70,10 +72,10 @@ async def test_what_is_accepted_is_tried_promoted_measured_and_learned_from(onli
     assert facts["low"] < 0.5 < facts["high"]
     assert facts["before"] == pytest.approx(0.4, abs=0.05) and facts["after"] == pytest.approx(0.9, abs=0.05)
 
-    desk = online.desk()
-    await desk.stories()
-    (fate,) = desk._ranking.history.decided()
-    lesson = desk._ranking.history.lesson(fate)
+    ranking = Ranking(RankingConfig())
+    await Stories(online.graph, ranking).read()
+    (fate,) = ranking.history.decided()
+    lesson = ranking.history.lesson(fate)
     assert lesson is not None
     assert (lesson.verdict, lesson.improved) == ("accepted", True)
     assert lesson.reliability_change == facts["change"]
@@ -178,7 +180,7 @@ async def test_a_version_with_rules_that_were_taken_back_does_not_serve_for_long
 
 
 class _Dies:
-    """A part of which one method ends the process, before or after it has done its work."""
+    """The graph or the shelf, of which one method ends the process, before or after it has done its work."""
 
     def __init__(self, inner: Any, method: str, *, after: bool) -> None:
         self._inner, self._method, self._after = inner, method, after
@@ -189,6 +191,8 @@ class _Dies:
 
     def _dying(self, method: Any) -> Any:
         async def die(*args: Any, **named: Any) -> Any:
+            if getattr(args[0], "kind", "") == "accepted":
+                return await method(*args, **named)
             if self._after:
                 await method(*args, **named)
             raise KeyboardInterrupt
@@ -202,17 +206,9 @@ async def test_a_process_that_dies_on_the_way_into_service_leaves_nothing_undone
     online: Office, method: str, after: bool
 ) -> None:
     advice = await online.offered()
-    desk = online.desk()
-    serving = desk._serving
-    assert serving is not None
-    part = serving._graph if method == "add_event" else serving._shelf
-    dying: Any = _Dies(part, method, after=after)
-    if method == "add_event":
-        serving._graph = dying
-    else:
-        serving._shelf = serving._versions._shelf = dying
+    part, inner = ("graph", online.graph) if method == "add_event" else ("shelf", online.shelf)
     with pytest.raises(KeyboardInterrupt):
-        await desk.accept(advice, by="user:ann")
+        await online.desk(**{part: _Dies(inner, method, after=after)}).accept(advice, by="user:ann")
     await online.desk().tend()
     assert await online.kinds() == ["shown", "accepted", "proposed"]
     rollout = await online.shelf.rollout()
@@ -237,25 +233,21 @@ async def test_two_processes_that_tend_at_once_do_everything_once(online: Office
 
 async def test_a_rollout_that_moves_meanwhile_is_looked_at_again(here: Office) -> None:
     advice = await here.offered()
-    desk = here.desk()
-    serving = desk._serving
-    assert serving is not None
-    shelf, moved = serving._shelf, []
+    moved = []
 
     class Moving:
         """The shelf, on which somebody else is faster once."""
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(shelf, name)
+            return getattr(here.shelf, name)
 
         async def append(self, event: Any, *, after: int) -> Any:
             if not moved:
                 moved.append(True)
                 raise RolloutMoved(after, after + 1)
-            return await shelf.append(event, after=after)
+            return await here.shelf.append(event, after=after)
 
-    serving._shelf = Moving()  # type: ignore[assignment]
-    await desk.accept(advice, by="user:ann")
+    await here.desk(shelf=Moving()).accept(advice, by="user:ann")
     assert (await here.desk().story(advice)).standing == "on trial"
 
 

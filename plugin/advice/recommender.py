@@ -1,0 +1,83 @@
+"""Who recommends: the best of the latest analysis for a person, what was shown last, and why the rest is not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from inframind.advisor.recommending import Ranking
+from inframind.fleet.clock import Clock
+from inframind.plugin.advice.analysts import Analyst
+from inframind.plugin.advice.offers import Offers
+from inframind.plugin.advice.stories import Stories, Story
+from inframind.traces.advice import Recommendation
+from inframind.traces.ids import new_ids
+
+
+class Recommender:
+    """Makes recommendations. Not for two callers at once: see `AdviceDesk`, which also says what is raised.
+
+    Args:
+        analyst: knows the latest analysis.
+        stories: where recommendations are kept.
+        offers: knows what may be shown to whom.
+        ranking: ranks options; knows what ``stories`` has read.
+        clock: time.
+        rng: all chance there is.
+    """
+
+    def __init__(
+        self,
+        analyst: Analyst,
+        stories: Stories,
+        offers: Offers,
+        ranking: Ranking,
+        *,
+        clock: Clock,
+        rng: np.random.Generator,
+    ) -> None:
+        self._analyst, self._stories, self._offers, self._ranking = analyst, stories, offers, ranking
+        ids_rng, self._rng = rng.spawn(2)
+        self._new_id = new_ids(ids_rng)
+        self._clock = clock
+
+    async def recommend(self, *, segment: str, domain: str, most: int | None) -> tuple[Recommendation, ...]:
+        """See `AdviceDesk.recommend`."""
+        analysis = await self._analyst.latest()
+        if analysis is None:
+            return ()
+        await self._stories.read()
+        made = self._ranking.recommend(
+            self._offers.without_what_is_in_force(analysis),
+            segment=self._analyst.segment_of(segment),
+            domain=domain,
+            configuration=await self._analyst.configuration(analysis),
+            most=most,
+            now_s=self._clock.wall_s(),
+            rng=self._rng,
+            new_id=self._unused_id,
+        )
+        return await self._stories.keep(made) if made else ()
+
+    async def shown(self, *, segment: str) -> tuple[Story, ...]:
+        """See `AdviceDesk.shown`."""
+        analysis = await self._analyst.latest()
+        await self._stories.read()
+        return self._offers.latest(analysis, self._analyst.segment_of(segment)) if analysis else ()
+
+    async def hidden(self, *, segment: str, domain: str) -> Mapping[str, int]:
+        """See `AdviceDesk.hidden`."""
+        analysis = await self._analyst.latest()
+        await self._stories.read()
+        if analysis is None:
+            return {}
+        known = await self._analyst.configuration(analysis)
+        wanted = self._analyst.segment_of(segment)
+        return self._offers.hidden(analysis, known, segment=wanted, domain=domain)
+
+    def _unused_id(self) -> str:
+        """The next one that nothing has: a process that starts anew with the same seed draws the same ones again."""
+        while self._stories.story(found := self._new_id()) is not None:
+            pass
+        return found

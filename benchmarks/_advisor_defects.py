@@ -1,30 +1,27 @@
 """Whether what is wrong is found, named and mended; see `inframind.arena.advice.trial`.
 
-Trials that are in the folder of results are not run again, so that an interrupted run goes on. Analyses change with
-the advisor: use another folder, or none, to see what a new one does.
+Trials that are in the folder of results are not run again, see `_advisor_kept`.
 """
 
 from __future__ import annotations
 
 import gc
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _advisor_kept import Figures, all_kept
 from _common import Bench
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from inframind.advisor.analysis import Analysis
 from inframind.arena.advice.defects import DEFECTS, defect_named
 from inframind.arena.advice.people import SEGMENTS, person_of
 from inframind.arena.advice.trial import Trial, TrialConfig, best_liked, run_trial
-from inframind.arena.engines import EngineConfig
 from inframind.arena.online.judging import Interval
 from inframind.router.learning.threads import use_one_thread
 
@@ -35,38 +32,28 @@ _NAMED = ("named", "shown", "named_by_accepted")
 """Whether a change that is about what is wrong could be recommended, was among those shown, and was accepted."""
 SELDOM = (100_000, 50, 50)
 """Thresholds of garbage collection."""
-Figures = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One trial, and where its figures go."""
+    """One trial."""
 
     world: str
     seed: int
     config: TrialConfig
-    folder: Path
 
     @property
-    def file(self) -> Path:
-        config = self.config
-        return self.folder / f"{self.world}-{self.seed}-{config.before}-{config.after}.json"
+    def name(self) -> str:
+        return f"{self.world}-{self.seed}-{self.config.before}-{self.config.after}"
 
 
 def play(job: Job) -> Figures:
-    """Run a trial unless its figures are there."""
-    if job.file.exists():
-        found: Figures = json.loads(job.file.read_text(encoding="utf-8"))
-        return found
+    """Run a trial."""
     use_one_thread()
     gc.freeze()
     gc.set_threshold(*SELDOM)  # a season makes millions of short-lived objects, hardly any of them in cycles
     person = person_of(ATTENTIVE, np.random.default_rng((job.seed, 5)))
-    trial = run_trial(defect_named(job.world), person, seed=job.seed, config=job.config)
-    figures = figures_of(trial)
-    job.file.parent.mkdir(parents=True, exist_ok=True)
-    job.file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    return figures
+    return figures_of(run_trial(defect_named(job.world), person, seed=job.seed, config=job.config))
 
 
 def figures_of(trial: Trial) -> dict[str, Any]:
@@ -128,17 +115,8 @@ def report_defects(
 ) -> None:
     """Run all trials, and hold them against the bars."""
     config = TrialConfig(before=720, after=120) if quick else TrialConfig(with_cure=True)
-    jobs = [Job(world=world, seed=seed, config=config, folder=folder) for seed in seeds for world in worlds]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    found: list[Figures] = []
-    with (
-        EngineConfig(workers=workers).open(len(jobs)) as engine,
-        Progress(*columns, console=Console(stderr=True)) as bar,
-    ):
-        task = bar.add_task("trials", total=len(jobs))
-        for _, figures in engine.run(play, [(job,) for job in jobs]):
-            found.append(figures)
-            bar.advance(task)
+    jobs = [Job(world=world, seed=seed, config=config) for seed in seeds for world in worlds]
+    found = all_kept("trials", play, jobs, folder=folder, workers=workers)
     _tell(bench, console, found, worlds)
 
 

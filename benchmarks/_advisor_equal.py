@@ -54,7 +54,7 @@ def _report(bench: Bench, console: Console, name: str, each: list[Shares], rng: 
     )  # fmt: skip
     for side in ("favoured", "avoided"):
         counts_SM = np.array([[getattr(one, side)[model] for model in EQUALS] for one in each])
-        ratio, high = _ratio(counts_SM.sum(axis=0)), _by_chance(counts_SM, rng)
+        ratio, high = _ratio(_evenness(counts_SM.sum(axis=0))), _ratio(_by_chance(counts_SM, rng))
         shares = counts_SM.sum(axis=0) / max(counts_SM.sum(), 1.0)
         table.add_row(side, *(f"{share:.1%}" for share in shares), f"{ratio:.2f}", f"up to {high:.2f}")
         if changes < FEWEST:
@@ -66,11 +66,17 @@ def _report(bench: Bench, console: Console, name: str, each: list[Shares], rng: 
     bench.add_figure(f"equal/{name}/changes of models", changes / len(each), "an analysis")
 
 
-def _ratio(counts_M: np.ndarray) -> float:
-    return float(counts_M.max() / counts_M.min()) if counts_M.min() > 0 else float("inf")
+def _ratio(evenness: float) -> float:
+    """Largest over smallest; infinite where somebody has none."""
+    return 1 / evenness if evenness > 0 else float("inf")
+
+
+def _evenness(counts_M: np.ndarray) -> float:
+    """Smallest over largest; 1 where there is nothing to count."""
+    return float(counts_M.min() / counts_M.max()) if counts_M.max() > 0 else 1.0
 
 
 def _by_chance(counts_SM: np.ndarray, rng: np.random.Generator) -> float:
-    """The ratio that 95 % of studies like this one would stay below if nobody had favourites: names are shuffled."""
-    ratios = [_ratio(rng.permuted(counts_SM, axis=1).sum(axis=0)) for _ in range(_RESAMPLES)]
-    return float(np.quantile(ratios, 0.95))
+    """The evenness that 95 % of studies like this one would stay above if nobody had favourites: names are shuffled."""
+    shuffled = [_evenness(rng.permuted(counts_SM, axis=1).sum(axis=0)) for _ in range(_RESAMPLES)]
+    return float(np.quantile(shuffled, 0.05))

@@ -1,17 +1,22 @@
-"""Advice: is it accepted, does it find and mend what is wrong, can it be written, has it favourites, is it quick?
+"""Advice: is it accepted, does it find and mend what is wrong, are promises kept, has it favourites, is it quick?
 
     python benchmarks/advisor.py --json
     python benchmarks/advisor.py --only acceptance,desk
 
-Five parts, each of which can be left out:
+Nine parts, each of which can be left out:
 
 * **acceptance**: hidden people, see `inframind.arena.advice.people`;
 * **defects**: four applications with something wrong, see `inframind.arena.advice.defects`, and one without;
+* **promises**: whether intervals hold what comes, see `inframind.arena.advice.drawn_logs` and
+  `inframind.arena.advice.kept_promises`;
+* **patterns**: whether failure patterns name what is planted, see `inframind.arena.advice.planted_runs`;
 * **files**: rules written into configurations of all shapes, read by the loader;
 * **equal**: an application in which nothing is better than anything else;
-* **desk**: a recommendation at the desk, with 100,000 traces in the store.
+* **shares**: who is shown first where all options are equal, see `inframind.arena.advice.equal_offers`;
+* **desk**: a recommendation at the desk, with 100,000 traces in the store;
+* **graph**: questions about configurations to as many traces, and what their figures cost a put.
 
-What takes long is kept in ``--out`` and not done again: figures of trials, and the store that was filled.
+What takes long is kept in ``--out`` and not done again: figures of trials and plays, and stores that were filled.
 """
 
 from __future__ import annotations
@@ -23,11 +28,15 @@ from _advisor_defects import all_worlds, report_defects
 from _advisor_desk import TRACES, report_desk
 from _advisor_equal import report_equal
 from _advisor_files import report_files
+from _advisor_patterns import report_patterns
 from _advisor_people import report_acceptance
+from _advisor_promises import report_promises
+from _advisor_shares import report_shares
 from _common import Bench, arguments
 from rich.console import Console
 
-PARTS = ("acceptance", "defects", "files", "equal", "desk")
+PARTS = ("acceptance", "defects", "promises", "patterns", "files", "equal", "shares", "desk")
+KEPT_PARTS = {"promises": report_promises, "patterns": report_patterns, "shares": report_shares}
 OUT = Path(__file__).resolve().parents[1] / ".cache" / "advisor"
 QUICK_TRACES, QUICK_WORLDS = 2_000, ("truncation", "control")
 
@@ -69,6 +78,9 @@ def main() -> None:
         )
     if "equal" in only:
         report_equal(bench, console, seeds, quick=quick)
+    for name, report in KEPT_PARTS.items():
+        if name in only:
+            report(bench, console, seeds, folder=out / name, workers=options.workers, quick=quick)
     if "defects" in only:
         report_defects(
             bench,

@@ -133,6 +133,7 @@ def make_runs(
     days: int = 7,
     since_s: float = MIDNIGHT_S,
     prefix: int = 0,
+    agents: int | None = None,
     pick_model: Callable[[np.random.Generator, Trajectory], str] | None = None,
 ) -> list[Trajectory]:
     """Runs of four models, five topologies and three domains, of which a share fails without any cause.
@@ -146,9 +147,13 @@ def make_runs(
         days: over which they arrive evenly.
         since_s: from when on.
         prefix: makes their trace ids differ from those of others.
+        agents: of every run, each with one step; as many as its topology has without.
         pick_model: model of each step of a run; evenly without.
     """
-    plain = [_planned(number, rng, since_s + rng.random() * days * 86_400, prefix) for number in range(count)]
+    plain = [
+        _planned(number, rng, since_s + rng.random() * days * 86_400, prefix, agents)
+        for number in range(count)
+    ]
     return [
         _ended(_with_steps(run, rng, pick_model), rng, defects, base=base, labelled=labelled) for run in plain
     ]
@@ -158,10 +163,12 @@ def _pick(rng: np.random.Generator, names: Sequence[str]) -> str:
     return names[int(rng.integers(len(names)))]
 
 
-def _planned(number: int, rng: np.random.Generator, arrived_s: float, prefix: int) -> Trajectory:
+def _planned(
+    number: int, rng: np.random.Generator, arrived_s: float, prefix: int, agents: int | None
+) -> Trajectory:
     domain = _pick(rng, tuple(ROLES))
     topology = _pick(rng, tuple(SIZES))
-    low, high = SIZES[topology]
+    low, high = SIZES[topology] if agents is None else (agents, agents)
     team = tuple(_pick(rng, ROLES[domain]) for _ in range(int(rng.integers(low, high + 1))))
     words = " ".join(_pick(rng, _SUBJECTS) for _ in range(int(rng.integers(3, 40))))
     return run(

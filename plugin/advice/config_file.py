@@ -15,7 +15,9 @@ from inframind.plugin.advice.toml_edit import (
     FileEdit,
     advice_in,
     digest_of,
+    require_loading,
     rules_written,
+    values_in,
     with_rules,
     without_rules,
 )
@@ -88,19 +90,21 @@ class ConfigFile:
         """Decisions that the file shows and nobody noted: they were interrupted, or made by hand.
 
         Raises:
-            ConfigError: the file is no TOML.
+            ConfigError: the file is no TOML, or lacks rules and does not load: an editor may be at work.
         """
         if not self.path.is_file():
             return
-        present = advice_in(self.path)
+        values = values_in(self.path)
+        present = advice_in(values)
         for advice in sorted(present):
             story = stories.story(advice)
-            if story is not None and not story.has("accepted", "rejected"):
+            if story is not None and not story.is_decided:
                 facts = {"rules": documents_of(story.recommendation), **self._copied(story, is_there=True)}
                 yield self._event(story, "accepted", facts)
         for story in stories.accepted():
             is_gone = story.recommendation.recommendation_id not in present
             if is_gone and story.is_in_force and self._was_here(story):
+                require_loading(values, self.path)  # what is empty or cut off takes nothing back
                 yield self._event(story, "reverted", self._copied(story, is_there=False))
 
     def _copied(self, story: Story, *, is_there: bool) -> dict[str, str]:
@@ -108,15 +112,15 @@ class ConfigFile:
 
         It is the one that differs from the file by these rules alone, as taking them out of either shows.
         """
-        advice, now = story.recommendation.recommendation_id, read_whole(self.path)
+        now = read_whole(self.path)
         for copy in copies_of(self.path):
-            before = read_whole(copy)
-            longer, shorter = (self.path, before) if is_there else (copy, now)
             try:
-                is_it = before != now and without_rules(longer, advice=advice).after == shorter
-            except ConfigError:  # what cannot be edited was not written by us
+                before = read_whole(copy)
+                longer, shorter = (self.path, before) if is_there else (copy, now)
+                rest = without_rules(longer, advice=story.recommendation.recommendation_id).after
+            except ConfigError:  # what cannot be read or edited was not written by us
                 continue
-            if is_it:
+            if before != now and rest == shorter:
                 return {"backup": copy.name, "digest_before": digest_of(before), "digest": digest_of(now)}
         return {}
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from glob import escape
+from io import FileIO
+from itertools import count
 from pathlib import Path
 
 from inframind.errors import ConfigError
@@ -39,12 +42,17 @@ def read_whole(path: Path) -> str:
     """The file's text, line ends as they are.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: it cannot be read, or is not UTF-8, or has a byte order mark, which TOML does not know.
     """
     try:
-        return path.read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _refusal(path, f"cannot be read: {error}") from error
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise _refusal(path, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _refusal(path, f"cannot be read: save it as UTF-8: {error}") from error
+    if text.startswith("\ufeff"):
+        raise _refusal(path, "it begins with a byte order mark: save it as UTF-8 without one")
+    return text
 
 
 def swap(path: Path, before: str, after: str, *, at_s: float) -> Path:
@@ -63,15 +71,21 @@ def swap(path: Path, before: str, after: str, *, at_s: float) -> Path:
         ConfigError: it cannot be written, or somebody changed it meanwhile. Nothing is changed then.
     """
     require_editable(path)
+    content = before.encode()
     try:
-        with _held(path) as (content, status):
-            if content != before.encode():
-                raise _refusal(path, "it was changed meanwhile: look at the change again")
+        with _held(path) as file:
+            _require_same(path, file, content)
+            status = os.fstat(file.fileno())
             backup = _kept_beside(path, content, status, at_s)
-            _replace(path, after.encode(), status)
-            return backup
+            try:
+                _replace(path, after.encode(), status, lambda: _require_same(path, file, content))
+            except (OSError, ConfigError):
+                backup.unlink()  # what it is a copy of is still there
+                raise
     except OSError as error:
-        raise _refusal(path, f"cannot be replaced: {error.strerror}") from error
+        raise _refusal(path, f"cannot be replaced: {_said(error)}") from error
+    _sync_folder(path.parent)
+    return backup
 
 
 def copies_of(path: Path) -> list[Path]:
@@ -80,59 +94,71 @@ def copies_of(path: Path) -> list[Path]:
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[tuple[bytes, os.stat_result]]:
-    """What the file holds, while no other process swaps it."""
-    with path.open("rb") as file:
+def _held(path: Path) -> Iterator[FileIO]:
+    """The file, while no other process swaps it. Editors know nothing of that: see `_require_same`."""
+    with path.open("r+b", buffering=0) as file:  # NFS gives a lock to those who may write
         fcntl.flock(file, fcntl.LOCK_EX)
-        status = os.fstat(file.fileno())
-        is_same = os.path.samestat(status, path.stat())
-        if not is_same:  # it was replaced while we waited: what we hold is what it was
-            raise _refusal(path, "it was changed meanwhile: look at the change again")
-        yield file.read(), status
+        yield file
+
+
+def _require_same(path: Path, file: FileIO, content: bytes) -> None:
+    """Refuse what was replaced or written to since it was read."""
+    file.seek(0)
+    if not os.path.samestat(os.fstat(file.fileno()), path.stat()) or file.readall() != content:
+        raise _refusal(path, "it was changed meanwhile: look at the change again")
 
 
 def _kept_beside(path: Path, content: bytes, status: os.stat_result, at_s: float) -> Path:
     stamp = datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%dT%H%M%SZ")
-    number = 1
-    while True:
+    for number in count(1):
         backup = path.with_name(f"{path.name}.bak-{stamp}{f'-{number}' if number > 1 else ''}")
-        try:
-            descriptor = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            number += 1
-            continue
-        _fill(descriptor, content, status)
-        return backup
+        with suppress(FileExistsError):
+            _fill(os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), backup, content, status)
+            break
+    return backup
 
 
-def _replace(path: Path, content: bytes, status: os.stat_result) -> None:
+def _replace(path: Path, content: bytes, status: os.stat_result, require_same: Callable[[], None]) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    new = Path(name)
+    _fill(descriptor, new, content, status)
     try:
-        _fill(descriptor, content, status)
-        Path(name).replace(path)
+        require_same()  # writing for good takes milliseconds, in which a person may have saved the file
+        new.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
 
 
-def _fill(descriptor: int, content: bytes, status: os.stat_result) -> None:
-    """Write it for good, with the owner and the permissions of the original, as far as one may."""
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        with suppress(PermissionError):
-            os.fchown(descriptor, status.st_uid, status.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
-        file.flush()
-        os.fsync(descriptor)
+def _fill(descriptor: int, path: Path, content: bytes, status: os.stat_result) -> None:
+    """Write a new file for good, as far as one may with the owner and the permissions of the original; or leave none."""
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            with suppress(PermissionError):
+                os.fchown(descriptor, status.st_uid, status.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make it last. Where a file system cannot, a power cut may bring back what was, whole: no failure now."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _said(error: OSError) -> str:
+    if error.errno == errno.EBUSY:
+        return f"{error.strerror}: where it is mounted by itself, mount its folder instead"
+    return str(error.strerror)
 
 
 def _refusal(path: Path, fix: str) -> ConfigError:

@@ -108,15 +108,18 @@ def tables_text(rules: Sequence[Values]) -> str:
     return "\n\n".join(_table_text(rule) for rule in rules)
 
 
-def advice_in(path: Path) -> frozenset[str]:
-    """Ids of the recommendations that a file has rules of.
+def values_in(path: Path) -> Values:
+    """What a file says.
 
     Raises:
         ConfigError: it cannot be read, or is no TOML.
     """
-    return frozenset(
-        rule["advice"] for rule in _rules_in(_parsed(read_whole(path), path)) if rule.get("advice")
-    )
+    return _parsed(read_whole(path), path)
+
+
+def advice_in(values: Values) -> frozenset[str]:
+    """Ids of the recommendations that a file has rules of."""
+    return frozenset(rule["advice"] for rule in _rules_in(values) if rule.get("advice"))
 
 
 def rules_written(path: Path) -> tuple[RoutingRule, ...]:
@@ -126,7 +129,7 @@ def rules_written(path: Path) -> tuple[RoutingRule, ...]:
         ConfigError: it cannot be read, is no TOML, or one is no rule.
     """
     try:
-        return rules_of(_rules_in(_parsed(read_whole(path), path)))
+        return rules_of(_rules_in(values_in(path)))
     except ValidationError as error:
         raise ConfigError("rules", str(path), error.errors()[0]["msg"]) from error
 
@@ -182,22 +185,24 @@ def _with_inline(text: str, rules: Sequence[Values]) -> str:
 
 def _without_table(text: str, wanted: Values, advice: str) -> str | None:
     """The text without the one table whose absence makes it mean what is wanted; None where none does."""
-    for first, last in _spans(text):
+    for first, last in _spans(text, advice):
         shorter = text[: _start_of_block(text, first, advice)] + text[last:]
         if _meaning(shorter) == wanted:
             return shorter
     return None
 
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where rules may be written: from a header to the last line with content before any of the later headers.
+def _spans(text: str, advice: str) -> Iterator[tuple[int, int]]:
+    """Where its rules may be written: from a header to the last line with content before any of the later headers.
 
-    A line within a longer string may look like a header: whoever takes a span out asks what the rest means.
+    A line within a longer string may look like a header: whoever takes a span out asks what the rest means. The last
+    comes first, and the shortest of those that begin there: mostly that is it.
     """
     headers = [found.start() for found in _ANY_HEADER.finditer(text)]
-    for found in _RULE_HEADER.finditer(text):
+    for found in reversed([*_RULE_HEADER.finditer(text)]):
         for end in (*(place for place in headers if place > found.start()), len(text)):
-            yield found.start(), _end_of_content(text, end)
+            if advice in text[found.start() : end]:
+                yield found.start(), _end_of_content(text, end)
 
 
 def _end_of_content(text: str, end: int) -> int:

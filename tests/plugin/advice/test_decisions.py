@@ -172,6 +172,97 @@ async def test_of_two_who_decide_at_once_the_file_says_what_the_first_one_said(o
     assert await office.kinds() == ["shown", "rejected"]
 
 
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("kind", ["accepted", "reverted"])
+async def test_a_process_that_dies_between_file_and_event_has_decided_once(
+    office: Office, kind: str, after: bool
+) -> None:
+    advice = await office.offered()
+
+    class Dies:
+        """The graph, at which the process ends before or after an event is kept."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(office.graph, name)
+
+        async def add_event(self, event: AdviceEvent) -> AdviceEvent:
+            if event.kind != kind or after:
+                done = await office.graph.add_event(event)
+            if event.kind == kind:
+                raise KeyboardInterrupt
+            return done
+
+    if kind == "reverted":
+        await office.desk().accept(advice, by="user:ann")
+    desk = office.desk(graph=Dies())
+    with pytest.raises(KeyboardInterrupt):
+        await (desk.accept if kind == "accepted" else desk.revert)(advice, by="user:ann")
+    await office.desk().tend()
+    await office.desk().tend()
+    happened = ["shown", "accepted", "reverted"]
+    assert await office.kinds() == happened[: happened.index(kind) + 1]
+    assert [rule.advice for rule in load_settings(office.file).rules] == [advice] * (kind == "accepted")
+
+
+async def test_two_who_accept_at_once_accept_once(office: Office) -> None:
+    advice = await office.offered()
+    desk = office.desk()
+    for desks in ([desk, desk], [office.desk(), office.desk()]):
+        said = await asyncio.gather(
+            *(one.accept(advice, by="user:ann") for one in desks), return_exceptions=True
+        )
+        refused = [one for one in said if isinstance(one, (AdviceMoved, ConfigError))]
+        assert len(refused) == (1 if desks[0] is desk else 2)
+    assert await office.kinds() == ["shown", "accepted"]
+    assert [rule.advice for rule in load_settings(office.file).rules] == [advice]
+
+
+async def test_whoever_accepts_while_another_rejects_the_file_says_what_the_store_says(
+    office: Office,
+) -> None:
+    advice = await office.offered()
+    said = await asyncio.gather(
+        office.desk().accept(advice, by="user:ann"),
+        office.desk().reject(advice, by="user:bob"),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(one, AdviceMoved) for one in said) == 1
+    *_, last = await office.kinds()
+    assert len(load_settings(office.file).rules) == (last == "accepted")
+
+
+async def test_a_file_that_an_editor_has_emptied_for_a_moment_takes_nothing_back(plain: Office) -> None:
+    advice = await plain.offered()
+    await plain.desk().accept(advice, by="user:ann")
+    desk, accepted = plain.desk(), plain.file.read_text()
+    plain.file.write_text("")
+    with pytest.raises(ConfigError, match="endpoints"):
+        await desk.tend()
+    plain.file.write_text(accepted)
+    assert await desk.tend() == []
+    assert (await desk.story(advice)).standing == "accepted"
+
+
+async def test_what_lies_beside_the_file_under_the_name_of_a_copy_stops_nobody(plain: Office) -> None:
+    advice = await plain.offered()
+    edit = await plain.desk().acceptance(advice)
+    assert edit is not None
+    plain.file.with_name(f"{plain.file.name}.bak-zip").write_bytes(b"\xff\xfe")
+    plain.file.with_name(f"{plain.file.name}.bak-old").mkdir()
+    copy = swap(edit.path, edit.before, edit.after, at_s=plain.clock.wall_s())
+    (event,) = await plain.desk().tend()
+    assert (event.kind, event.facts["backup"]) == ("accepted", copy.name)
+
+
+async def test_the_change_that_another_one_would_make_is_not_written(plain: Office) -> None:
+    await plain.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"))
+    first, second = [one.recommendation_id for one in await plain.desk().recommend()]
+    edit = await plain.desk().acceptance(first)
+    with pytest.raises(ConfigError, match="look at the change again"):
+        await plain.desk().accept(second, by="user:ann", edit=edit)
+    assert plain.file.read_text() == PLAIN
+
+
 async def test_a_store_that_fails_after_the_file_was_written_loses_nothing(plain: Office) -> None:
     advice = await plain.offered()
 

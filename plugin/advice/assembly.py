@@ -23,10 +23,11 @@ from inframind.plugin.advice.serving import Serving
 from inframind.plugin.advice.stories import Stories
 from inframind.plugin.advice.toml_edit import FileEdit
 from inframind.plugin.advice.versions import Versions
-from inframind.plugin.build import parts_of, require_rules, stored_policy
+from inframind.plugin.build import book_to_check, parts_of, stored_policy
 from inframind.plugin.config import ENV_PREFIX, Settings, settings_from
 from inframind.plugin.config_advisor import AdvisorSection
 from inframind.plugin.online.hearing import hearing_of
+from inframind.plugin.rule_names import unknown_names
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import policy_by_name
 from inframind.router.rulebook import after_own
@@ -139,6 +140,7 @@ def _measure_config(settings: Settings) -> MeasureConfig:
         settle_s=settings.online.gate.settle_s,
         window_s=settings.advisor.window_s,
         is_tried=settings.online.enabled,
+        margin=settings.advisor.margin,
     )
 
 
@@ -165,11 +167,10 @@ def require_valid(edit: FileEdit) -> None:
     if [rule.advice for rule in settings.rules] != written:
         fix = "the rules of this variable are read instead of the file's: unset it, or add these rules to it by hand"
         raise ConfigError("environment", f"{ENV_PREFIX}RULES", fix)
-    try:
-        require_rules(settings, _registry_of(settings))
-    except ConfigError as error:
-        if not error.field.endswith(("topologies", "roles")):
-            raise
+    book = book_to_check(settings, _registry_of(settings))
+    for unknown in (one for rule in settings.rules for one in unknown_names(book, rule)):
+        if unknown.addition is None:
+            raise unknown.error
 
 
 def _registry_of(settings: Settings) -> TopologyRegistry:

@@ -131,7 +131,7 @@ def _replace(path: Path, content: bytes, status: os.stat_result, require_same: C
 
 
 def _fill(descriptor: int, path: Path, content: bytes, status: os.stat_result) -> None:
-    """Write a new file for good, as far as one may with the owner and the permissions of the original; or leave none."""
+    """Write a new file for good, or leave none; with the original's owner and permissions as far as one may."""
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -11,6 +11,7 @@ from inframind.fleet.probe import Finding
 from inframind.graphs.registry import TopologyRegistry
 from inframind.plugin.build import book_to_check
 from inframind.plugin.config import Settings
+from inframind.plugin.rule_names import UnknownName, unknown_names
 from inframind.plugin.terminal import one_line
 from inframind.router.rulebook import RULE, RuleBook, RuledOut, after_own
 from inframind.router.rules import HOURS, SECONDS_PER_HOUR, Circumstances, RoutingRule
@@ -18,12 +19,6 @@ from inframind.router.views import Mask
 
 _LONGEST = 80
 _ALWAYS = Circumstances()
-_OF_APPLICATIONS = {
-    "when.roles": "role",
-    "when.topologies": "topology",
-    "avoid_topologies": "topology",
-}
-"""Fields that may name what an application adds in code."""
 
 
 def checked_rules(settings: Settings) -> list[Finding]:
@@ -35,48 +30,20 @@ def checked_rules(settings: Settings) -> list[Finding]:
     except ConfigError as error:
         return [Finding(check="names", level="fail", found=f"{error.field} = {error.value!r}", fix=error.fix)]
     rules = after_own(settings.own_rules(), settings.rules)
-    unknown = {rule.name: _unknown(book, rule) for rule in rules}
+    unknown = {rule.name: unknown_names(book, rule) for rule in rules}
     known = [rule for rule in rules if not unknown[rule.name]]
     findings = [
-        *(_unknown_name(error, rule, every) for rule in rules for error in unknown[rule.name]),
+        *(_finding(one, every) for rule in rules for one in unknown[rule.name]),
         *_passed_over(book.with_rules(known)),
     ]
     return findings or [Finding(check="names", level="ok", found=f"{len(rules)} fit this fleet")]
 
 
-# Names -----------------------------------------------------------------------------------------------------
-
-
-def _unknown(book: RuleBook, rule: RoutingRule) -> list[ConfigError]:
-    """One error for each name: a book refuses the first, which is then left out."""
-    errors: list[ConfigError] = []
-    while True:
-        try:
-            book.with_rules([rule])
-        except ConfigError as error:
-            errors.append(error)
-            rule = _without(rule, _field(error, rule), str(error.value))
-        else:
-            return errors
-
-
-def _field(error: ConfigError, rule: RoutingRule) -> str:
-    return error.field.removeprefix(f"rules.{rule.name}.")
-
-
-def _without(rule: RoutingRule, field: str, name: str) -> RoutingRule:
-    if not field.startswith("when."):
-        return rule.model_copy(update={field: getattr(rule, field) - {name}})
-    part = field.removeprefix("when.")
-    when = rule.when.model_copy(update={part: getattr(rule.when, part) - {name}})
-    return rule.model_copy(update={"when": when})
-
-
-def _unknown_name(error: ConfigError, rule: RoutingRule, every: TopologyRegistry) -> Finding:
+def _finding(unknown: UnknownName, every: TopologyRegistry) -> Finding:
     """A failure where ``inframind run`` refuses it, and so does any application."""
+    error, kind = unknown.error, unknown.addition
     found = f"{one_line(error.field, _LONGEST)} = {error.value!r}"
-    kind = _OF_APPLICATIONS.get(_field(error, rule))
-    if kind is None or error.value in every.specs:
+    if kind is None or unknown.name in every.specs:
         return Finding(check="names", level="fail", found=found, fix=error.fix)
     fix = f"`inframind run` refuses it; right only if your application adds this {kind} in code. Else: {error.fix}"
     return Finding(check="names", level="warn", found=found, fix=fix)

@@ -81,6 +81,19 @@ async def test_a_rule_that_speaks_of_what_there_is_not_is_never_written(plain: O
     assert (plain.file.read_text(), await plain.kinds()) == (PLAIN, ["shown"])
 
 
+async def test_what_an_application_may_add_in_code_hides_nothing_else_that_there_is_not(
+    plain: Office,
+) -> None:
+    own = PLAIN + '\n[[rules]]\nname = "own"\navoid_topologies = ["Ring"]\n'
+    plain.file.write_text(own)
+    gone = await plain.offered(RoutingRule(name="gone", avoid_models=frozenset({"huge"})))
+    with pytest.raises(ConfigError, match="huge"):
+        await plain.desk().accept(gone, by="user:ann")
+    assert plain.file.read_text() == own
+    await plain.desk().accept(await plain.offered(NO_LARGE), by="user:ann")
+    assert next(rule.name for rule in load_settings(plain.file).rules) == "own"
+
+
 async def test_rules_that_the_environment_would_hide_are_not_written(
     plain: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:

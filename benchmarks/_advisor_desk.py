@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from _advisor_store import DAY_S, NOW_S, SQLITE, Filling, copy_of, filled
 from _common import Bench, percentile
 from _store_traces import fresh_schema, postgres_server
 from rich.console import Console
@@ -21,28 +20,18 @@ from inframind.advisor.recommending import History, recommend
 from inframind.arena.advice.defects import DefectWorld, defect_named
 from inframind.arena.advice.offers import Offers
 from inframind.arena.advice.people import SEGMENTS, crowd
-from inframind.arena.advice.season import serve_season
 from inframind.arena.advice.trial import actions_of
 from inframind.plugin.advice.assembly import advice_desk
 from inframind.plugin.advice.desk import AdviceDesk
 from inframind.plugin.config import settings_from
 from inframind.traces.advice import AdviceEvent, Recommendation
-from inframind.traces.memory import MemoryStore
 from inframind.traces.outcome_graph import OutcomeGraph
 from inframind.traces.outcome_graphs import graph_of
-from inframind.traces.query import TraceQuery
-from inframind.traces.records import Trajectory
 from inframind.traces.store import TraceStore, open_store
 
-TRACES, TEMPLATES, AT_ONCE = 100_000, 960, 256
-TRACES_PER_TEMPLATE = 10
-DAYS, DAY_S = 20.0, 86_400.0
-NOW_S = 1_760_000_000.0
-"""When it is, so that a store that was filled long ago is as good as new."""
 OLD, VERDICTS, EVERY = 300, 200, 5
 """Recommendations of the past, how many of them are decided on already, and after how many one more is."""
 BAR_MS = 100.0
-_SQLITE = "sqlite:///"
 
 
 class Then:
@@ -78,7 +67,7 @@ def report_desk(
     """Fill the store unless it is filled, analyse, and recommend many times."""
     times = 100 if quick else 500
     store.parent.mkdir(parents=True, exist_ok=True)
-    _time(bench, console, "sqlite", f"{_SQLITE}{store.resolve()}", traces, times, seed)
+    _time(bench, console, "sqlite", f"{SQLITE}{store.resolve()}", traces, times, seed)
     if postgres:
         with postgres_server() as (uri, _):
             _time(bench, console, "postgresql", fresh_schema(uri), traces, times, seed)
@@ -86,10 +75,8 @@ def report_desk(
 
 def _time(bench: Bench, console: Console, name: str, url: str, traces: int, times: int, seed: int) -> None:
     world = defect_named("truncation")
-    began_s = time.perf_counter()
-    kept = asyncio.run(_fill(url, traces, world, seed))
-    console.print(f"{name}: {kept:,} traces in {time.perf_counter() - began_s:.0f} s", style="dim")
-    with _copy_of(url) as copied:
+    kept = filled(url, Filling(world=world, traces=traces, seed=seed), console)
+    with copy_of(url) as copied:
         timed = asyncio.run(_measure(copied, world, times, seed))
     p50, p99 = percentile(timed.warm_ms, 50), percentile(timed.warm_ms, 99)
     bench.add_figure(f"desk/{name}/traces", kept)
@@ -102,55 +89,7 @@ def _time(bench: Bench, console: Console, name: str, url: str, traces: int, time
     )
 
 
-@contextmanager
-def _copy_of(url: str) -> Iterator[str]:
-    """A file is left as it was filled, for the next time; a server is as fresh as its traces."""
-    if not url.startswith(_SQLITE):
-        yield url
-        return
-    with tempfile.TemporaryDirectory(prefix="inframind-desk-") as folder:
-        copied = Path(folder) / "desk.db"
-        shutil.copyfile(url.removeprefix(_SQLITE), copied)
-        yield f"{_SQLITE}{copied}"
-
-
-# Filling ---------------------------------------------------------------------------------------------------
-
-
-async def _fill(url: str, traces: int, world: DefectWorld, seed: int) -> int:
-    async with open_store(url) as store:
-        kept = await store.count()
-        if kept >= traces:
-            return kept
-        templates, graph = await asyncio.to_thread(
-            _templates, world, min(TEMPLATES, traces // TRACES_PER_TEMPLATE), seed
-        )
-        for summary in await graph.configurations():
-            await graph_of(store).add_configuration(summary.configuration, at_s=NOW_S - DAYS * DAY_S)
-        rng = np.random.default_rng(seed)
-        for first in range(kept, traces, AT_ONCE):
-            places = range(first, min(first + AT_ONCE, traces))
-            await asyncio.gather(*(store.put(_copy(templates, place, traces, rng)) for place in places))
-        return await store.count()
-
-
-def _templates(world: DefectWorld, runs: int, seed: int) -> tuple[list[Trajectory], OutcomeGraph]:
-    store = MemoryStore(max_traces=runs)
-    serve_season(world, store, seed=seed, runs=runs)
-
-    async def all_of() -> list[Trajectory]:
-        return [run async for run in store.iter(TraceQuery(oldest_first=True))]
-
-    return asyncio.run(all_of()), store.graph
-
-
-def _copy(templates: Sequence[Trajectory], place: int, traces: int, rng: np.random.Generator) -> Trajectory:
-    """One of the runs under an id of its own, at its own hour of some day."""
-    run, trace_id = templates[place % len(templates)], rng.bytes(16).hex()
-    day = (place * int(DAYS)) // traces
-    arrived_at_s = NOW_S - (DAYS - day) * DAY_S + run.arrived_at_s % DAY_S + float(rng.random())
-    outcomes = tuple(replace(outcome, feedback_id=trace_id) for outcome in run.outcomes)
-    return replace(run, trace_id=trace_id, arrived_at_s=min(arrived_at_s, NOW_S - 60), outcomes=outcomes)
+# A past ----------------------------------------------------------------------------------------------------
 
 
 async def _add_past(graph: OutcomeGraph, rng: np.random.Generator) -> None:

@@ -25,17 +25,19 @@ import argparse
 from pathlib import Path
 
 from _advisor_defects import all_worlds, report_defects
-from _advisor_desk import TRACES, report_desk
+from _advisor_desk import report_desk
 from _advisor_equal import report_equal
 from _advisor_files import report_files
+from _advisor_graph import report_graph
 from _advisor_patterns import report_patterns
 from _advisor_people import report_acceptance
 from _advisor_promises import report_promises
 from _advisor_shares import report_shares
+from _advisor_store import TRACES
 from _common import Bench, arguments
 from rich.console import Console
 
-PARTS = ("acceptance", "defects", "promises", "patterns", "files", "equal", "shares", "desk")
+PARTS = ("acceptance", "defects", "promises", "patterns", "files", "equal", "shares", "desk", "graph")
 KEPT_PARTS = {"promises": report_promises, "patterns": report_patterns, "shares": report_shares}
 OUT = Path(__file__).resolve().parents[1] / ".cache" / "advisor"
 QUICK_TRACES, QUICK_WORLDS = 2_000, ("truncation", "control")
@@ -49,9 +51,13 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--worlds", default=",".join(all_worlds()), help="of the part defects")
     parser.add_argument("--workers", type=int, default=1, help="processes for trials (default 1)")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of what takes long")
-    parser.add_argument("--store", type=Path, default=None, help="SQLite file to fill, or filled already")
+    parser.add_argument(
+        "--store", type=Path, default=None, help="SQLite file to fill for the desk, or filled already"
+    )
     parser.add_argument("--traces", type=int, default=TRACES, help=f"in the store (default {TRACES:,})")
-    parser.add_argument("--postgres", action="store_true", help="time the desk on PostgreSQL, too")
+    parser.add_argument(
+        "--postgres", action="store_true", help="time the desk and the graph on PostgreSQL, too"
+    )
     options = parser.parse_args()
     unknown = set(options.only.split(",")) - set(PARTS)
     if unknown:
@@ -74,6 +80,12 @@ def main() -> None:
         traces = QUICK_TRACES if quick else options.traces
         store = options.store or out / f"desk-{traces}.db"
         report_desk(
+            bench, console, options.seed, quick=quick, store=store, postgres=options.postgres, traces=traces
+        )
+    if "graph" in only:
+        traces = QUICK_TRACES if quick else options.traces
+        store = out / f"graph-{traces}.db"
+        report_graph(
             bench, console, options.seed, quick=quick, store=store, postgres=options.postgres, traces=traces
         )
     if "equal" in only:

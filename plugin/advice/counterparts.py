@@ -1,13 +1,14 @@
-"""Which runs of before are held against runs with a change: those of configurations that differ by it alone."""
+"""Which runs are held against runs with a change: those of configurations that differ by it alone."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from inframind.plugin.advice.measuring import Measurement, labelled_sum, of_before_and_after
+from inframind.plugin.advice.measuring import Measurement, mean_moved, of_before_and_after
 from inframind.traces.configurations import Configuration, configuration_of
-from inframind.traces.outcome_graph import ConfigurationSummary
+from inframind.traces.figures import have_one_cost_unit, pooled
+from inframind.traces.outcome_graph import ConfigurationSummary, RunFigures
 
 
 def compared(
@@ -25,8 +26,7 @@ def compared(
     """
     after = [one for one in later if one.figures.labelled and advice in advice_of(one.configuration)]
     before = [one for one in earlier if one.figures.labelled and advice not in advice_of(one.configuration)]
-    alone = {_family_without(one.configuration, {advice}) for one in after}
-    found = _measured((one for one in before if one.configuration.family in alone), after)
+    found = _measured(_alone(before, after, advice), after)
     if found is not None:
         return found
     bare = {_bare(one.configuration) for one in after}
@@ -35,6 +35,19 @@ def compared(
     new = frozenset[str]().union(*(advice_of(one.configuration) for one in after))
     known = frozenset[str]().union(*(advice_of(one.configuration) for one in before))
     return replace(found, together_with=tuple(sorted(new - known - {advice}))) if found else None
+
+
+def with_means(found: Measurement, served: Sequence[ConfigurationSummary], advice: str) -> Measurement:
+    """With what became of seconds and costs in a trial.
+
+    Args:
+        found: what a trial says of success.
+        served: configurations with their runs during the trial.
+        advice: id of the recommendation.
+    """
+    after = [one for one in served if one.figures.runs and advice in advice_of(one.configuration)]
+    before = [one for one in served if one.figures.runs and advice not in advice_of(one.configuration)]
+    return _with_means(found, _alone(before, after, advice), after)
 
 
 def advice_of(configuration: Configuration) -> frozenset[str]:
@@ -53,9 +66,30 @@ def _family_without(configuration: Configuration, advice: Collection[str]) -> st
     return configuration_of({**document, "rules": rules}).family
 
 
+def _alone(
+    before: Iterable[ConfigurationSummary], after: Iterable[ConfigurationSummary], advice: str
+) -> list[ConfigurationSummary]:
+    """Of those without a recommendation's rules, those that differ by them alone."""
+    families = {_family_without(one.configuration, {advice}) for one in after}
+    return [one for one in before if one.configuration.family in families]
+
+
 def _measured(
-    before: Iterable[ConfigurationSummary], after: Iterable[ConfigurationSummary]
+    before: Sequence[ConfigurationSummary], after: Sequence[ConfigurationSummary]
 ) -> Measurement | None:
-    return of_before_and_after(
-        labelled_sum(one.figures for one in before), labelled_sum(one.figures for one in after)
-    )
+    found = of_before_and_after(*_pools(before, after))
+    return _with_means(found, before, after) if found else None
+
+
+def _with_means(
+    found: Measurement, before: Sequence[ConfigurationSummary], after: Sequence[ConfigurationSummary]
+) -> Measurement:
+    pools = _pools(before, after)
+    cost = mean_moved("cost", *pools) if have_one_cost_unit((*before, *after)) else None
+    return replace(found, latency_s=mean_moved("latency_s", *pools), cost=cost)
+
+
+def _pools(
+    before: Iterable[ConfigurationSummary], after: Iterable[ConfigurationSummary]
+) -> tuple[RunFigures, RunFigures]:
+    return pooled(one.figures for one in before), pooled(one.figures for one in after)

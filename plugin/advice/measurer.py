@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from inframind.errors import AdviceMoved
 from inframind.fleet.clock import Clock
-from inframind.plugin.advice.counterparts import compared
+from inframind.plugin.advice.counterparts import compared, with_means
 from inframind.plugin.advice.measuring import Measurement, is_news, of_canary
 from inframind.plugin.advice.stories import Stories, Story
 from inframind.plugin.advice.trials import Trial, trial_of
@@ -38,6 +38,7 @@ class MeasureConfig:
         settle_s: age in seconds at which a run of a trial counts.
         window_s: seconds before and after acceptance whose runs are compared.
         is_tried: whether versions carry what is accepted (``[online]``); else configurations do.
+        margin: fall in success, in shares of runs, that something cheaper was promised not to exceed.
     """
 
     keys: SolvedKeys
@@ -45,6 +46,7 @@ class MeasureConfig:
     settle_s: float
     window_s: float
     is_tried: bool
+    margin: float
 
 
 class Measurer:
@@ -84,7 +86,7 @@ class Measurer:
         """
         added: list[AdviceEvent] = []
         for story in self._stories.accepted():
-            if self._is_due(story) and (found := await self._measured(story, rollout_events)):
+            if self._is_due(story) and (found := await self._news(story, rollout_events)):
                 added += await self._keep(story, found)
         return added
 
@@ -98,24 +100,25 @@ class Measurer:
         self._looked_s[advice] = self._clock.now_s()
         return True
 
-    async def _measured(self, story: Story, events: Sequence[RolloutEvent]) -> Measurement | None:
-        trial = trial_of(events, story.recommendation.recommendation_id)
-        if trial is not None and (found := of_canary((await self._heard(trial)).evidence)):
-            return found
-        if self._config.is_tried and not story.has("promoted"):
+    async def _news(self, story: Story, events: Sequence[RolloutEvent]) -> Measurement | None:
+        """What can be said that was not said before."""
+        advice, latest = story.recommendation.recommendation_id, story.event("measured")
+        trial = trial_of(events, advice)
+        canary = of_canary((await self._heard(trial)).evidence) if trial else None
+        found = canary or await self._after_acceptance(story, trial)
+        if found is None or not is_news(found, latest.facts if latest else None):
             return None
-        return await self._before_and_after(story, trial)
+        if canary is None or trial is None:
+            return found
+        return with_means(found, await self._served_in(trial, events), advice)
 
     async def _keep(self, story: Story, found: Measurement) -> list[AdviceEvent]:
-        latest = story.event("measured")
-        if not is_news(found, latest.facts if latest else None):
-            return []
         event = AdviceEvent(
             recommendation_id=story.recommendation.recommendation_id,
             kind="measured",
             at_s=self._clock.wall_s(),
             by=MEASURER,
-            facts=found.to_facts(),
+            facts={**found.to_facts(), "margin": self._config.margin},
         )
         try:
             return [await self._graph.add_event(event)]
@@ -142,6 +145,16 @@ class Measurer:
         self._evidence[trial.version] = evidence
         return evidence
 
+    async def _served_in(
+        self, trial: Trial, events: Sequence[RolloutEvent]
+    ) -> Sequence[ConfigurationSummary]:
+        """Configurations with their runs since the first were dealt out, which those in the shadow were not."""
+        proposal, over = trial.proposal, trial.promotion or trial.end
+        dealt = (one for one in events if one.number > proposal.number and one.version == trial.version)
+        since_s = next((one.at_s for one in dealt if one.share), proposal.at_s)
+        until_s = over.at_s if over else self._clock.wall_s()
+        return await self._configurations(since_s, until_s) if since_s < until_s else ()
+
     async def _learner_state(self) -> LearnerState:
         """Who is suspected by now; nobody where nobody learns."""
         progress = await self._shelf.progress(LEARNER)
@@ -149,9 +162,9 @@ class Measurer:
 
     # After each other ----------------------------------------------------------------------------------
 
-    async def _before_and_after(self, story: Story, trial: Trial | None) -> Measurement | None:
+    async def _after_acceptance(self, story: Story, trial: Trial | None) -> Measurement | None:
         accepted = story.event("accepted")
-        if accepted is None:
+        if accepted is None or (self._config.is_tried and not story.has("promoted")):
             return None
         advice, window_s, at_s = story.recommendation.recommendation_id, self._config.window_s, accepted.at_s
         begins_s = trial.promotion.at_s if trial and trial.promotion else at_s

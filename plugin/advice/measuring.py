@@ -1,20 +1,23 @@
-"""What an accepted recommendation did to reliability: runs with it beside, or after, runs without it.
+"""What an accepted recommendation did: runs with it beside, or after, runs without it.
 
-While a canary serves, both serve at the same time: their difference is the gate's own estimate, which drift cannot
-fool, with an interval that holds however often one looks. Where nothing was tried, runs of configurations with the
+While a canary serves, both serve at the same time: the difference of success, and of being in time, is the gate's own
+estimate, which drift cannot fool, with an interval that holds however often one looks. Seconds and costs are those of
+the two configurations' runs during the trial, as they are. Where nothing was tried, runs of configurations with the
 recommendation's rules are held against those of the configuration before: the world may have changed in between.
+
+Success alone says whether there was an improvement; see `inframind.plugin.advice.promises` for what was promised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from inframind.router.gate.bounds import alarm_interval
-from inframind.router.gate.evidence import Evidence
-from inframind.traces.newcombe import share_difference
-from inframind.traces.outcome_graph import RunFigures
+from inframind.router.gate.evidence import Evidence, Scores
+from inframind.traces.figures import MeanMetric, difference_of, mean_change_of
+from inframind.traces.outcome_graph import MeanDifference, RunFigures, ShareDifference
 
 LEAST_LABELS = 30
 """Labelled runs on either side before anything is said."""
@@ -26,8 +29,31 @@ Method = Literal["canary", "before and after"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What became of a share or a mean, without a change and with it.
+
+    Attributes:
+        before: without it.
+        after: with it.
+        change: estimated difference.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        before_runs: runs without it that are counted.
+        after_runs: runs with it.
+    """
+
+    before: float
+    after: float
+    change: float
+    low: float
+    high: float
+    before_runs: int
+    after_runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """Shares of runs that were right and in time, without a change and with it.
+    """Shares of runs that were right and in time, without a change and with it, and what else became of them.
 
     Attributes:
         method: how they were compared.
@@ -39,6 +65,9 @@ class Measurement:
         before_labelled: labelled runs without it.
         after_labelled: labelled runs with it.
         together_with: ids of other recommendations that came into effect with it: all of them did what is measured.
+        on_time: what became of being in time, of all runs; None where that is not known.
+        latency_s: the same of mean seconds.
+        cost: the same of mean cost, of the runs where it is known.
     """
 
     method: Method
@@ -50,6 +79,9 @@ class Measurement:
     before_labelled: int
     after_labelled: int
     together_with: tuple[str, ...] = ()
+    on_time: Moved | None = None
+    latency_s: Moved | None = None
+    cost: Moved | None = None
 
     @property
     def improved(self) -> bool:
@@ -57,7 +89,8 @@ class Measurement:
         return self.low > 0.0
 
     def to_facts(self) -> dict[str, Any]:
-        """For the event ``measured``."""
+        """For the event ``measured``; what is not known is left out."""
+        further = {"on_time": self.on_time, "latency_s": self.latency_s, "cost": self.cost}
         return {
             "method": self.method,
             "before": self.before,
@@ -69,6 +102,7 @@ class Measurement:
             "after_labelled": self.after_labelled,
             "improved": self.improved,
             "together_with": list(self.together_with),
+            **{name: asdict(moved) for name, moved in further.items() if moved is not None},
         }
 
 
@@ -77,35 +111,52 @@ def of_canary(evidence: Evidence) -> Measurement | None:
     tried, other = evidence.records["candidate"], evidence.records["serving"]
     if min(tried.labelled, other.labelled) < LEAST_LABELS:
         return None
-    interval = alarm_interval(evidence.success, delta=_DELTA)
-    change = min(max(evidence.success.gap, -1.0), 1.0)
+    success = _adjusted(evidence.success)
     return Measurement(
         method="canary",
         before=other.success_share,
         after=tried.success_share,
-        change=change,
-        low=max(interval.low, -1.0),
-        high=min(interval.high, 1.0),
+        change=success.change,
+        low=success.low,
+        high=success.high,
         before_labelled=other.labelled,
         after_labelled=tried.labelled,
+        on_time=_moved(
+            _adjusted(evidence.on_time),
+            (other.on_time_share, tried.on_time_share),
+            (other.runs, tried.runs),
+        ),
     )
 
 
 def of_before_and_after(before: RunFigures, after: RunFigures) -> Measurement | None:
     """From runs of before and of after; None while there are too few."""
-    if min(before.labelled, after.labelled) < LEAST_LABELS:
+    success = difference_of("success", before, after)
+    on_time = difference_of("on_time", before, after)
+    if success is None or on_time is None or min(before.labelled, after.labelled) < LEAST_LABELS:
         return None
-    found = share_difference(after.success, after.labelled, before.success, before.labelled)
+    shares = before.on_time / before.runs, after.on_time / after.runs
     return Measurement(
         method="before and after",
         before=before.success / before.labelled,
         after=after.success / after.labelled,
-        change=found.change,
-        low=found.low,
-        high=found.high,
+        change=success.change,
+        low=success.low,
+        high=success.high,
         before_labelled=before.labelled,
         after_labelled=after.labelled,
+        on_time=_moved(on_time, shares, (before.runs, after.runs)),
     )
+
+
+def mean_moved(metric: MeanMetric, before: RunFigures, after: RunFigures) -> Moved | None:
+    """What became of mean seconds or costs; None where too few runs tell."""
+    found = mean_change_of(metric, before, after)
+    if found is None:
+        return None
+    if metric == "cost":
+        return _moved(found, (before.cost, after.cost), (before.priced, after.priced))
+    return _moved(found, (before.latency_s, after.latency_s), (before.runs, after.runs))
 
 
 def is_news(found: Measurement, latest: Mapping[str, Any] | None) -> bool:
@@ -115,11 +166,22 @@ def is_news(found: Measurement, latest: Mapping[str, Any] | None) -> bool:
     return found.after_labelled >= GROWTH * int(latest.get("after_labelled", 0))
 
 
-def labelled_sum(figures: Iterable[RunFigures]) -> RunFigures:
-    """Labels and successes of several configurations together."""
-    found = list(figures)
-    return RunFigures(
-        runs=sum(one.runs for one in found),
-        labelled=sum(one.labelled for one in found),
-        success=sum(one.success for one in found),
+def _adjusted(scores: Scores) -> ShareDifference:
+    """The gate's estimate, which takes into account when each was dealt out."""
+    interval = alarm_interval(scores, delta=_DELTA)
+    low, change, high = (min(max(one, -1.0), 1.0) for one in (interval.low, scores.gap, interval.high))
+    return ShareDifference(change=change, low=low, high=high)
+
+
+def _moved(
+    found: ShareDifference | MeanDifference, sides: tuple[float, float], runs: tuple[int, int]
+) -> Moved:
+    return Moved(
+        before=sides[0],
+        after=sides[1],
+        change=found.change,
+        low=found.low,
+        high=found.high,
+        before_runs=runs[0],
+        after_runs=runs[1],
     )

@@ -23,6 +23,7 @@ from inframind.plugin.advice.rules import documents_of
 from inframind.plugin.advice.stories import Story
 from inframind.plugin.advice.toml_edit import tables_text
 from inframind.plugin.commands.advise_desk import DeskPlace
+from inframind.plugin.commands.advise_outcome import outcome_lines
 from inframind.plugin.commands.advise_words import (
     DIGITS,
     KIND_NAMES,
@@ -261,6 +262,7 @@ def _told(story: Story, analysis: Analysis | None, now_s: float, *, tries: bool)
     yield Text()
     for event in story.events:
         yield advice_event_line(event, now_s)
+    yield from outcome_lines(story)
     if story.standing == "rolled back" and story.is_in_force:
         yield Text(
             "its rules lie in the file and do nothing: `inframind advise revert` takes them out",

@@ -10,6 +10,8 @@ from rich.text import Text
 
 from inframind.advisor.analysis import Analysis
 from inframind.advisor.cluster import FailureCluster, Trait
+from inframind.plugin.advice.measuring import Moved
+from inframind.plugin.advice.promises import Promise, Verdict, promise_of
 from inframind.plugin.advice.stories import Standing, Story
 from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.rollout_words import ago, name_of
@@ -31,7 +33,9 @@ _STYLES: dict[Standing, str] = {
     "on trial": "yellow",
     "reverted": "dim",
 }
-_SHARES: tuple[Metric, ...] = ("success", "solved", "on_time")
+VERDICT_STYLES: dict[Verdict, str] = {"kept": "green", "broken": "red", "not known": ""}
+SHARES: tuple[Metric, ...] = ("success", "solved", "on_time")
+"""Metrics that are shares of runs."""
 _TRAITS = 3
 _LONGEST_TITLE = 300
 _METHODS = {
@@ -50,8 +54,14 @@ def change_text(found: Prediction | None) -> str:
     """A predicted change with its 95 % interval: points of a share, seconds, or percent of the cost."""
     if found is None or not found.is_enough:
         return NOT_ENOUGH
-    change, low, high = (_amount(found, value) for value in (found.change, found.low, found.high))
-    return f"{change} [{low}, {high}]{_unit(found)}"
+    return moved_text(found.metric, found)
+
+
+def moved_text(metric: Metric, found: Prediction | Moved) -> str:
+    """A change with its 95 % interval: points of a share, seconds, or percent of the cost before."""
+    ends = (found.change, found.low, found.high)
+    change, low, high = (_amount(metric, found.before, value) for value in ends)
+    return f"{change} [{low}, {high}]{_unit(metric, found.before)}"
 
 
 def short_change(story: Story, metric: Metric) -> Text:
@@ -60,7 +70,7 @@ def short_change(story: Story, metric: Metric) -> Text:
     text = change_text(found)
     if found is None or not found.is_enough:
         return Text(text, "dim")
-    sign = 1.0 if metric in _SHARES else -1.0
+    sign = 1.0 if metric in SHARES else -1.0
     worst, best = sorted((sign * found.low, sign * found.high))
     return Text(text, "green" if worst > 0 else "red" if best < 0 else "")
 
@@ -82,26 +92,36 @@ _COLUMNS = (
     Column(name="cost", justify="right", leave_out=3),
     Column(name="state"),
 )
+_PROMISE = Column(name="promise", leave_out=4)
+"""Of what has been measured."""
 
 
 def advice_table(stories: tuple[Story, ...], *, tries: bool) -> FittedTable:
-    """Recommendations and what they promise."""
-    return FittedTable(_COLUMNS, [_row(story, tries) for story in stories])
+    """Recommendations, what they promise, and whether those that were measured kept it."""
+    rows = [_cells(story, tries) for story in stories]
+    promises = [promise_of(story) for story in stories]
+    if not any(promises):
+        return FittedTable(_COLUMNS, [Row(cells) for cells in rows])
+    told = [Row((*cells, verdict_text(found))) for cells, found in zip(rows, promises, strict=True)]
+    return FittedTable((*_COLUMNS, _PROMISE), told)
 
 
-def _row(story: Story, tries: bool) -> Row:
+def verdict_text(found: Promise | None) -> Text:
+    """Whether a promise was kept; nothing where nothing was measured."""
+    return Text(found.verdict, VERDICT_STYLES[found.verdict]) if found else Text()
+
+
+def _cells(story: Story, tries: bool) -> tuple[Text, ...]:
     made = story.recommendation
-    return Row(
-        (
-            Text(made.recommendation_id[:DIGITS], "bold"),
-            Text(KIND_NAMES[made.kind]),
-            Text(one_line(made.title, _LONGEST_TITLE)),
-            short_change(story, "success"),
-            short_change(story, "on_time"),
-            short_change(story, "latency_s"),
-            short_change(story, "cost"),
-            standing_text(story, tries=tries),
-        )
+    return (
+        Text(made.recommendation_id[:DIGITS], "bold"),
+        Text(KIND_NAMES[made.kind]),
+        Text(one_line(made.title, _LONGEST_TITLE)),
+        short_change(story, "success"),
+        short_change(story, "on_time"),
+        short_change(story, "latency_s"),
+        short_change(story, "cost"),
+        standing_text(story, tries=tries),
     )
 
 
@@ -201,7 +221,13 @@ def advice_event_line(event: AdviceEvent, now_s: float) -> Text:
 def plain_story(story: Story) -> dict[str, Any]:
     """For JSON."""
     made = {name: value for name, value in asdict(story.recommendation).items() if name != "features"}
-    return {**made, "state": story.standing, "events": [asdict(event) for event in story.events]}
+    promise = promise_of(story)
+    return {
+        **made,
+        "state": story.standing,
+        "promise": None if promise is None else {"verdict": promise.verdict, **asdict(promise)},
+        "events": [asdict(event) for event in story.events],
+    }
 
 
 def plain_cluster(cluster: FailureCluster) -> dict[str, Any]:
@@ -209,11 +235,20 @@ def plain_cluster(cluster: FailureCluster) -> dict[str, Any]:
     return {name: value for name, value in asdict(cluster).items() if name not in ("members", "centroid")}
 
 
+def metric_name(metric: Metric) -> str:
+    """For people."""
+    return metric.replace("_s", "").replace("_", " ")
+
+
+def level_text(metric: Metric, value: float) -> str:
+    """A share, seconds or a cost."""
+    return f"{value:.1%}" if metric in SHARES else f"{value:.4g}"
+
+
 def _prediction_row(found: Prediction) -> Row:
-    so_far = f"{found.before:.1%}" if found.metric in _SHARES else f"{found.before:.4g}"
     cells = (
-        found.metric.replace("_s", "").replace("_", " "),
-        so_far,
+        metric_name(found.metric),
+        level_text(found.metric, found.before),
         change_text(found),
         f"{found.runs:,}",
         f"{found.affected:,}",
@@ -247,18 +282,18 @@ def measured_text(event: AdviceEvent) -> str:
     )
 
 
-def _amount(found: Prediction, value: float) -> str:
-    if found.metric in _SHARES:
+def _amount(metric: Metric, before: float, value: float) -> str:
+    if metric in SHARES:
         return f"{100 * value:+.1f}"
-    if found.metric == "latency_s":
+    if metric == "latency_s":
         return f"{value:+.2f}"
-    return f"{100 * value / found.before:+.0f}" if found.before else f"{value:+.3g}"
+    return f"{100 * value / before:+.0f}" if before else f"{value:+.3g}"
 
 
-def _unit(found: Prediction) -> str:
-    if found.metric == "latency_s":
+def _unit(metric: Metric, before: float) -> str:
+    if metric == "latency_s":
         return " s"
-    return " %" if found.metric == "cost" and found.before else ""
+    return " %" if metric == "cost" and before else ""
 
 
 def _trend(cluster: FailureCluster) -> str:

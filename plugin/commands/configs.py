@@ -22,9 +22,11 @@ from inframind.plugin.config import load_settings
 from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.rollout_words import ago
 from inframind.plugin.terminal import one_line, percent, seconds
+from inframind.traces.figures import LEAST_RUNS, have_one_cost_unit
 from inframind.traces.outcome_graph import (
     Comparison,
     ConfigurationSummary,
+    MeanDifference,
     OutcomeGraph,
     RunFigures,
     ShareDifference,
@@ -257,8 +259,8 @@ def _comparison(found: Comparison) -> Iterator[Any]:
         digits = summary.configuration.configuration_id[:DIGITS]
         yield Text.assemble((f"{name}  {digits}  ", "bold"), _figures_text(summary.figures))
     yield Text()
-    for share, name in ((found.success, "success"), (found.on_time, "in time"), (found.solved, "solved")):
-        yield Text.assemble((f"{name:<9}", "bold"), _difference_text(share))
+    for name, told in _differences(found):
+        yield Text.assemble((f"{name:<9}", "bold"), told)
     yield Text()
     if not found.changes:
         yield Text("nothing is otherwise between the two")
@@ -269,6 +271,28 @@ def _comparison(found: Comparison) -> Iterator[Any]:
         for one in found.changes
     ]
     yield FittedTable(columns, rows)
+
+
+def _differences(found: Comparison) -> Iterator[tuple[str, str]]:
+    yield "success", _difference_text(found.success)
+    yield "in time", _difference_text(found.on_time)
+    yield "solved", _difference_text(found.solved)
+    latency_s, cost, runs = found.latency_s, found.cost, f"one of the two has fewer than {LEAST_RUNS} runs"
+    yield "latency", f"{_span(latency_s, '+.2f')} s" if latency_s else f"not known: {runs}"
+    if cost is not None:
+        yield "cost", f"{_span(cost, '+.3g')}{_relative_text(cost, found.old.figures.cost)}"
+    elif have_one_cost_unit((found.old, found.new)):
+        yield "cost", f"not known: {runs} with a known cost"
+    else:
+        yield "cost", "not known: the two count it in different units"
+
+
+def _span(found: MeanDifference, form: str) -> str:
+    return f"{found.change:{form}} [{found.low:{form}}, {found.high:{form}}]"
+
+
+def _relative_text(found: MeanDifference, old: float) -> str:
+    return f", {100 * found.change / old:+.0f} % of the old" if old > 0 else ""
 
 
 def _worse_table(found: Sequence[Worsening]) -> FittedTable:

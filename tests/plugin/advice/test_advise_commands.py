@@ -20,6 +20,7 @@ from inframind.plugin.commands.advise_words import measured_text
 from inframind.plugin.config import load_settings
 from inframind.router.rules import RoutingRule
 from inframind.traces.advice import AdviceEvent
+from inframind.traces.configurations import configuration_of
 from inframind.traces.store import open_store
 
 from .conftest import NO_DEBATE, NO_LARGE, ONLINE, PLAIN, Office, option, prediction, run, verdict
@@ -268,6 +269,13 @@ def test_configurations_are_listed_shown_compared_and_told_apart(folder: Path) -
     compared = call(folder, "configs", "compare", old[:8], new[:8]).output
     assert "-75.0 points" in compared and "rules" in compared
     assert "cost 1," in compared and "cost 2," in compared
+    assert "latency  +0.00 [+0.00, +0.00] s" in compared
+    assert "cost     +1 [+1, +1], +100 % of the old" in compared
+    plain = json.loads(call(folder, "configs", "compare", old[:8], new[:8], "--json").output)
+    assert (plain["latency_s"], plain["cost"]) == (
+        {"change": 0.0, "low": 0.0, "high": 0.0},
+        {"change": 1.0, "low": 1.0, "high": 1.0},
+    )
     front = json.loads(call(folder, "configs", "front", "--json").output)
     assert [one["configuration"]["configuration_id"] for one in front] == [old]
     assert "nothing does worse" in call(folder, "configs", "worse", "--since", "5s").output
@@ -275,6 +283,26 @@ def test_configurations_are_listed_shown_compared_and_told_apart(folder: Path) -
     assert {(one["by"], one["metric"]) for one in worse} >= {("domain", "solved")}
     unknown = call(folder, "configs", "show", "abcdef")
     assert (unknown.exit_code, "configs list" in unknown.stderr) == (2, True)
+
+
+def test_comparing_says_why_nothing_is_known_of_means(folder: Path) -> None:
+    async def three(office: Office) -> list[str]:
+        made = [await office.configure(version="v1", unit=n) for n in range(2)]
+        made.append(configuration_of({"cost_unit": "usd", "policy": {"name": "p", "version": "v1"}}))
+        await office.graph.add_configuration(made[2], at_s=1.0)
+        for number in range(30):
+            own_id = made[number % 3].configuration_id
+            at_s = office.clock.wall_s() - 30 + number
+            cost = None if number % 3 == 1 else 1.0
+            await office.store.put(run(number, at_s, configuration=own_id, cost=cost))
+        return [one.configuration_id for one in made]
+
+    priced, unpriced, usd = at_office(folder, three)
+    out = call(folder, "configs", "compare", priced, unpriced).output
+    assert "latency  +0.00" in out
+    assert "cost     not known: one of the two has fewer than 10 runs with a known cost" in out
+    out = call(folder, "configs", "compare", priced, usd).output
+    assert "cost     not known: the two count it in different units" in out
 
 
 def test_a_cost_that_nobody_knows_is_no_cost_of_nothing(folder: Path) -> None:
@@ -428,3 +456,64 @@ def test_a_measurement_says_where_it_was_made_and_that_it_is_adjusted() -> None:
     event = AdviceEvent(recommendation_id="a" * 32, kind="measured", at_s=0.0, by="advisor", facts=facts)
     told = measured_text(event)
     assert "+12.0 points [+2.0, +20.0], adjusted for when each was dealt out, measured in the canary" in told
+
+
+# What came of it ------------------------------------------------------------------------------------------
+
+
+def measured(folder: Path, advice: str, **moved: tuple[float, float, float]) -> None:
+    """That success rose by 12 points of 50, and what else moved, from 2.0 on."""
+    further = {
+        name: {"before": 2.0, "after": 2.0 + change, "change": change, "low": low, "high": high,
+               "before_runs": 90, "after_runs": 70}
+        for name, (change, low, high) in moved.items()
+    }  # fmt: skip
+    facts = {
+        "method": "before and after", "before": 0.5, "after": 0.62, "change": 0.12, "low": 0.02, "high": 0.2,
+        "before_labelled": 40, "after_labelled": 50, "improved": True, "together_with": [], **further,
+    }  # fmt: skip
+    event = AdviceEvent(recommendation_id=advice, kind="measured", at_s=0.0, by="advisor", facts=facts)
+    at_office(folder, lambda office: office.graph.add_event(event))
+
+
+def test_what_came_is_shown_beside_what_was_promised(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inframind.plugin.terminal.PIPED_WIDTH", 80)
+    advice = offered(folder)
+    assert "promise" not in advise(folder, "list").output
+    advise(folder, "accept", advice, "--yes")
+    measured(folder, advice, latency_s=(-0.5, -0.75, -0.25), cost=(-0.6, -0.8, -0.4))
+    out = advise(folder, "show", advice).output
+    table = out[out.index("measured  ") :]
+    assert max(map(len, table.splitlines())) <= 80
+    assert [" ".join(line.split()) for line in table.splitlines()] == [
+        "measured without it with it change promised",
+        "success 50.0% 62.0% +12.0 [+2.0, +20.0] +10.0 [+5.0, +15.0]",
+        "latency 2 1.5 -0.50 [-0.75, -0.25] s not enough evidence",
+        "cost 2 1.4 -30 [-40, -20] % not enough evidence",
+        "promise kept: success rose by 12.0 points [2.0, 20.0]",
+    ]
+    story = said(folder, "show", advice)
+    assert (story["promise"]["verdict"], story["promise"]["parts"][0]["promised"]) == (
+        "kept",
+        "success rises",
+    )
+    assert story["events"][-1]["facts"]["cost"]["change"] == -0.6
+
+
+def test_the_list_says_of_what_was_measured_whether_the_promise_was_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inframind.plugin.terminal.PIPED_WIDTH", 80)
+    advice = offered(folder)
+    advise(folder, "accept", advice, "--yes")
+    measured(folder, advice)
+    listed = advise(folder, "list").output
+    assert max(map(len, listed.splitlines())) <= 80
+    assert "state     promise" in listed and "accepted  kept" in listed
+    assert advise(folder, "show", advice).output.count("without it") == 0  # its event says all there is
+
+
+def test_nothing_is_said_of_promises_before_anything_was_measured(folder: Path) -> None:
+    advice = offered(folder)
+    assert said(folder, "show", advice)["promise"] is None
+    assert "promise " not in advise(folder, "show", advice).output

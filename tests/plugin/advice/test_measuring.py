@@ -1,12 +1,16 @@
-"""What a change did to reliability: said with an interval, never without enough runs, and again when more come."""
+"""What a change did: said with an interval, never without enough runs, and again when more come."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from inframind.plugin.advice.counterparts import compared, with_means
 from inframind.plugin.advice.measuring import Measurement, is_news, of_before_and_after
 from inframind.plugin.advice.rules import named_rules
-from inframind.traces.outcome_graph import RunFigures
+from inframind.traces.configurations import configuration_of
+from inframind.traces.outcome_graph import ConfigurationSummary, RunFigures
 
 from .conftest import NO_DEBATE, NO_LARGE, Office, option, run, verdict
 
@@ -24,14 +28,14 @@ async def accepted(office: Office) -> tuple[str, str]:
     return made.recommendation_id, new.configuration_id
 
 
-async def served(office: Office, configuration: str, n: int, *, right: float) -> None:
+async def served(office: Office, configuration: str, n: int, *, right: float, **other: Any) -> None:
     for place in range(n):
         office.clock.pass_s(1.0)
         at_s = office.clock.wall_s()
         is_right = int((place + 1) * right) > int(place * right)
         number = next(office.runs)
         await office.store.put(
-            run(number, at_s, configuration=configuration, outcomes=verdict(is_right, at_s))
+            run(number, at_s, configuration=configuration, outcomes=verdict(is_right, at_s), **other)
         )
 
 
@@ -149,3 +153,103 @@ def test_no_difference_is_no_improvement() -> None:
     assert (found.change, found.improved) == (0.0, False)
     assert is_news(found, None) and not is_news(found, found.to_facts())
     assert isinstance(found, Measurement)
+
+
+# Beside success -------------------------------------------------------------------------------------------
+
+
+async def test_time_and_cost_are_measured_beside_success_and_kept_with_the_margin(office: Office) -> None:
+    office.file.write_text(office.file.read_text() + "\n[advisor]\nmargin = 0.02\n")
+    old = await office.configure(version="v1")
+    for latency_s, cost in ((4.0, 1.0), (8.0, 3.0)):
+        await served(office, old.configuration_id, 20, right=0.5, latency_s=latency_s, cost=cost)
+    await office.keep(option(1, NO_LARGE, kind="cheapest"), configuration_id=old.configuration_id)
+    office.clock.pass_s(10.0)
+    (made,) = await office.desk().recommend()
+    await office.desk().accept(made.recommendation_id, by="user:ann")
+    new = await office.configure(*named_rules(made), version="v1")
+    office.clock.pass_s(10.0)
+    for latency_s, cost in ((3.0, 0.5), (12.0, None)):
+        await served(office, new.configuration_id, 20, right=0.5, latency_s=latency_s, cost=cost)
+    (event,) = await office.desk().tend()
+    facts = event.facts
+    assert (facts["margin"], facts["change"]) == (0.02, -0.25)  # 12 s is late
+    assert {name: facts["on_time"][name] for name in ("before", "after", "change")} == {
+        "before": 1.0, "after": 0.5, "change": -0.5,
+    }  # fmt: skip
+    latency_s, cost = facts["latency_s"], facts["cost"]
+    assert (latency_s["before"], latency_s["after"], latency_s["change"]) == (6.0, 7.5, 1.5)
+    assert (latency_s["before_runs"], latency_s["after_runs"]) == (40, 40)
+    # Welch: sd 2 and 4.5 (times sqrt(40/39)), 40 runs each, 53.8 degrees of freedom: t = 2.0051.
+    assert latency_s["high"] - 1.5 == pytest.approx(1.5812, abs=1e-3)
+    assert (cost["before"], cost["after"], cost["change"]) == (2.0, 0.5, -1.5)
+    assert (cost["before_runs"], cost["after_runs"]) == (40, 20)
+    # The new costs do not spread: Student's interval of the old ones, t = 2.0227 at 39 degrees.
+    assert cost["low"] + 1.5 == pytest.approx(-2.0227 / 39**0.5, abs=1e-4)
+
+
+async def test_in_a_canary_the_runs_that_were_dealt_out_are_compared(here: Office) -> None:
+    old = await here.configure(version="v1")
+    await here.keep(option(1, NO_LARGE), configuration_id=old.configuration_id)
+    (made,) = await here.desk().recommend()
+    await here.desk().accept(made.recommendation_id, by="user:ann")
+    new = await here.configure(*named_rules(made), version="v2")
+    candidate = (await here.shelf.rollout()).candidate
+    serving: dict[str, Any] = {"configuration": old.configuration_id, "right": 0.5}
+    here.clock.pass_s(10.0)
+    await here.serve(40, "", "serving", latency_s=9.0, cost=99.0, **serving)  # in the shadow
+    here.clock.pass_s(10.0)
+    await here.happen(candidate, "canary", 0.5)
+    here.clock.pass_s(10.0)
+    await here.serve(40, "", "serving", latency_s=4.0, cost=2.0, **serving)
+    await here.serve(
+        40, candidate, "candidate", right=0.5, configuration=new.configuration_id, latency_s=3.0, cost=1.0
+    )
+    here.clock.pass_s(70.0)
+    (event,) = await here.desk().tend()
+    facts = event.facts
+    assert (facts["method"], facts["margin"]) == ("canary", 0.01)
+    exact = {"before": 4.0, "after": 3.0, "change": -1.0, "low": -1.0, "high": -1.0}
+    assert facts["latency_s"] == {**exact, "before_runs": 40, "after_runs": 40}
+    assert (facts["cost"]["change"], facts["cost"]["before"]) == (-1.0, 2.0)
+    on_time = facts["on_time"]
+    assert (on_time["before"], on_time["after"]) == (1.0, 1.0)
+    assert on_time["low"] < 0.0 < on_time["high"]
+    assert (on_time["before_runs"], on_time["after_runs"]) == (
+        80,
+        40,
+    )  # the gate knows those of the shadow apart
+
+
+async def test_a_trial_whose_runs_name_no_configuration_says_nothing_of_cost(here: Office) -> None:
+    await here.desk().accept(await here.offered(), by="user:ann")
+    candidate = (await here.shelf.rollout()).candidate
+    await here.happen(candidate, "canary", 0.5)
+    for version, arm in ((candidate, "candidate"), ("", "serving")):
+        await here.serve(40, version, arm, right=0.5, cost=1.0)
+    here.clock.pass_s(70.0)
+    (event,) = await here.desk().tend()
+    assert "on_time" in event.facts and not {"latency_s", "cost"} & {*event.facts}
+
+
+ADVICE = "a" * 32
+FORTY = RunFigures(
+    runs=40, on_time=40, labelled=40, success=20, solved=20, priced=40, cost=1.0, latency_s=1.0
+)
+
+
+def summary(unit: str, *, advised: bool) -> ConfigurationSummary:
+    rules = [{"name": "r", "avoid_models": ["large"], "advice": ADVICE}] if advised else []
+    made = configuration_of({"cost_unit": unit, "rules": rules, "policy": {"name": "p", "version": "1"}})
+    return ConfigurationSummary(configuration=made, first_s=0.0, last_s=0.0, figures=FORTY)
+
+
+def test_costs_in_different_units_are_neither_added_nor_compared() -> None:
+    usd = [summary("usd", advised=advised) for advised in (False, True)]
+    size = [summary("size", advised=advised) for advised in (False, True)]
+    both = compared([usd[0], size[0]], [usd[1], size[1]], ADVICE)
+    assert both is not None and both.latency_s is not None and both.cost is None
+    assert (both.before_labelled, both.latency_s.before_runs) == (80, 80)
+    one = compared([usd[0], size[0]], [usd[1]], ADVICE)
+    assert one is not None and one.cost is not None and one.cost.before_runs == 40
+    assert with_means(both, [*usd, size[0]], ADVICE).cost is not None

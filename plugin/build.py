@@ -89,6 +89,20 @@ def otel_exporter(settings: Settings) -> OtelExporter | None:
     return OtelExporter(config=settings.span_config())
 
 
+def registry_of(settings: Settings, every: TopologyRegistry | None = None) -> TopologyRegistry:
+    """The topologies that the configuration wants.
+
+    Args:
+        settings: the configuration.
+        every: what there is; the six defaults unless given.
+
+    Raises:
+        ConfigError: it wants one that there is not.
+    """
+    every, wanted = every or TopologyRegistry(), settings.policy.topologies
+    return every.only(wanted) if wanted else every
+
+
 def parts_of(settings: Settings, registry: TopologyRegistry, roles: Sequence[RoleSpec] = ()) -> Parts:
     """What the configuration says that services are made of.
 

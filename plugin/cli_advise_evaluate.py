@@ -114,6 +114,7 @@ def evaluate_candidates(
         _refuse_misplaced({"--runs": runs}, on)
     require_arena()
     from inframind.arena.engines import EngineConfig
+    from inframind.fleet.clock import SystemClock
     from inframind.plugin.commands import advise_evaluate as command
     from inframind.plugin.commands.evaluate import rates_from
     from inframind.plugin.terminal import err, out
@@ -138,7 +139,9 @@ def evaluate_candidates(
         engine=EngineConfig(name=engine.value, workers=jobs, address=ray_address),
     )
     console = err() if as_json else out()
-    evaluated = command.evaluate_options(options, console, command=("inframind", *sys.argv[1:]))
+    evaluated = command.evaluate_options(
+        options, console, clock=SystemClock(), command=("inframind", *sys.argv[1:])
+    )
     if as_json:
         typer.echo(evaluated.summary, nl=False)
     if not evaluated.any_tried:

@@ -23,7 +23,7 @@ from inframind.graphs.workflow import RoutedWorkflow
 from inframind.plugin.advice.door import Advice
 from inframind.plugin.applications import Applications
 from inframind.plugin.asking import Asking
-from inframind.plugin.build import build_services, content_of, otel_exporter
+from inframind.plugin.build import build_services, content_of, otel_exporter, registry_of
 from inframind.plugin.calls.budget import NodeCosts
 from inframind.plugin.calls.router import CallRouter
 from inframind.plugin.calls.runs import Runs
@@ -80,15 +80,14 @@ class InfraMind(Asking, Applications, Judging):
         self._owns_store = store is None
         self._closing: asyncio.Task[None] | None = None
         self._portal = Portal()
-        registry = topologies or TopologyRegistry()
-        if settings.policy.topologies:
-            registry = registry.only(settings.policy.topologies)
+        self._rng = np.random.default_rng(settings.policy.seed)
+        registry = registry_of(settings, topologies)
         self._exporter = otel_exporter(settings)
         self._services = build_services(
             settings,
             registry,
             clock=self._clock,
-            rng=np.random.default_rng(settings.policy.seed),
+            rng=self._rng,
             policy=policy,
             roles=roles,
             store=store,
@@ -149,7 +148,7 @@ class InfraMind(Asking, Applications, Judging):
             self.settings,
             self.store,
             clock=self._clock,
-            rng=np.random.default_rng(self.settings.policy.seed),
+            rng=self._rng.spawn(1)[0],
             file=file,
             actions=self._services.decider.actions,
         )

@@ -16,24 +16,17 @@ from inframind.advisor.options.config import AnalysisConfig
 from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.graphs.recorder import BOOK, DEALT
+from inframind.plugin.latest_runs import Progress, latest_runs
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import Policy
 from inframind.router.rulebook import DOMAINS
 from inframind.router.rules import RoutingRule
 from inframind.traces.configurations import Configuration
 from inframind.traces.outcome_graph import KeptAnalysis, OutcomeGraph
-from inframind.traces.query import TraceQuery
 from inframind.traces.records import SolvedKeys, Trajectory
 from inframind.traces.store import TraceStore
 
 _log = logging.getLogger(__name__)
-READ_AT_ONCE = 256
-Progress = Callable[[str, int, int], None]
-"""Is told what is done, how much of it is, and of how much; called on the event loop."""
-
-
-def not_told(what: str, done: int, of: int) -> None:
-    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +139,8 @@ class Analyst:
 
     async def analyse(self, *, last: int | None, tell: Progress) -> Analysis:
         """See `AdviceDesk.analyse`."""
-        runs = await self._read(last or self._config.last, tell)
+        since_s, most = self._clock.wall_s() - self._config.window_s, last or self._config.last
+        runs = await latest_runs(self._store, since_s=since_s, most=most, tell=tell)
         actions, force, previous = self._actions(), await self._in_force(), await self.latest()
         tell("analysing", 0, 1)
         found = await asyncio.to_thread(
@@ -171,17 +165,6 @@ class Analyst:
         )
         self._latest = ((await self._graph.keep_analysis(kept)).number, found)
         return found
-
-    async def _read(self, last: int, tell: Progress) -> list[Trajectory]:
-        """The latest runs, newest first; those that this release cannot read are left out."""
-        query = TraceQuery(since_s=self._clock.wall_s() - self._config.window_s, limit=last)
-        trace_ids = [found.trace_id for found in await self._store.list(query)]
-        runs: list[Trajectory] = []
-        for first in range(0, len(trace_ids), READ_AT_ONCE):
-            tell("reading", first, len(trace_ids))
-            runs += await self._store.get_many(trace_ids[first : first + READ_AT_ONCE])
-        tell("reading", len(trace_ids), len(trace_ids))
-        return runs
 
 
 def _analysis_of(kept: KeptAnalysis) -> Analysis | None:

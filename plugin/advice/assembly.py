@@ -14,7 +14,6 @@ from inframind.advisor.recommending import Ranking, RankingConfig
 from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.fleet.endpoints import group_by_model
-from inframind.graphs.registry import TopologyRegistry
 from inframind.plugin.advice.analysts import Analyst, AnalystConfig, InForce
 from inframind.plugin.advice.config_file import ConfigFile
 from inframind.plugin.advice.desk import AdviceDesk
@@ -23,7 +22,7 @@ from inframind.plugin.advice.serving import Serving
 from inframind.plugin.advice.stories import Stories
 from inframind.plugin.advice.toml_edit import FileEdit
 from inframind.plugin.advice.versions import Versions
-from inframind.plugin.build import book_to_check, parts_of, stored_policy
+from inframind.plugin.build import book_to_check, parts_of, registry_of, stored_policy
 from inframind.plugin.config import ENV_PREFIX, Settings, settings_from
 from inframind.plugin.config_advisor import AdvisorSection
 from inframind.plugin.online.hearing import hearing_of
@@ -150,7 +149,7 @@ def action_space_of(settings: Settings) -> ActionSpace:
     Raises:
         ConfigError: settings that contradict each other.
     """
-    return parts_of(settings, _registry_of(settings)).action_space(group_by_model(settings.endpoint_specs()))
+    return parts_of(settings, registry_of(settings)).action_space(group_by_model(settings.endpoint_specs()))
 
 
 def require_valid(edit: FileEdit) -> None:
@@ -167,12 +166,7 @@ def require_valid(edit: FileEdit) -> None:
     if [rule.advice for rule in settings.rules] != written:
         fix = "the rules of this variable are read instead of the file's: unset it, or add these rules to it by hand"
         raise ConfigError("environment", f"{ENV_PREFIX}RULES", fix)
-    book = book_to_check(settings, _registry_of(settings))
+    book = book_to_check(settings, registry_of(settings))
     for unknown in (one for rule in settings.rules for one in unknown_names(book, rule)):
         if unknown.addition is None:
             raise unknown.error
-
-
-def _registry_of(settings: Settings) -> TopologyRegistry:
-    registry = TopologyRegistry()
-    return registry.only(settings.policy.topologies) if settings.policy.topologies else registry

@@ -10,7 +10,7 @@ import numpy as np
 from inframind.advisor.analysis import Analysis
 from inframind.advisor.recommending import Ranking
 from inframind.fleet.clock import Clock
-from inframind.plugin.advice.analysts import Analyst, Progress, not_told
+from inframind.plugin.advice.analysts import Analyst
 from inframind.plugin.advice.config_file import ConfigFile
 from inframind.plugin.advice.decided import Decided
 from inframind.plugin.advice.decisions import Decisions
@@ -21,6 +21,7 @@ from inframind.plugin.advice.recommender import Recommender
 from inframind.plugin.advice.serving import Serving
 from inframind.plugin.advice.stories import Stories, Story
 from inframind.plugin.advice.toml_edit import FileEdit
+from inframind.plugin.latest_runs import Progress, not_told
 from inframind.traces.advice import AdviceEvent, Recommendation
 
 
@@ -164,7 +165,8 @@ class AdviceDesk:
 
         Raises:
             UnknownRecommendation: there is none.
-            ConfigError: the prefix is too short, is not hex, or begins several.
+            ConfigError: the prefix is too short, is not hex, or begins several; or the file cannot be read.
+            StoreError: the store cannot be read.
         """
         async with self._one_at_a_time:
             await self._stories.read()
@@ -180,6 +182,7 @@ class AdviceDesk:
             AdviceMoved: it was decided on already.
             ConfigError: the file cannot be edited, or no application could be made of it with these rules; or what
                 they do is in force already; or there is neither a file nor a roll-out.
+            StoreError: the store cannot be read or written.
         """
         async with self._one_at_a_time:
             return await self._decisions.acceptance(prefix)
@@ -189,12 +192,13 @@ class AdviceDesk:
 
         Args:
             prefix: of its id.
-            by: who accepts it.
-            edit: what was shown and agreed to, see `acceptance`; refused where the file is another by now.
+            by: who accepts it: ``user:<name>``.
+            edit: what was shown and agreed to, see `acceptance`; refused where another would be written by now.
 
         Raises:
             UnknownRecommendation, AdviceMoved, ConfigError: as `acceptance`; nothing was changed.
             StoreError: the store failed; `tend` does what is left.
+            UnknownPolicy, CheckpointError: it was accepted, and this release cannot read what serves: as `tend`.
         """
         async with self._one_at_a_time:
             return await self._decisions.accept(prefix, by=by, shown=edit)
@@ -205,6 +209,8 @@ class AdviceDesk:
         Raises:
             UnknownRecommendation: there is none.
             AdviceMoved: it was decided on already.
+            ConfigError: the prefix is too short, is not hex, or begins several; or the file cannot be read.
+            StoreError: the store cannot be read or written.
         """
         async with self._one_at_a_time:
             return await self._decisions.reject(prefix, by=by, reason=reason)
@@ -215,6 +221,7 @@ class AdviceDesk:
         Raises:
             UnknownRecommendation: there is none.
             ConfigError: it was never accepted, or the file cannot be edited.
+            StoreError: the store cannot be read or written.
         """
         async with self._one_at_a_time:
             return await self._decisions.reversal(prefix)
@@ -228,6 +235,7 @@ class AdviceDesk:
         Raises:
             UnknownRecommendation, ConfigError: as `reversal`; nothing was changed.
             StoreError: the store failed; `tend` does what is left.
+            UnknownPolicy, CheckpointError: it was taken back, and this release cannot read what serves: as `tend`.
         """
         async with self._one_at_a_time:
             return await self._decisions.revert(prefix, by=by, shown=edit)
@@ -240,7 +248,9 @@ class AdviceDesk:
         Idempotent, and safe in several processes at once.
 
         Raises:
+            ConfigError: the file cannot be read, or lacks rules and does not load.
             StoreError: the store cannot be read or written.
+            UnknownPolicy, CheckpointError: what serves cannot be read by this release.
         """
         async with self._one_at_a_time:
             return [*await self._follow_up.catch_up(), *await self._follow_up.go_on()]

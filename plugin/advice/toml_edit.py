@@ -52,10 +52,10 @@ class FileEdit:
         return self.before != self.after
 
     def diff(self) -> str:
-        """For people: unified, with three lines around each change."""
+        """For people: unified, without the lines around each change, in which keys may stand."""
         before, after = self.before.splitlines(), self.after.splitlines()
-        name = self.path.name
-        return "\n".join(difflib.unified_diff(before, after, f"{name} (now)", f"{name} (then)", lineterm=""))
+        names = f"{self.path.name} (now)", f"{self.path.name} (then)"
+        return "\n".join(difflib.unified_diff(before, after, *names, n=0, lineterm=""))
 
 
 def digest_of(text: str) -> str:

@@ -33,7 +33,7 @@ def accept_advice(place: DeskPlace, prefix: str, *, asks: bool, as_json: bool, c
     decided, tries = asyncio.run(_accept(place, story, edit))
     _tell(place, decided.story, decided, as_json=as_json, console=console)
     if not as_json:
-        console.print(_what_follows(decided.story, tries=tries, is_judged=place.is_judged))
+        console.print(_what_follows(decided.story, tries=tries, is_judged=place.is_judged()))
 
 
 def reject_advice(place: DeskPlace, prefix: str, *, reason: str, as_json: bool, console: Console) -> None:

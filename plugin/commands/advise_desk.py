@@ -33,9 +33,12 @@ class DeskPlace:
     clock: Clock
     user: str
 
-    @property
     def is_judged(self) -> bool:
-        """Whether somebody judges what is tried: who learns does."""
+        """Whether somebody judges what is tried: who learns does.
+
+        Raises:
+            ConfigError: the configuration is wrong.
+        """
         return load_settings(self.config).online.learner != "off"
 
     @asynccontextmanager

@@ -24,24 +24,22 @@ from inframind.arena.candidates.verdict import Standings, standings_of, summary_
 from inframind.arena.engines import LOCAL, EngineConfig
 from inframind.arena.scenario import Scenario, models_of_fleet
 from inframind.errors import ConfigError
-from inframind.fleet.clock import Clock, SystemClock
+from inframind.fleet.clock import Clock
 from inframind.plugin.commands.candidate_board import Board, print_standings
 from inframind.plugin.commands.candidate_files import from_file, latest_options, parted, recommended
 from inframind.plugin.commands.candidate_setup import serving_policy, setup_of
 from inframind.plugin.commands.evaluate import ASKED_FIRST, ITEMS_SEED
 from inframind.plugin.commands.traces import StorePlace
 from inframind.plugin.config import Settings, load_settings
+from inframind.plugin.latest_runs import latest_runs
 from inframind.plugin.rollout_words import ago
 from inframind.router.rulebook import DOMAINS
 from inframind.simulator.items import generate_items
 from inframind.traces.outcome_graphs import graph_of
-from inframind.traces.query import TraceQuery
 from inframind.traces.records import SolvedKeys, Trajectory
-from inframind.traces.store import TraceStore
 
 OUT = Path(".out/candidates")
 SEEDS, RATES_PER_MIN, QUESTIONS = 3, (30.0, 100.0), 200
-_PAGE = 500
 
 Kind = Literal["traces", "simulated"]
 
@@ -110,13 +108,14 @@ class Evaluated:
 
 
 def evaluate_options(
-    options: CandidateOptions, console: Console, *, command: Sequence[str] = ()
+    options: CandidateOptions, console: Console, *, clock: Clock, command: Sequence[str] = ()
 ) -> Evaluated:
     """Try every candidate, show who leads meanwhile, and print what is concluded in the end.
 
     Args:
         options: what is tried.
         console: where to.
+        clock: time.
         command: as typed, to say how to go on after an interruption.
 
     Raises:
@@ -127,7 +126,6 @@ def evaluate_options(
     plan = asyncio.run(_plan(options, settings))
     document = plan.document()
     folder = CandidateFolder.opened(options.out or OUT / digest_of(document), document)
-    clock = SystemClock()
     plan = asyncio.run(_with_runs(plan, folder.path, options, settings, clock))
     if folder.done and isinstance(plan.traffic, RecordedTraffic):
         console.print(_on_kept(plan.traffic.runs, folder.path, clock.wall_s()), style="yellow")
@@ -226,7 +224,8 @@ async def _with_runs(
     if runs is None:
         since_s = clock.wall_s() - settings.advisor.window_s
         async with StorePlace(config=options.config, store=options.store).opened() as store:
-            runs = await _latest(store, options.runs or settings.advisor.last, since_s)
+            most = options.runs or settings.advisor.last
+            runs = tuple(await latest_runs(store, since_s=since_s, most=most))
         if not runs:
             fix = f"there are none of the last {settings.advisor.days:g} days: use --on simulated"
             raise ConfigError("runs", 0, fix)
@@ -241,11 +240,3 @@ def _on_kept(runs: Sequence[Trajectory], folder: Path, now_s: float) -> str:
         f"goes on in {folder} with the {len(runs):,} runs that it began with, the newest {newest}: "
         "give another folder by --out to look at later ones"
     )
-
-
-async def _latest(store: TraceStore, most: int, since_s: float) -> tuple[Trajectory, ...]:
-    """The newest runs; one that cannot be read is left out."""
-    found = await store.list(TraceQuery(since_s=since_s, limit=most))
-    ids = [one.trace_id for one in found]
-    pages = [await store.get_many(ids[begin : begin + _PAGE]) for begin in range(0, len(ids), _PAGE)]
-    return tuple(run for page in pages for run in page)

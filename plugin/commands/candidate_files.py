@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from inframind.advisor.analysis import Analysis
 from inframind.arena.candidates.candidate import Candidate, Refused
 from inframind.errors import CallerError, ConfigError
+from inframind.plugin.advice.toml_edit import SHOWN_DIGITS
 from inframind.plugin.commands.candidate_setup import setup_of
 from inframind.plugin.config import load_settings
 from inframind.router.rules import RoutingRule
 from inframind.traces.outcome_graph import OutcomeGraph
 
-SHOWN_DIGITS = 12
 _FORMS = "[[rules]], several [[candidates]] with a name and [[candidates.rules]], or a whole configuration"
 
 
@@ -83,7 +82,7 @@ async def recommended(prefixes: Sequence[str], graph: OutcomeGraph) -> list[Cand
     """
     found = [await graph.recommendation(prefix) for prefix in prefixes]
     return [
-        _with_rules(one.recommendation_id[:SHOWN_DIGITS], list(map(_plain, one.rules)), one.title)
+        _with_rules(one.recommendation_id[:SHOWN_DIGITS], [dict(rule) for rule in one.rules], one.title)
         for one in found
     ]
 
@@ -113,7 +112,3 @@ def parted(found: Iterable[Candidate | Refused]) -> tuple[list[Candidate], list[
     everyone = list(found)
     fine = [one for one in everyone if isinstance(one, Candidate)]
     return fine, [one for one in everyone if isinstance(one, Refused)]
-
-
-def _plain(rule: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(rule)

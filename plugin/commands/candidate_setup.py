@@ -8,13 +8,12 @@ from typing import Any
 
 from inframind.arena.candidates.candidate import Setup, digest_of, plain_rule, without_addresses
 from inframind.graphs.assembly import Parts
-from inframind.graphs.registry import TopologyRegistry
-from inframind.plugin.build import parts_of, require_rules, stored_policy
+from inframind.plugin.build import parts_of, registry_of, require_rules, stored_policy
 from inframind.plugin.config import Settings
 from inframind.router.policy import Policy, policy_by_name
 from inframind.router.policy_file import StoredPolicy
 from inframind.router.policy_shelf import policy_of
-from inframind.router.rules import RoutingRule
+from inframind.router.rulebook import after_own
 from inframind.traces.shelves import shelf_of
 from inframind.traces.store import TraceStore
 
@@ -35,14 +34,12 @@ def setup_of(settings: Settings, serving: StoredPolicy | None = None) -> Setup:
     """
     endpoints = tuple(endpoint.model_copy(update=_NO_KEY) for endpoint in settings.endpoints)
     settings = settings.model_copy(update={"endpoints": endpoints})
-    registry = TopologyRegistry()
-    if settings.policy.topologies:
-        registry = registry.only(settings.policy.topologies)
+    registry = registry_of(settings)
     require_rules(settings, registry)
     parts = parts_of(settings, registry)
     parts = replace(parts, endpoints=without_addresses(parts.endpoints))
     if serving is not None:
-        parts = replace(parts, rules=(*parts.rules, *_new(serving.rules, parts)))
+        parts = replace(parts, rules=after_own(parts.rules, serving.rules))
     policy = serving or _configured(settings)
     return Setup(parts=parts, policy=policy, document=_document(settings, parts, policy))
 
@@ -61,12 +58,6 @@ async def serving_policy(settings: Settings, store: TraceStore) -> StoredPolicy 
         return None
     version = await shelf.policy(rollout.serving)
     return policy_of(version, await shelf.policy_content(rollout.serving))
-
-
-def _new(rules: tuple[RoutingRule, ...], parts: Parts) -> list[RoutingRule]:
-    """Of one name, the configuration's."""
-    names = {rule.name for rule in parts.rules}
-    return [rule for rule in rules if rule.name not in names]
 
 
 def _configured(settings: Settings) -> Policy | StoredPolicy:

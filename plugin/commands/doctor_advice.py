@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from inframind.errors import ConfigError, StoreError
 from inframind.fleet.clock import Clock
 from inframind.fleet.probe import Finding
@@ -19,11 +21,10 @@ _LONGEST = 80
 
 async def accepted_advice(settings: Settings, clock: Clock) -> list[Finding]:
     """Of each recommendation whose rules the file has: whether they take effect."""
-    import numpy as np
-
     try:
         async with open_store(settings.traces.url) as store:
-            desk = advice_desk(settings, store, clock=clock, rng=np.random.default_rng())
+            rng = np.random.default_rng(0)  # nothing is drawn: it only reads
+            desk = advice_desk(settings, store, clock=clock, rng=rng)
             stories = {story.recommendation.recommendation_id: story for story in await desk.stories()}
     except (ConfigError, StoreError) as error:
         fix = error.fix if isinstance(error, ConfigError) else "see what the check of the trace store says"
@@ -50,6 +51,9 @@ def _finding(advice: str, story: Story, title: str, *, tries: bool) -> Finding:
     if story.standing == "reverted":
         found = f"{title}: it was taken back, and its rules are in the file again"
         return Finding(check=check, level="warn", found=found, fix=revert)
+    if story.standing == "rejected":
+        found = f"{title}: it was rejected, and its rules are in the file"
+        return Finding(check=check, level="warn", found=found, fix="take them out by hand")
     if tries and story.standing == "rolled back":
         found = f"{title}: rolled back; its rules in the file do nothing"
         return Finding(check=check, level="warn", found=found, fix=f"{revert} takes them out")

@@ -9,7 +9,7 @@ import numpy as np
 from inframind.errors import ConfigError
 from inframind.fleet.probe import Finding
 from inframind.graphs.registry import TopologyRegistry
-from inframind.plugin.build import book_to_check
+from inframind.plugin.build import book_to_check, registry_of
 from inframind.plugin.config import Settings
 from inframind.plugin.rule_names import UnknownName, unknown_names
 from inframind.plugin.terminal import one_line
@@ -25,8 +25,7 @@ def checked_rules(settings: Settings) -> list[Finding]:
     """Every name that there is not, in any rule, and every rule that would be passed over whenever it applies."""
     every = TopologyRegistry()
     try:
-        names = settings.policy.topologies
-        book = book_to_check(settings, every.only(names) if names else every)
+        book = book_to_check(settings, registry_of(settings, every))
     except ConfigError as error:
         return [Finding(check="names", level="fail", found=f"{error.field} = {error.value!r}", fix=error.fix)]
     rules = after_own(settings.own_rules(), settings.rules)

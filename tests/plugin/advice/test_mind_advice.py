@@ -62,6 +62,20 @@ async def test_what_always_fails_is_found_in_an_applications_own_runs_and_a_way_
     assert [story.standing for story in await mind.advice.astories()].count("rejected") == 1
 
 
+async def test_minds_of_one_seed_name_their_recommendations_alike_and_their_runs_otherwise(
+    make_mind: Any, say: Any
+) -> None:
+    named, ran = [], []
+    for _ in range(2):
+        store = open_store("memory:")
+        made: InfraMind = await make_mind(say(lambda asked: "right"), settings=SETTINGS, store=store)
+        ran.append((await made.ainvoke("a question", topology="IO", team_size=1)).trace_id)
+        await Office(file=Path("none"), store=store).keep(option(1, M1_IS_OUT))
+        named.append([one.recommendation_id for one in await made.advice.arecommend()])
+    assert named[0] == named[1]
+    assert ran[0] == ran[1] != named[0][0]
+
+
 def test_without_an_event_loop_and_with_a_file_it_is_the_same(tmp_path: Path) -> None:
     file = tmp_path / "inframind.toml"
     file.write_text('[[endpoints]]\nname = "e"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m1"\n')

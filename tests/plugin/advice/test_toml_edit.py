@@ -122,6 +122,12 @@ def test_the_difference_shows_what_is_added_and_by_which_recommendation(file: Pa
     ]
 
 
+def test_the_difference_shows_nothing_of_what_stands_around_it(file: Path) -> None:
+    file.write_text(ENDPOINT + 'api_key = "sesame"\n')
+    rule = plain(RoutingRule(name="x", most_agents=2), "a", A)
+    assert "sesame" not in with_rules(file, [rule], advice=A, title="t").diff()
+
+
 def test_what_is_there_already_is_no_change(file: Path) -> None:
     rule = plain(RoutingRule(name="x", most_agents=2), "a", A)
     file.write_text(ENDPOINT)

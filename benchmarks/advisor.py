@@ -3,7 +3,7 @@
     python benchmarks/advisor.py --json
     python benchmarks/advisor.py --only acceptance,desk
 
-Nine parts, each of which can be left out:
+Ten parts, each of which can be left out:
 
 * **acceptance**: hidden people, see `inframind.arena.advice.people`;
 * **defects**: four applications with something wrong, see `inframind.arena.advice.defects`, and one without;
@@ -14,7 +14,8 @@ Nine parts, each of which can be left out:
 * **equal**: an application in which nothing is better than anything else;
 * **shares**: who is shown first where all options are equal, see `inframind.arena.advice.equal_offers`;
 * **desk**: a recommendation at the desk, with 100,000 traces in the store;
-* **graph**: questions about configurations to as many traces, and what their figures cost a put.
+* **graph**: questions about configurations to as many traces, and what their figures cost a put;
+* **rules**: what rules cost a decision, and what an evaluation of fifty candidates takes.
 
 What takes long is kept in ``--out`` and not done again: figures of trials and plays, and stores that were filled.
 """
@@ -32,12 +33,24 @@ from _advisor_graph import report_graph
 from _advisor_patterns import report_patterns
 from _advisor_people import report_acceptance
 from _advisor_promises import report_promises
+from _advisor_rules import report_rules
 from _advisor_shares import report_shares
 from _advisor_store import TRACES
 from _common import Bench, arguments
 from rich.console import Console
 
-PARTS = ("acceptance", "defects", "promises", "patterns", "files", "equal", "shares", "desk", "graph")
+PARTS = (
+    "acceptance",
+    "defects",
+    "promises",
+    "patterns",
+    "files",
+    "equal",
+    "shares",
+    "desk",
+    "graph",
+    "rules",
+)
 KEPT_PARTS = {"promises": report_promises, "patterns": report_patterns, "shares": report_shares}
 OUT = Path(__file__).resolve().parents[1] / ".cache" / "advisor"
 QUICK_TRACES, QUICK_WORLDS = 2_000, ("truncation", "control")
@@ -88,6 +101,8 @@ def main() -> None:
         report_graph(
             bench, console, options.seed, quick=quick, store=store, postgres=options.postgres, traces=traces
         )
+    if "rules" in only:
+        report_rules(bench, console, options.seed, quick=quick)
     if "equal" in only:
         report_equal(bench, console, seeds, quick=quick)
     for name, report in KEPT_PARTS.items():

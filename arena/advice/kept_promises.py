@@ -97,10 +97,8 @@ def logging_named(name: str) -> Logging:
     return LOGGINGS[name]
 
 
-def promised(
-    logging: Logging, *, seed: int, runs: int, grader: RememberingGrader
-) -> Mapping[str, tuple[Prediction, ...]]:
-    """What so many logged runs promise of every rule, metric by metric.
+def logged(logging: Logging, *, seed: int, runs: int, grader: RememberingGrader) -> RecordedTraffic:
+    """So many runs, each with a verdict, and the configuration that decided them.
 
     Args:
         logging: who decides.
@@ -108,9 +106,16 @@ def promised(
         runs: how many.
         grader: says what was right; hand one over to several, and verdicts are remembered.
     """
-    served = _serve(logging, (), seed=seed, runs=runs, grader=grader)
     setup = Setup(parts=_parts(logging), policy=logging.policy())
-    traffic = RecordedTraffic(baseline=setup, runs=tuple(served))
+    served = _serve(logging, (), seed=seed, runs=runs, grader=grader)
+    return RecordedTraffic(baseline=setup, runs=tuple(served))
+
+
+def promised(
+    logging: Logging, *, seed: int, runs: int, grader: RememberingGrader
+) -> Mapping[str, tuple[Prediction, ...]]:
+    """What so many logged runs promise of every rule, metric by metric; see `logged`."""
+    traffic = logged(logging, seed=seed, runs=runs, grader=grader)
     found = {}
     for name, rule in RULES.items():
         candidate = Candidate(name=name, rules=(rule,))
@@ -124,7 +129,7 @@ def came(
 ) -> Floats:
     """The metrics of requests that were served with a rule, or without one, in the order in which they came (NM).
 
-    The cost of a run that was cut short is not known: NaN.
+    The cost of a run that was cut short is not known: NaN. See `logged`.
     """
     served = _serve(logging, () if rule is None else (rule,), seed=seed, runs=runs, grader=grader)
     return np.array([_metrics(run) for run in served])
@@ -162,7 +167,7 @@ class Truth:
 
 def _parts(logging: Logging, rules: tuple[RoutingRule, ...] = ()) -> Parts:
     """Two topologies and teams of up to two: enough for plans to matter."""
-    scenario = _scenario(1)
+    scenario = scenario_of(1)
     return Parts(
         endpoints=scenario.endpoints({spec.name: "http://nowhere.invalid/v1" for spec in scenario.specs()}),
         registry=TopologyRegistry().only(("IO", "Chain")),
@@ -172,7 +177,8 @@ def _parts(logging: Logging, rules: tuple[RoutingRule, ...] = ()) -> Parts:
     )
 
 
-def _scenario(runs: int) -> Scenario:
+def scenario_of(runs: int) -> Scenario:
+    """So many requests to an idle fleet."""
     models = models_of_fleet(_FLEET)
     return Scenario(
         profiles=models.profiles,
@@ -198,7 +204,7 @@ def _serve(
 ) -> list[Trajectory]:
     """Runs in order of arrival, each with its verdict."""
     ran = run_virtually(
-        _scenario(runs),
+        scenario_of(runs),
         logging.policy(),
         seed=seed,
         rate_per_min=RATE_PER_MIN,

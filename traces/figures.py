@@ -18,7 +18,7 @@ from inframind.traces.outcome_graph import (
     Worsening,
 )
 from inframind.traces.records import Trajectory
-from inframind.traces.welch import Sample, mean_difference
+from inframind.traces.welch import Sample, stratified_difference
 
 ShareMetric = Literal["on_time", "solved", "success"]
 SHARE_METRICS: tuple[ShareMetric, ...] = ("on_time", "solved", "success")
@@ -208,10 +208,17 @@ def difference_of(
     )
 
 
-def mean_change_of(metric: MeanMetric, before: RunFigures, after: RunFigures) -> MeanDifference | None:
-    """How far a mean has moved; None below `LEAST_RUNS` on either side. Costs must be in one unit."""
-    old, new = _sample(metric, before), _sample(metric, after)
-    return mean_difference(new, old) if min(old.size, new.size) >= LEAST_RUNS else None
+def mean_change_of(
+    metric: MeanMetric, strata: Sequence[tuple[RunFigures, RunFigures]]
+) -> MeanDifference | None:
+    """How far a mean has moved from before to after within strata; None below `LEAST_RUNS` on either side.
+
+    Strata with fewer than two runs on either side say nothing. Costs must be in one unit.
+    """
+    pairs = [(_sample(metric, after), _sample(metric, before)) for before, after in strata]
+    told = [(new, old) for new, old in pairs if min(new.size, old.size) > 1]
+    sizes = sum(new.size for new, _ in told), sum(old.size for _, old in told)
+    return stratified_difference(told) if min(sizes) >= LEAST_RUNS else None
 
 
 def have_one_cost_unit(summaries: Iterable[ConfigurationSummary]) -> bool:
@@ -221,7 +228,7 @@ def have_one_cost_unit(summaries: Iterable[ConfigurationSummary]) -> bool:
 
 def comparison(old: ConfigurationSummary, new: ConfigurationSummary) -> Comparison:
     """Two configurations side by side."""
-    in_one_unit = have_one_cost_unit((old, new))
+    in_one_unit, sides = have_one_cost_unit((old, new)), [(old.figures, new.figures)]
     return Comparison(
         old=old,
         new=new,
@@ -229,8 +236,8 @@ def comparison(old: ConfigurationSummary, new: ConfigurationSummary) -> Comparis
         success=difference_of("success", old.figures, new.figures),
         on_time=difference_of("on_time", old.figures, new.figures),
         solved=difference_of("solved", old.figures, new.figures),
-        latency_s=mean_change_of("latency_s", old.figures, new.figures),
-        cost=mean_change_of("cost", old.figures, new.figures) if in_one_unit else None,
+        latency_s=mean_change_of("latency_s", sides),
+        cost=mean_change_of("cost", sides) if in_one_unit else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inframind.errors import ConfigError
@@ -47,23 +48,45 @@ def mean_difference(new: Sample, old: Sample, *, missed: float = MISSED) -> Mean
     Raises:
         ConfigError: a sample has fewer than two values, or no finite mean and spread.
     """
-    for name, sample in (("new", new), ("old", old)):
-        _check(name, sample)
-    change = new.mean - old.mean
-    error2 = new.error2 + old.error2
+    return stratified_difference([(new, old)], missed=missed)
+
+
+def stratified_difference(
+    strata: Sequence[tuple[Sample, Sample]], *, missed: float = MISSED
+) -> MeanDifference:
+    """The same where new and old come from several strata, such as times of day, in different proportions.
+
+    Differences within strata, with weights ``n m / (n + m)``: where spreads are alike no others are as precise, and
+    what differs from stratum to stratum is no difference between new and old.
+
+    Args:
+        strata: new and old of each, one stratum or more.
+        missed: as of `mean_difference`.
+
+    Raises:
+        ConfigError: as `mean_difference`, or there is no stratum.
+    """
+    _check(strata)
+    weights = [new.size * old.size / (new.size + old.size) for new, old in strata]
+    shares = [weight / sum(weights) for weight in weights]
+    change = sum(share * (new.mean - old.mean) for share, (new, old) in zip(shares, strata, strict=True))
+    parts = [
+        (share**2 * one.error2, one.size) for share, pair in zip(shares, strata, strict=True) for one in pair
+    ]
+    error2 = sum(part for part, _ in parts)
     if not error2:
         return MeanDifference(change=change, low=change, high=change)
-    half = student_quantile(1 - missed / 2, _degrees(new, old)) * math.sqrt(error2)
+    degrees = 1 / sum((part / error2) ** 2 / (size - 1) for part, size in parts)
+    half = student_quantile(1 - missed / 2, degrees) * math.sqrt(error2)
     return MeanDifference(change=change, low=change - half, high=change + half)
 
 
-def _degrees(new: Sample, old: Sample) -> float:
-    share = new.error2 / (new.error2 + old.error2)
-    return 1 / (share**2 / (new.size - 1) + (1 - share) ** 2 / (old.size - 1))
-
-
-def _check(name: str, sample: Sample) -> None:
-    if sample.size < 2:
-        raise ConfigError(name, sample.size, "give a sample of two values or more")
-    if not (math.isfinite(sample.mean) and 0 <= sample.sd < math.inf):
-        raise ConfigError(name, (sample.mean, sample.sd), "give a finite mean and a spread of 0 or more")
+def _check(strata: Sequence[tuple[Sample, Sample]]) -> None:
+    if not strata:
+        raise ConfigError("strata", 0, "give one or more")
+    for name, sample in (pair for new, old in strata for pair in (("new", new), ("old", old))):
+        if sample.size < 2:
+            raise ConfigError(name, sample.size, "give a sample of two values or more")
+        if not (math.isfinite(sample.mean) and 0 <= sample.sd < math.inf):
+            fix = "give a finite mean and a spread of 0 or more"
+            raise ConfigError(name, (sample.mean, sample.sd), fix)

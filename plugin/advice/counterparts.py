@@ -10,6 +10,9 @@ from inframind.traces.configurations import Configuration, configuration_of
 from inframind.traces.figures import have_one_cost_unit, pooled
 from inframind.traces.outcome_graph import ConfigurationSummary, RunFigures
 
+Sides = tuple[Sequence[ConfigurationSummary], Sequence[ConfigurationSummary]]
+"""Those without a recommendation's rules, and those with them."""
+
 
 def compared(
     earlier: Sequence[ConfigurationSummary], later: Sequence[ConfigurationSummary], advice: str
@@ -37,17 +40,18 @@ def compared(
     return replace(found, together_with=tuple(sorted(new - known - {advice}))) if found else None
 
 
-def with_means(found: Measurement, served: Sequence[ConfigurationSummary], advice: str) -> Measurement:
+def with_means(
+    found: Measurement, times: Sequence[Sequence[ConfigurationSummary]], advice: str
+) -> Measurement:
     """With what became of seconds and costs in a trial.
 
     Args:
         found: what a trial says of success.
-        served: configurations with their runs during the trial.
+        times: configurations with their runs, of each time while the trial had the same share of them: more runs of
+            the change come late in a trial than early, and what hours do is no merit of its.
         advice: id of the recommendation.
     """
-    after = [one for one in served if one.figures.runs and advice in advice_of(one.configuration)]
-    before = [one for one in served if one.figures.runs and advice not in advice_of(one.configuration)]
-    return _with_means(found, _alone(before, after, advice), after)
+    return _with_means(found, [_beside(served, advice) for served in times])
 
 
 def advice_of(configuration: Configuration) -> frozenset[str]:
@@ -74,22 +78,26 @@ def _alone(
     return [one for one in before if one.configuration.family in families]
 
 
+def _beside(served: Sequence[ConfigurationSummary], advice: str) -> Sides:
+    after = [one for one in served if one.figures.runs and advice in advice_of(one.configuration)]
+    before = [one for one in served if one.figures.runs and advice not in advice_of(one.configuration)]
+    return _alone(before, after, advice), after
+
+
 def _measured(
     before: Sequence[ConfigurationSummary], after: Sequence[ConfigurationSummary]
 ) -> Measurement | None:
-    found = of_before_and_after(*_pools(before, after))
-    return _with_means(found, before, after) if found else None
+    found = of_before_and_after(*_pools((before, after)))
+    return _with_means(found, [(before, after)]) if found else None
 
 
-def _with_means(
-    found: Measurement, before: Sequence[ConfigurationSummary], after: Sequence[ConfigurationSummary]
-) -> Measurement:
-    pools = _pools(before, after)
-    cost = mean_moved("cost", *pools) if have_one_cost_unit((*before, *after)) else None
-    return replace(found, latency_s=mean_moved("latency_s", *pools), cost=cost)
+def _with_means(found: Measurement, strata: Sequence[Sides]) -> Measurement:
+    pools = [_pools(sides) for sides in strata]
+    in_one_unit = have_one_cost_unit(one for sides in strata for side in sides for one in side)
+    cost = mean_moved("cost", pools) if in_one_unit else None
+    return replace(found, latency_s=mean_moved("latency_s", pools), cost=cost)
 
 
-def _pools(
-    before: Iterable[ConfigurationSummary], after: Iterable[ConfigurationSummary]
-) -> tuple[RunFigures, RunFigures]:
+def _pools(sides: Sides) -> tuple[RunFigures, RunFigures]:
+    before, after = sides
     return pooled(one.figures for one in before), pooled(one.figures for one in after)

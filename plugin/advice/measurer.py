@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from inframind.errors import AdviceMoved
 from inframind.fleet.clock import Clock
@@ -147,13 +148,17 @@ class Measurer:
 
     async def _served_in(
         self, trial: Trial, events: Sequence[RolloutEvent]
-    ) -> Sequence[ConfigurationSummary]:
-        """Configurations with their runs since the first were dealt out, which those in the shadow were not."""
+    ) -> list[Sequence[ConfigurationSummary]]:
+        """Configurations with their runs, from each change of the share that was dealt out to the next."""
         proposal, over = trial.proposal, trial.promotion or trial.end
-        dealt = (one for one in events if one.number > proposal.number and one.version == trial.version)
-        since_s = next((one.at_s for one in dealt if one.share), proposal.at_s)
         until_s = over.at_s if over else self._clock.wall_s()
-        return await self._configurations(since_s, until_s) if since_s < until_s else ()
+        dealt = (one for one in events if one.number > proposal.number and one.version == trial.version)
+        changes_s = [*(one.at_s for one in dealt if one.share and one.at_s < until_s), until_s]
+        return [
+            await self._configurations(since_s, end_s)
+            for since_s, end_s in pairwise(changes_s)
+            if since_s < end_s
+        ]
 
     async def _learner_state(self) -> LearnerState:
         """Who is suspected by now; nobody where nobody learns."""

@@ -1,22 +1,23 @@
 """What an accepted recommendation did: runs with it beside, or after, runs without it.
 
 While a canary serves, both serve at the same time: the difference of success, and of being in time, is the gate's own
-estimate, which drift cannot fool, with an interval that holds however often one looks. Seconds and costs are those of
-the two configurations' runs during the trial, as they are. Where nothing was tried, runs of configurations with the
-recommendation's rules are held against those of the configuration before: the world may have changed in between.
+estimate, which drift cannot fool, with an interval that holds however often one looks. Seconds and costs are compared
+among runs of the same time, while as large a share of them had the change. Where nothing was tried, runs of
+configurations with the recommendation's rules are held against those of the configuration before: the world may have
+changed in between.
 
 Success alone says whether there was an improvement; see `inframind.plugin.advice.promises` for what was promised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from inframind.router.gate.bounds import alarm_interval
 from inframind.router.gate.evidence import Evidence, Scores
-from inframind.traces.figures import MeanMetric, difference_of, mean_change_of
+from inframind.traces.figures import MeanMetric, difference_of, mean_change_of, pooled
 from inframind.traces.outcome_graph import MeanDifference, RunFigures, ShareDifference
 
 LEAST_LABELS = 30
@@ -149,11 +150,17 @@ def of_before_and_after(before: RunFigures, after: RunFigures) -> Measurement | 
     )
 
 
-def mean_moved(metric: MeanMetric, before: RunFigures, after: RunFigures) -> Moved | None:
-    """What became of mean seconds or costs; None where too few runs tell."""
-    found = mean_change_of(metric, before, after)
+def mean_moved(metric: MeanMetric, strata: Sequence[tuple[RunFigures, RunFigures]]) -> Moved | None:
+    """What became of mean seconds or costs; None where too few runs tell.
+
+    Args:
+        metric: which; costs must be in one unit.
+        strata: figures without a change and with it, of each time while as large a share of the runs had it.
+    """
+    found = mean_change_of(metric, strata)
     if found is None:
         return None
+    before, after = (pooled(side) for side in zip(*strata, strict=True))
     if metric == "cost":
         return _moved(found, (before.cost, after.cost), (before.priced, after.priced))
     return _moved(found, (before.latency_s, after.latency_s), (before.runs, after.runs))

@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.plugin.advice.measuring import Moved
-from inframind.plugin.advice.stories import Story
-from inframind.traces.advice import Metric
+from inframind.traces.advice import Metric, RecommendationKind
 
 Verdict = Literal["kept", "broken", "not known"]
 Promised = Literal["cost falls", "success stays", "success rises", "worth rises"]
@@ -74,13 +73,15 @@ class Promise:
         return "kept" if verdicts == {"kept"} else "not known"
 
 
-def promise_of(story: Story) -> Promise | None:
-    """What became of what a recommendation promised, by its latest measurement; None before the first."""
-    measured = story.event("measured")
-    if measured is None:
-        return None
-    moved, margin = moved_of(measured.facts), float(measured.facts.get("margin", _WORTH.margin))
-    kind, success = story.recommendation.kind, _plain(moved.get("success"))
+def promise_of(kind: RecommendationKind, facts: Mapping[str, Any]) -> Promise:
+    """What became of what a kind of recommendation promises.
+
+    Args:
+        kind: of which.
+        facts: of its measurement.
+    """
+    moved, margin = moved_of(facts), float(facts.get("margin", _WORTH.margin))
+    success = _plain(moved.get("success"))
     if kind == "cheapest":
         saved = _part("cost falls", _relative(moved.get("cost")), sign=-1)
         return Promise(parts=(saved, _part("success stays", success, least=-margin)), margin=margin)

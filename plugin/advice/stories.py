@@ -9,6 +9,7 @@ from typing import Literal
 
 from inframind.advisor.recommending import Ranking
 from inframind.errors import AdviceMoved, ConfigError
+from inframind.plugin.advice.promises import Promise, promise_of
 from inframind.traces.advice import AdviceEvent, AdviceEventKind, Recommendation
 from inframind.traces.outcome_graph import OutcomeGraph
 
@@ -72,6 +73,12 @@ class Story:
     def is_in_force(self) -> bool:
         """Whether somebody accepted it and nobody took it back; the gate may have."""
         return self.has("accepted") and not self.has("reverted")
+
+    @property
+    def promise(self) -> Promise | None:
+        """What became of what it promised, by its latest measurement; None before the first."""
+        measured = self.event("measured")
+        return promise_of(self.recommendation.kind, measured.facts) if measured else None
 
 
 class Stories:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from inframind.plugin.advice.measuring import Moved
-from inframind.plugin.advice.promises import Change, Part, Promise, Promised, moved_of, promise_of
+from inframind.plugin.advice.promises import Change, Part, Promise, Promised, moved_of
 from inframind.plugin.advice.stories import Story
 from inframind.plugin.commands.advise_words import (
     VERDICT_STYLES,
@@ -46,7 +46,7 @@ _WORDS: dict[Promised, tuple[str, str, str]] = {
 
 def outcome_lines(story: Story) -> Iterator[Any]:
     """A table of what was measured, and whether that is what was promised; nothing before anything was measured."""
-    promise, measured = promise_of(story), story.event("measured")
+    promise, measured = story.promise, story.event("measured")
     if promise is None or measured is None:
         return
     yield Text()

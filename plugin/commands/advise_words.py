@@ -11,7 +11,7 @@ from rich.text import Text
 from inframind.advisor.analysis import Analysis
 from inframind.advisor.cluster import FailureCluster, Trait
 from inframind.plugin.advice.measuring import Moved
-from inframind.plugin.advice.promises import Promise, Verdict, promise_of
+from inframind.plugin.advice.promises import Promise, Verdict
 from inframind.plugin.advice.stories import Standing, Story
 from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.rollout_words import ago, name_of
@@ -99,7 +99,7 @@ _PROMISE = Column(name="promise", leave_out=4)
 def advice_table(stories: tuple[Story, ...], *, tries: bool) -> FittedTable:
     """Recommendations, what they promise, and whether those that were measured kept it."""
     rows = [_cells(story, tries) for story in stories]
-    promises = [promise_of(story) for story in stories]
+    promises = [story.promise for story in stories]
     if not any(promises):
         return FittedTable(_COLUMNS, [Row(cells) for cells in rows])
     told = [Row((*cells, verdict_text(found))) for cells, found in zip(rows, promises, strict=True)]
@@ -221,7 +221,7 @@ def advice_event_line(event: AdviceEvent, now_s: float) -> Text:
 def plain_story(story: Story) -> dict[str, Any]:
     """For JSON."""
     made = {name: value for name, value in asdict(story.recommendation).items() if name != "features"}
-    promise = promise_of(story)
+    promise = story.promise
     return {
         **made,
         "state": story.standing,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inframind.errors import ConfigError
-from inframind.traces.welch import Sample, mean_difference
+from inframind.traces.welch import Sample, mean_difference, stratified_difference
 
 _SAMPLE = st.builds(
     Sample, size=st.integers(2, 10_000), mean=st.floats(-1e3, 1e3), sd=st.floats(0.0, 1e3, width=32)
@@ -55,6 +55,30 @@ def test_looking_the_other_way_turns_the_sign(new: Sample, old: Sample) -> None:
 def test_who_may_miss_less_must_say_less(new: Sample, old: Sample, missed: float) -> None:
     sure, usual = mean_difference(new, old, missed=missed), mean_difference(new, old)
     assert sure.low <= usual.low and usual.high <= sure.high
+
+
+def test_what_differs_from_stratum_to_stratum_is_no_difference() -> None:
+    slow, fast = {"mean": 9.0, "sd": 1.0}, {"mean": 2.0, "sd": 1.0}
+    day = Sample(size=10, **slow), Sample(size=190, **slow)  # few runs are new by day
+    night = Sample(size=100, **fast), Sample(size=100, **fast)
+    found = stratified_difference([day, night])
+    assert found.change == 0.0
+    # Weights 9.5 and 50; variance of the difference (9.5^2 (1/10 + 1/190) + 50^2 (1/100 + 1/100)) / 59.5^2 = 1 / 59.5.
+    assert found.high == -found.low == pytest.approx(1.976 / 59.5**0.5, abs=5e-4)
+    lumped = mean_difference(Sample(size=110, mean=2.64, sd=2.3), Sample(size=290, mean=6.59, sd=3.5))
+    assert lumped.high < -3.0
+
+
+@given(_SAMPLE, _SAMPLE, st.integers(2, 4))
+def test_the_same_stratum_again_and_again_says_the_same_more_surely(new: Sample, old: Sample, n: int) -> None:
+    once, more = mean_difference(new, old), stratified_difference([(new, old)] * n)
+    assert more.change == pytest.approx(once.change, abs=1e-9)
+    assert more.high - more.low <= (once.high - once.low) + 1e-9
+
+
+def test_of_no_stratum_nothing_can_be_said() -> None:
+    with pytest.raises(ConfigError, match="strata"):
+        stratified_difference([])
 
 
 def test_of_values_that_never_differ_the_difference_is_known() -> None:

@@ -221,6 +221,38 @@ async def test_in_a_canary_the_runs_that_were_dealt_out_are_compared(here: Offic
     )  # the gate knows those of the shadow apart
 
 
+async def test_what_hours_do_in_a_canary_that_grows_is_no_merit_of_the_change(here: Office) -> None:
+    old = await here.configure(version="v1")
+    await here.keep(option(1, NO_LARGE), configuration_id=old.configuration_id)
+    (made,) = await here.desk().recommend()
+    await here.desk().accept(made.recommendation_id, by="user:ann")
+    new = await here.configure(*named_rules(made), version="v2")
+    candidate = (await here.shelf.rollout()).candidate
+    for share, runs, latency_s in ((0.05, 10, 8.0), (0.5, 90, 2.0)):  # slow by day, fast by night
+        here.clock.pass_s(10.0)
+        await here.happen(candidate, "canary", share)
+        here.clock.pass_s(10.0)
+        others: dict[str, Any] = {
+            "configuration": old.configuration_id,
+            "right": 0.5,
+            "latency_s": latency_s,
+            "cost": 2.0,
+        }
+        await here.serve(100 - runs, "", "serving", **others)
+        mine: dict[str, Any] = {
+            "configuration": new.configuration_id,
+            "right": 0.5,
+            "latency_s": latency_s,
+            "cost": 1.0,
+        }
+        await here.serve(runs, candidate, "candidate", **mine)
+    here.clock.pass_s(70.0)
+    (event,) = await here.desk().tend()
+    latency_s, cost = event.facts["latency_s"], event.facts["cost"]
+    assert (latency_s["before"], latency_s["after"], latency_s["change"]) == (7.4, 2.6, 0.0)
+    assert (cost["change"], cost["before_runs"], cost["after_runs"]) == (-1.0, 100, 100)
+
+
 async def test_a_trial_whose_runs_name_no_configuration_says_nothing_of_cost(here: Office) -> None:
     await here.desk().accept(await here.offered(), by="user:ann")
     candidate = (await here.shelf.rollout()).candidate
@@ -252,4 +284,4 @@ def test_costs_in_different_units_are_neither_added_nor_compared() -> None:
     assert (both.before_labelled, both.latency_s.before_runs) == (80, 80)
     one = compared([usd[0], size[0]], [usd[1]], ADVICE)
     assert one is not None and one.cost is not None and one.cost.before_runs == 40
-    assert with_means(both, [*usd, size[0]], ADVICE).cost is not None
+    assert with_means(both, [[*usd, size[0]]], ADVICE).cost is not None

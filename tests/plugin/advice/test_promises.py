@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inframind.plugin.advice.promises import moved_of, promise_of
+from inframind.plugin.advice.promises import moved_of
 from inframind.plugin.advice.stories import Story
 from inframind.plugin.commands.advise_outcome import promise_text
 from inframind.traces.advice import AdviceEvent, Recommendation
@@ -44,7 +44,7 @@ def story(kind: Any, *measured: Mapping[str, Any]) -> Story:
 
 
 def told(kind: Any, found: Mapping[str, Any]) -> str:
-    promise = promise_of(story(kind, found))
+    promise = story(kind, found).promise
     assert promise is not None
     return promise_text(promise).plain
 
@@ -130,8 +130,8 @@ def test_the_balanced_one_weighs_success_time_and_cost_with_ends_that_hold_howev
 
 
 def test_the_latest_measurement_counts_and_before_the_first_nothing_is_said() -> None:
-    assert promise_of(story("model_switch")) is None
-    found = promise_of(story("model_switch", facts((-0.1, -0.2, -0.01)), facts((0.1, 0.05, 0.2))))
+    assert story("model_switch").promise is None
+    found = story("model_switch", facts((-0.1, -0.2, -0.01)), facts((0.1, 0.05, 0.2))).promise
     assert found is not None and found.verdict == "kept"
 
 

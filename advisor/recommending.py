@@ -10,7 +10,7 @@ import bisect
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 
@@ -122,11 +122,6 @@ class Ranking:
         self._resumed_at_s = self.config.resumed_at_s
         self._stop: Stop | None = None
         self._is_process_stale = False
-
-    @classmethod
-    def of(cls, config: RankingConfig | None = None) -> Self:
-        """One that knows nothing yet."""
-        return cls(config)
 
     def add(self, recommendations: Iterable[Recommendation] = (), events: Iterable[AdviceEvent] = ()) -> None:
         """Take in recommendations and what became of them: any number, in any order, again if need be."""

@@ -54,7 +54,7 @@ def application(bench: Any, rng: np.random.Generator) -> Any:
 def accepted(bench: Any, config: RankingConfig, seed: int) -> float:
     """Share of the last interactions in which the first recommendation would have been accepted."""
     rng, people = np.random.default_rng(seed), np.random.default_rng(seed + 1000)
-    ranking, segments, came = Ranking.of(config), ("thrifty", "fast", "wary"), []
+    ranking, segments, came = Ranking(config), ("thrifty", "fast", "wary"), []
     for number in range(LABELLED * len(segments) + INTERACTIONS):
         segment, at_s = segments[number % len(segments)], 3600.0 * number
         made = ranking.recommend(

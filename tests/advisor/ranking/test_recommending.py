@@ -213,7 +213,7 @@ def test_kinds_that_are_accepted_alike_share_the_first_place_evenly(bench: Any, 
 
 def taught(bench: Any, seed: int, count: int, *, segment: str) -> Ranking:
     """By verdicts that are as often yes as no, whatever the kind, in turn."""
-    ranking = Ranking.of(RankingConfig(draws=1))
+    ranking = Ranking(RankingConfig(draws=1))
     for number in range(count):
         made = bench.recommendation(KINDS[(number + seed) % 4], segment=segment, rules=unlike(number))
         verdict = "accepted" if number // 4 % 2 else "rejected"
@@ -238,7 +238,7 @@ def decided(bench: Any, count: int, liked: str = "balanced", **more: Any) -> tup
 
 
 def test_who_is_in_charge_goes_by_labels_and_evidence(bench: Any) -> None:
-    ranking = Ranking.of(RankingConfig(takeover=TakeoverConfig(compared=20, window=40)))
+    ranking = Ranking(RankingConfig(takeover=TakeoverConfig(compared=20, window=40)))
     made, events = decided(bench, 80)
     ranking.add(made, events[:9])
     assert ranking.chooser.name == "unranked"
@@ -250,7 +250,7 @@ def test_who_is_in_charge_goes_by_labels_and_evidence(bench: Any) -> None:
 
 
 def test_ignored_recommendations_are_no_labels(bench: Any) -> None:
-    ranking = Ranking.of(RankingConfig(patience_s=1.0))
+    ranking = Ranking(RankingConfig(patience_s=1.0))
     made = [bench.recommendation(kind, made_at_s=10.0 * at) for at, kind in enumerate(KINDS * 10)]
     ranking.add(made, [bench.event(one, "shown", one.made_at_s) for one in made])
     assert (ranking.standing.labels, ranking.standing.chooser) == (0, "unranked")
@@ -259,7 +259,7 @@ def test_ignored_recommendations_are_no_labels(bench: Any) -> None:
 
 def test_events_in_any_order_and_portions_lead_to_the_same_recommendations(bench: Any) -> None:
     made, events = decided(bench, 60)
-    at_once, scattered = Ranking.of(), Ranking.of()
+    at_once, scattered = Ranking(), Ranking()
     at_once.add(made, events)
     rng = np.random.default_rng(3)
     for places in np.array_split(rng.permutation(60), 6):
@@ -294,22 +294,22 @@ def gamed(bench: Any, count: int, *, gain: float) -> tuple[list[Any], list[Any]]
 
 
 def test_the_process_mode_is_in_charge_until_rewards_outrun_reliability(bench: Any) -> None:
-    honest = Ranking.of(RankingConfig(mode="process"))
+    honest = Ranking(RankingConfig(mode="process"))
     honest.add(*gamed(bench, 300, gain=0.1))
     assert (honest.standing.chooser, honest.stop) == ("process", None)
-    ranking = Ranking.of(RankingConfig(mode="process"))
+    ranking = Ranking(RankingConfig(mode="process"))
     made, events = gamed(bench, 300, gain=0.0)
     ranking.add(made, events)
     assert ranking.standing.chooser == "thompson"
     assert ranking.stop is not None and "success changed by" in str(ranking.stop)
-    again = Ranking.of(RankingConfig(mode="process"))
+    again = Ranking(RankingConfig(mode="process"))
     again.add(made, events)
     assert again.stop == ranking.stop
 
 
 def test_only_a_person_lets_the_process_mode_go_on(bench: Any) -> None:
     made, events = gamed(bench, 300, gain=0.0)
-    ranking = Ranking.of(RankingConfig(mode="process", monitor=MonitorConfig(window=40)))
+    ranking = Ranking(RankingConfig(mode="process", monitor=MonitorConfig(window=40)))
     ranking.add(made, events)
     assert ranking.chooser.name == "thompson"
     more, _ = decided(bench, 1)
@@ -317,7 +317,7 @@ def test_only_a_person_lets_the_process_mode_go_on(bench: Any) -> None:
     assert ranking.chooser.name == "thompson"
     ranking.resume(events[-1].at_s)
     assert ranking.chooser.name == "process"
-    lasting = Ranking.of(RankingConfig(mode="process", resumed_at_s=events[-1].at_s))
+    lasting = Ranking(RankingConfig(mode="process", resumed_at_s=events[-1].at_s))
     lasting.add(made, events)
     assert lasting.chooser.name == "process"
 

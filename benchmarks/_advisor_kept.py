@@ -45,11 +45,15 @@ def all_kept(
         workers: processes; with one, jobs are done here.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    console = Console(stderr=True)
+    there = sum(_file(folder, job).exists() for job in jobs)
+    if there:
+        console.print(f"{title}: {there} of {len(jobs)} were done before, see {folder}", style="dim")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     found: dict[int, Figures] = {}
     with (
         EngineConfig(workers=workers).open(len(jobs)) as engine,
-        Progress(*columns, console=Console(stderr=True)) as bar,
+        Progress(*columns, console=console) as bar,
     ):
         task = bar.add_task(title, total=len(jobs))
         for place, figures in engine.run(_keep, [(play, job, folder) for job in jobs]):
@@ -59,7 +63,7 @@ def all_kept(
 
 
 def _keep(play: Callable[[J], Figures], job: J, folder: Path) -> Figures:
-    file = folder / f"{job.name}.json"
+    file = _file(folder, job)
     if file.exists():
         kept: Figures = json.loads(file.read_text(encoding="utf-8"))
         return kept
@@ -68,6 +72,10 @@ def _keep(play: Callable[[J], Figures], job: J, folder: Path) -> Figures:
     partial.write_text(json.dumps(figures, indent=1), encoding="utf-8")
     partial.replace(file)
     return figures
+
+
+def _file(folder: Path, job: Job) -> Path:
+    return folder / f"{job.name}.json"
 
 
 def said_of(rate: Rate) -> str:

@@ -20,7 +20,7 @@ from inframind.router.learning.threads import use_one_thread
 from inframind.traces.advice import KINDS
 
 INTERACTIONS, QUICK_INTERACTIONS = 500, 250
-PLAYS = 8
+PLAYS, NOISY_PLAYS = 8, 2
 """For each seed that is asked for."""
 LIMIT = 1.5
 _BY_CHANCE = 10_000
@@ -53,14 +53,14 @@ def report_shares(
 ) -> None:
     """Play many advisers, and hold the largest share of each over its smallest."""
     interactions = QUICK_INTERACTIONS if quick else INTERACTIONS
-    each = 1 if quick else PLAYS
-    numbers = range(each * seeds[0], each * (seeds[0] + len(seeds)))
     table = Table(
         "predictions", "of", f"within {LIMIT}", "mean", "largest",
         title=f"Largest over smallest share of what is shown first, {interactions} interactions with equal options",
         title_justify="left",
     )  # fmt: skip
-    for name, is_noisy in (("the same", False), ("by chance", True)):
+    for name, is_noisy, plays in (("the same", False, PLAYS), ("by chance", True, NOISY_PLAYS)):
+        each = 1 if quick else plays
+        numbers = range(each * seeds[0], each * (seeds[0] + len(seeds)))
         jobs = [Play(seed=number, interactions=interactions, is_noisy=is_noisy) for number in numbers]
         found = all_kept(f"shares, predictions {name}", play, jobs, folder=folder, workers=workers)
         for what in ("kinds", "models"):

@@ -23,6 +23,8 @@ What takes long is kept in ``--out`` and not done again: figures of trials and p
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from _advisor_defects import all_worlds, report_defects
@@ -80,45 +82,44 @@ def options_of() -> argparse.Namespace:
 
 def main() -> None:
     options = options_of()
-    quick, only = options.quick, options.only.split(",")
-    out: Path = options.out / "quick" if quick else options.out
-    seeds = range(options.seed, options.seed + (3 if quick else options.seeds))
-    console = Console(width=150)
     bench = Bench(title="Advice", packages=("numpy", "scikit-learn"), seed=options.seed)
-    if "acceptance" in only:
-        report_acceptance(bench, console, seeds, quick=quick)
-    if "files" in only:
-        report_files(bench, console, options.seed, quick=quick)
-    if "desk" in only:
-        traces = QUICK_TRACES if quick else options.traces
-        store = options.store or out / f"desk-{traces}.db"
-        report_desk(
-            bench, console, options.seed, quick=quick, store=store, postgres=options.postgres, traces=traces
-        )
-    if "graph" in only:
-        traces = QUICK_TRACES if quick else options.traces
-        store = out / f"graph-{traces}.db"
-        report_graph(
-            bench, console, options.seed, quick=quick, store=store, postgres=options.postgres, traces=traces
-        )
-    if "rules" in only:
-        report_rules(bench, console, options.seed, quick=quick)
-    if "equal" in only:
-        report_equal(bench, console, seeds, quick=quick)
-    for name, report in KEPT_PARTS.items():
-        if name in only:
-            report(bench, console, seeds, folder=out / name, workers=options.workers, quick=quick)
-    if "defects" in only:
-        report_defects(
-            bench,
-            console,
-            seeds=seeds[:1] if quick else seeds,
-            worlds=QUICK_WORLDS if quick else options.worlds.split(","),
-            folder=out / "trials",
-            workers=options.workers,
-            quick=quick,
-        )
+    reports = reports_of(options, bench, Console(width=150))
+    for part in options.only.split(","):
+        reports[part]()
     bench.print(as_json=options.json)
+
+
+def reports_of(
+    options: argparse.Namespace, bench: Bench, console: Console
+) -> Mapping[str, Callable[[], None]]:
+    """What measures each part."""
+    quick, seed, workers = options.quick, options.seed, options.workers
+    out: Path = options.out / "quick" if quick else options.out
+    seeds = range(seed, seed + (3 if quick else options.seeds))
+    traces = QUICK_TRACES if quick else options.traces
+    timed = {"seed": seed, "quick": quick, "traces": traces, "postgres": options.postgres}
+    desk, graph = options.store or out / f"desk-{traces}.db", out / f"graph-{traces}.db"
+    defects = partial(
+        report_defects,
+        seeds=seeds[:1] if quick else seeds,
+        worlds=QUICK_WORLDS if quick else options.worlds.split(","),
+        folder=out / "trials",
+        workers=workers,
+    )
+    kept = {
+        name: partial(report, bench, console, seeds, folder=out / name, workers=workers, quick=quick)
+        for name, report in KEPT_PARTS.items()
+    }
+    return {
+        "acceptance": partial(report_acceptance, bench, console, seeds, quick=quick),
+        "defects": partial(defects, bench, console, quick=quick),
+        "files": partial(report_files, bench, console, seed, quick=quick),
+        "equal": partial(report_equal, bench, console, seeds, quick=quick),
+        "desk": partial(report_desk, bench, console, store=desk, **timed),
+        "graph": partial(report_graph, bench, console, store=graph, **timed),
+        "rules": partial(report_rules, bench, console, seed, quick=quick),
+        **kept,
+    }
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ LABELLED = (0.6, 0.1)
 TOGETHER = "+".join(DEFECTS)
 PAIR = "contradicts"
 """Two traits, neither of which fails more often without the other."""
-LOOKS, UNPLANTED = 2, 16
+LOOKS, UNPLANTED = 2, 20
 """For each seed that is asked for."""
 TIMED_RUNS, TIMED_AGENTS = 20_000, 8
 FALSE_PATTERNS = 0.05

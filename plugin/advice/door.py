@@ -85,6 +85,7 @@ class Advice:
             UnknownRecommendation: there is none whose id begins so.
             AdviceMoved: it was decided on already.
             ConfigError: the file cannot be edited, or there is neither a file nor a roll-out; nothing was changed.
+            StoreError: the store failed; `atend` does what is left.
         """
         return await self._there(lambda desk: desk.accept(recommendation_id, by=by))
 
@@ -98,6 +99,8 @@ class Advice:
         Raises:
             UnknownRecommendation: there is none whose id begins so.
             AdviceMoved: it was decided on already.
+            ConfigError: the digits are too few, are not hex, or begin several; or the file cannot be read.
+            StoreError: the store cannot be read or written.
         """
         return await self._there(lambda desk: desk.reject(recommendation_id, by=by, reason=reason))
 
@@ -111,6 +114,7 @@ class Advice:
         Raises:
             UnknownRecommendation: there is none whose id begins so.
             ConfigError: it was never accepted, or the file cannot be edited; nothing was changed.
+            StoreError: the store failed; `atend` does what is left.
         """
         return await self._there(lambda desk: desk.revert(recommendation_id, by=by))
 
@@ -119,7 +123,12 @@ class Advice:
         return self._run(lambda desk: desk.revert(recommendation_id, by=by))
 
     async def astories(self) -> tuple[Story, ...]:
-        """All recommendations and what became of them, in the order in which they were made."""
+        """All recommendations and what became of them, in the order in which they were made.
+
+        Raises:
+            ConfigError: the configuration file cannot be read.
+            StoreError: the store cannot be read.
+        """
         return await self._there(lambda desk: desk.stories())
 
     def stories(self) -> tuple[Story, ...]:
@@ -127,7 +136,12 @@ class Advice:
         return self._run(lambda desk: desk.stories())
 
     async def atend(self) -> list[AdviceEvent]:
-        """Do what is left to be done; whoever learns does so by itself. What was done."""
+        """Do what is left to be done, and say what was done; whoever learns does so by itself.
+
+        Raises:
+            ConfigError: the configuration file cannot be read, or lacks rules and does not load.
+            StoreError: the store cannot be read or written.
+        """
         return await self._there(lambda desk: desk.tend())
 
     def tend(self) -> list[AdviceEvent]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,6 @@ from inframind.plugin.advice.toml_edit import with_rules
 from inframind.plugin.config import load_settings
 from inframind.router.rules import RoutingRule
 from inframind.traces.advice import AdviceEvent
-from inframind.traces.store import open_store
 
 from .conftest import NO_DEBATE, NO_LARGE, PLAIN, Office, option
 
@@ -112,6 +112,44 @@ async def test_what_was_agreed_to_is_not_written_over_a_file_that_changed_since(
     with pytest.raises(ConfigError, match="changed meanwhile"):
         await plain.desk().accept(advice, by="user:ann", edit=edit)
     assert await plain.kinds() == ["shown"]
+
+
+def _link(file: Path) -> None:
+    file.rename(file.with_name("real.toml"))
+    file.symlink_to("real.toml")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_link, "it is a link: name the file itself"),
+        (lambda file: file.chmod(0o444), "it is read-only"),
+        (lambda file: file.write_bytes(PLAIN.encode("utf-16")), "save it as UTF-8"),
+        (lambda file: file.write_bytes(b"\xef\xbb\xbf" + PLAIN.encode()), "byte order mark"),
+        (lambda file: file.unlink(), "cannot be read: No such file"),
+    ],
+)
+async def test_a_file_that_cannot_be_edited_is_left_alone_and_nothing_is_noted(
+    plain: Office, spoil: Callable[[Path], None], said: str
+) -> None:
+    advice = await plain.offered()
+    desk = plain.desk()
+    spoil(plain.file)
+    before = {path: path.read_bytes() for path in plain.file.parent.iterdir()}
+    with pytest.raises(ConfigError, match=said):
+        await desk.accept(advice, by="user:ann")
+    assert {path: path.read_bytes() for path in plain.file.parent.iterdir()} == before
+    assert await plain.kinds() == ["shown"]
+
+
+async def test_line_ends_of_another_system_are_kept_there_and_back(plain: Office) -> None:
+    content = PLAIN.replace("\n", "\r\n").encode()
+    plain.file.write_bytes(content)
+    advice = await plain.offered()
+    await plain.desk().accept(advice, by="user:ann")
+    assert plain.file.read_bytes().count(b"\n") == plain.file.read_bytes().count(b"\r\n")
+    await plain.desk().revert(advice, by="user:ann")
+    assert plain.file.read_bytes() == content
 
 
 async def test_without_a_file_and_without_a_rollout_nothing_can_be_accepted(plain: Office) -> None:
@@ -292,152 +330,3 @@ async def test_a_store_that_fails_after_the_file_was_written_loses_nothing(plain
         await plain.desk(graph=Broken()).accept(advice, by="user:ann")
     await plain.desk().tend()
     assert (await plain.desk().story(advice)).standing == "accepted"
-
-
-# Ids -------------------------------------------------------------------------------------------------------
-
-
-async def test_the_same_seed_makes_the_same_ids_whatever_was_analysed_meanwhile(
-    plain: Office,
-) -> None:
-    async with open_store("memory:") as other_store:
-        other = Office(file=plain.file, store=other_store)
-        desks = plain.desk(), other.desk()
-        await desks[1].analyse()
-        for office in (plain, other):
-            await office.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"))
-        made = [[one.recommendation_id for one in await desk.recommend()] for desk in desks]
-    assert made[0] == made[1]
-    assert len({*made[0]}) == 2
-    assert all(re.fullmatch("[0-9a-f]{32}", one) for one in made[0])
-
-
-async def test_a_process_that_starts_anew_with_the_same_seed_takes_no_id_that_is_taken(
-    office: Office,
-) -> None:
-    first = await office.offered(NO_LARGE)
-    second = await office.offered(NO_DEBATE)
-    assert first != second
-    rules = {
-        story.recommendation.recommendation_id: story.recommendation.rules[0]
-        for story in await office.desk().stories()
-    }
-    assert rules[first]["avoid_models"] == ["large"]
-    assert rules[second]["avoid_topologies"] == ["Debate"]
-
-
-async def test_of_two_processes_with_the_same_seed_at_once_both_show_what_is_kept(office: Office) -> None:
-    await office.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"))
-    desks = office.desk(), office.desk()
-    for desk in desks:
-        await desk.stories()
-    made = await asyncio.gather(desks[0].recommend(segment="cost"), desks[1].recommend(segment="quality"))
-    kept = {one.recommendation_id: one for one in await office.graph.recommendations()}
-    assert all(kept[one.recommendation_id] == one for some in made for one in some)
-
-
-# Recommending ----------------------------------------------------------------------------------------------
-
-
-async def test_what_is_recommended_is_kept_as_shown_and_what_is_in_force_does_not_come_again(
-    office: Office,
-) -> None:
-    await office.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"))
-    desk = office.desk()
-    made = await desk.recommend(segment="cost")
-    assert {one.kind for one in made} == {"model_switch", "cheapest"}
-    assert [story.recommendation for story in await desk.shown(segment="cost")] == list(made)
-    assert await desk.shown(segment="quality") == ()
-    switch = next(one for one in made if one.kind == "model_switch")
-    await desk.accept(switch.recommendation_id, by="user:ann")
-    assert [one.kind for one in await desk.recommend(segment="cost")] == ["cheapest"]
-    assert [one.kind for one in await desk.recommend(segment="quality", most=1)] == ["cheapest"]
-
-
-async def test_what_was_shown_before_the_latest_analysis_is_not_shown_again(plain: Office) -> None:
-    await plain.offered()
-    plain.clock.pass_s(60.0)
-    await plain.keep(option(2, NO_DEBATE))
-    assert await plain.desk().shown() == ()
-
-
-async def test_of_two_with_the_same_rules_one_can_be_accepted(office: Office) -> None:
-    same = NO_LARGE.model_copy(update={"name": "another name"})
-    await office.keep(option(1, NO_LARGE))
-    (twin,) = await office.desk().recommend(segment="cost")
-    await office.keep(option(2, same, kind="cheapest"))
-    (made,) = await office.desk().recommend(segment="quality")
-    await office.desk().accept(made.recommendation_id, by="user:ann")
-    assert await office.desk().shown(segment="cost") == ()
-    told = await office.desk().story(twin.recommendation_id)
-    assert (told.standing, told.through) == ("in force", made.recommendation_id[:12])
-    before = office.file.read_text()
-    for decide in (office.desk().acceptance, lambda own_id: office.desk().accept(own_id, by="user:ann")):
-        with pytest.raises(ConfigError, match=f"in force already through {made.recommendation_id[:12]}"):
-            await decide(twin.recommendation_id)
-    assert office.file.read_text() == before
-    await office.desk().revert(made.recommendation_id, by="user:ann")
-    done = await office.desk().accept(twin.recommendation_id, by="user:ann")
-    assert done.story.through == ""
-
-
-async def test_what_somebody_wrote_into_the_file_is_in_force(plain: Office) -> None:
-    await plain.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"))
-    made = {one.kind: one.recommendation_id for one in await plain.desk().recommend()}
-    plain.file.write_text(PLAIN + '\n[[rules]]\nname = "ours"\navoid_models = ["large"]\n')
-    assert [one.recommendation.kind for one in await plain.desk().shown()] == ["cheapest"]
-    with pytest.raises(ConfigError, match="through the file's rule 'ours'"):
-        await plain.desk().accept(made["model_switch"], by="user:ann")
-    assert [one.kind for one in await plain.desk().recommend()] == ["cheapest"]
-
-
-async def test_what_serves_both_rules_of_one_is_not_what_one_of_them_does(plain: Office) -> None:
-    await plain.keep(option(1, NO_LARGE))
-    (one,) = await plain.desk().recommend()
-    both = await plain.offered(NO_LARGE, NO_DEBATE)
-    await plain.desk().accept(one.recommendation_id, by="user:ann")
-    assert (await plain.desk().story(both)).standing == "open"
-
-
-async def test_what_was_rolled_back_is_not_in_force_and_its_twin_may_be_tried(here: Office) -> None:
-    await here.keep(option(1, NO_LARGE))
-    (twin,) = await here.desk().recommend(segment="cost")
-    (made,) = await here.desk().recommend(segment="quality")
-    await here.desk().accept(made.recommendation_id, by="user:ann")
-    assert (await here.desk().story(twin.recommendation_id)).standing == "in force"
-    await here.happen((await here.shelf.rollout()).candidate, "rolled_back")
-    await here.desk().tend()
-    assert (await here.desk().story(twin.recommendation_id)).standing == "open"
-
-
-async def test_what_is_not_shown_is_counted_by_why_not(plain: Office) -> None:
-    strategy = RoutingRule(name="s", avoid_strategies=frozenset({"Flash"}))
-    await plain.keep(
-        option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"), option(3, strategy, domain="code")
-    )
-    assert await plain.desk().hidden() == {}
-    desk = plain.desk()
-    made = {one.title: one.recommendation_id for one in await desk.recommend(most=9)}
-    made |= {one.title: one.recommendation_id for one in await desk.recommend(segment="x", domain="math")}
-    await desk.accept(made["Change number 1"], by="user:ann")
-    await desk.reject(made["Change number 2"], by="user:ann")
-    segment = (await desk.story(made["Change number 2"])).recommendation.segment
-    assert await desk.hidden(segment=segment, domain="math") == {
-        "in force already": 1, "rejected not long ago": 1, "for another domain": 1,
-    }  # fmt: skip
-    with pytest.raises(ConfigError, match="there are code, general, knowledge, math"):
-        await desk.hidden(domain="cod")
-    with pytest.raises(ConfigError, match="there are code"):
-        await desk.recommend(domain="cod")
-
-
-async def test_segments_that_are_shared_are_one(plain: Office) -> None:
-    plain.file.write_text(PLAIN + '\n[advisor]\nsegments = "shared"\n')
-    await plain.keep(option(1, NO_LARGE))
-    (made,) = await plain.desk().recommend(segment="cost")
-    assert made.segment == ""
-
-
-async def test_without_an_analysis_nothing_is_recommended(plain: Office) -> None:
-    desk = plain.desk()
-    assert (await desk.recommend(), await desk.analysis(), await desk.stories()) == ((), None, ())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from inframind.errors import ConfigError
+from inframind.errors import AdviceMoved, ConfigError
 from inframind.plugin.advice.assembly import advice_desk
 from inframind.plugin.advice.tender import AdviceTender
 from inframind.plugin.config import load_settings, settings_from
@@ -22,7 +24,7 @@ from inframind.traces.shelf import RolloutEvent
 from inframind.traces.shelves import shelf_of
 from inframind.traces.store import open_store
 
-from .conftest import NO_LARGE, HandClock, Office, option
+from .conftest import NO_LARGE, PLAIN, HandClock, Office, option
 
 SETTINGS = {"policy": {"name": "learned", "exploration": 0.5, "seed": 1}}
 M1_IS_OUT = RoutingRule(name="no m1", avoid_models=frozenset({"m1"}))
@@ -84,6 +86,25 @@ def test_without_an_event_loop_and_with_a_file_it_is_the_same(tmp_path: Path) ->
         analysis = mind.advice.analyse(last=10)
         assert (analysis.runs, analysis.options) == (0, ())
         assert mind.advice.file == file
+
+
+def test_of_many_threads_that_accept_at_once_one_does(tmp_path: Path) -> None:
+    file = tmp_path / "inframind.toml"
+    file.write_text(PLAIN + '\n[traces]\nurl = "sqlite:///traces.db"\n')
+    with InfraMind.from_config(file) as mind:
+        asyncio.run(Office(file=file, store=mind.store, clock=HandClock()).keep(option(1, NO_LARGE)))
+        (made,) = mind.advice.recommend()
+
+        def accept(name: str) -> bool:
+            try:
+                mind.advice.accept(made.recommendation_id, by=name)
+            except AdviceMoved:
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(accept, "abcd")) == [False, False, False, True]
+    assert [rule.advice for rule in load_settings(file).rules] == [made.recommendation_id]
 
 
 async def test_what_the_learner_publishes_has_the_rules_of_what_serves(

@@ -92,3 +92,10 @@ def test_the_main_job_s_benchmark_takes_a_file_and_keeps_its_bars(tmp_path: Path
     assert last["bars"] == {
         name: {"value": 0.0, "limit": 0.0, "holds": True} for name in ("failed_episodes", "traces_off_spec")
     }
+
+
+def test_parts_of_the_advisor_s_benchmark_are_run_alone_and_named_in_their_figures(tmp_path: Path) -> None:
+    options = ("--only", "files", "--quick", "--json", "--out", str(tmp_path))
+    last = json.loads(run(FOLDER / "advisor.py", *options, cwd=tmp_path).splitlines()[-1])
+    assert set(last["bars"]) == {"files/valid"}
+    assert {name.partition("/")[0] for name in last["figures"]} == {"files"}

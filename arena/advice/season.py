@@ -55,11 +55,13 @@ class ServedSeason:
         solved: answered rightly, whether anybody says so or not.
         on_time: answered within the budget.
         hours: hour of arrival in UTC.
+        latency: what the latency model knows at the end; None where nothing forecasts.
     """
 
     solved: NDArray[np.bool_]
     on_time: NDArray[np.bool_]
     hours: NDArray[np.int64]
+    latency: LatencyState | None = None
 
     @property
     def success(self) -> NDArray[np.bool_]:
@@ -77,6 +79,7 @@ def serve_season(
     day: int = 0,
     labelled: float = LABELLED,
     grader: RememberingGrader | None = None,
+    known: LatencyState | None = None,
 ) -> ServedSeason:
     """Serve some runs over one day, and keep their traces with the labels that come.
 
@@ -89,12 +92,14 @@ def serve_season(
         day: which day, 0 the first.
         labelled: share of runs that get a label, whatever came of them.
         grader: says what was right; hand one over to several seasons, and verdicts are remembered.
+        known: what the latency model knows at the start; what is shipped unless given. Services do not forget over
+            night: with a forecast of its own each day masks other candidates, and what a change does depends on that.
     """
     grader = grader or RememberingGrader()
     per_hour = max(1, runs // HOURS)
     whole = replace(world.scenario, questions=HOURS * per_hour).workload(seed, world.rate_per_min)
     is_labelled = np.random.default_rng((seed, _LABELS_STREAM)).random(HOURS * per_hour) < labelled
-    known = shipped_policy().latency
+    known = known or shipped_policy().latency
     came: list[_Came] = []
     for hour in range(HOURS):
         part = slice(hour * per_hour, (hour + 1) * per_hour)
@@ -108,6 +113,7 @@ def serve_season(
         solved=np.array([one.solved for one in came]),
         on_time=np.array([one.on_time for one in came]),
         hours=np.repeat(np.arange(HOURS), per_hour),
+        latency=known if world.forecasts else None,
     )
 
 

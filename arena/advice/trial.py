@@ -2,6 +2,11 @@
 
 What the change brought is measured on fresh requests that meet a service with the accepted rules and its twin without
 them, one by one: whatever else is different about the second day is the same for both.
+
+**The application goes on.** Its latency model was at work before the first day, and knows on the next what it has
+learned by then. What a change does hangs on that: a model that cuts its answers is quick, so that whoever has learned
+it masks it less, has more runs cut, and gains more when they no longer are. A twin that had forgotten it would gain
+other than was promised for the service that was looked at.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ from inframind.arena.grading import RememberingGrader
 from inframind.fleet.endpoints import group_by_model
 from inframind.graphs.assembly import PolicyToBind
 from inframind.router.actions import ActionSpace
+from inframind.router.latency_state import LatencyState
 from inframind.router.policy import Policy
 from inframind.router.rules import RoutingRule
 from inframind.traces.advice import KINDS, Recommendation
@@ -32,8 +38,10 @@ from inframind.traces.memory import MemoryStore
 from inframind.traces.query import TraceQuery
 from inframind.traces.records import Trajectory
 
-_NEXT_DAY = 500_000
-"""Added to a trial's seed for the day after."""
+_DAY_BEFORE, _NEXT_DAY = 250_000, 500_000
+"""Added to a trial's seed for the day before the first, and for the day after."""
+_ERRORS = 1.96
+"""Standard errors on either side of a measurement that hold the truth 95 times in 100."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +51,15 @@ class TrialConfig:
     Attributes:
         before: runs that are analysed.
         after: runs that are served with the change, and as many without.
+        earlier: runs of the day before, which nobody looks at: by them the latency model gets to know the fleet. With 0
+            it starts the first day with what is shipped.
         labelled: share of the first that get a label.
         with_cure: whether a third service does what somebody would do who knows what is wrong.
     """
 
     before: int = 2400
     after: int = 480
+    earlier: int = 480
     labelled: float = 0.6
     with_cure: bool = False
 
@@ -92,6 +103,26 @@ class Trial:
         return float("nan") if self.cured is None else _gain(self.cured, self.twin)
 
     @property
+    def change(self) -> tuple[float, float]:
+        """Change of success in shares of runs, and its standard error, by the same requests with and without."""
+        change_N = self.after.success.astype(float) - self.twin.success.astype(float)
+        return float(change_N.mean()), float(change_N.std(ddof=1) / np.sqrt(len(change_N)))
+
+    @property
+    def is_kept(self) -> bool | None:
+        """Whether the promised change of success may be what came; None where nothing was accepted, or promised.
+
+        Both are uncertain: the promise by its interval, and what came because it is some hundred requests. They agree
+        where they differ by no more than 95 differences in 100 of such two would.
+        """
+        promised = self.accepted.prediction("success") if self.accepted else None
+        if promised is None or not promised.is_enough:
+            return None
+        came, error = self.change
+        side = promised.high - promised.change if came > promised.change else promised.change - promised.low
+        return abs(came - promised.change) <= float(np.hypot(side, _ERRORS * error))
+
+    @property
     def naming_place(self) -> int | None:
         """0-based place of the first failure pattern whose main trait names what is planted, or None."""
         planted = self.world.planted
@@ -130,7 +161,7 @@ def run_trial(
     config: TrialConfig | None = None,
     grader: RememberingGrader | None = None,
 ) -> Trial:
-    """Serve a day, ask for advice, follow it or not, and serve the next.
+    """Serve a day or two, ask for advice on the last, follow it or not, and serve the next.
 
     Args:
         world: where.
@@ -142,7 +173,13 @@ def run_trial(
     config, grader = config or TrialConfig(), grader or RememberingGrader()
     store = MemoryStore(max_traces=config.before, through_codec=False)
     before = serve_season(
-        world, store, seed=seed, runs=config.before, labelled=config.labelled, grader=grader
+        world,
+        store,
+        seed=seed,
+        runs=config.before,
+        labelled=config.labelled,
+        grader=grader,
+        known=_known_by_then(world, seed, config.earlier, grader),
     )
     runs = asyncio.run(_all_of(store))
     return follow(world, before, runs, person, seed=seed, config=config, grader=grader)
@@ -175,6 +212,7 @@ def follow(
             rules=rules,
             day=1,
             grader=grader,
+            known=before.latency,
         )
 
     twin = next_day(())
@@ -191,6 +229,16 @@ def follow(
         after=twin if accepted is None else next_day(rules_of(accepted.rules)),
         cured=None if cure is None else next_day(cure),
     )
+
+
+def _known_by_then(
+    world: DefectWorld, seed: int, runs: int, grader: RememberingGrader
+) -> LatencyState | None:
+    """What the latency model has learned from some runs of the day before the first; None of none."""
+    if not runs:
+        return None
+    store = MemoryStore(max_traces=1, through_codec=False)
+    return serve_season(world, store, seed=_DAY_BEFORE + seed, runs=runs, day=-1, grader=grader).latency
 
 
 def analysed(

@@ -22,6 +22,8 @@ from inframind.arena.advice.defects import (
 from inframind.arena.advice.relay import LAPS, RELAY
 from inframind.arena.advice.season import MIDNIGHT_S, ServedSeason, serve_season
 from inframind.errors import ConfigError
+from inframind.router.latency_state import LatencyState
+from inframind.router.policy_shipped import shipped_policy
 from inframind.router.rules import Circumstances, RoutingRule
 from inframind.traces.memory import MemoryStore
 from inframind.traces.query import TraceQuery
@@ -39,10 +41,11 @@ def serve(name: str, rules: tuple[RoutingRule, ...] = ()) -> tuple[ServedSeason,
     store = MemoryStore(max_traces=10_000, through_codec=False)
     season = serve_season(defect_named(name), store, seed=1, runs=RUNS, rules=rules)
 
-    async def all_runs() -> list[Trajectory]:
-        return [run async for run in store.iter(TraceQuery(oldest_first=True))]
+    return season, asyncio.run(all_of(store))
 
-    return season, asyncio.run(all_runs())
+
+async def all_of(store: MemoryStore) -> list[Trajectory]:
+    return [run async for run in store.iter(TraceQuery(oldest_first=True))]
 
 
 def planted(name: str) -> Planted:
@@ -58,6 +61,24 @@ def test_a_season_comes_out_the_same_every_time_and_visits_every_hour() -> None:
     assert Counter(one.hours.tolist()) == dict.fromkeys(range(24), RUNS // 24)
     arrived = sorted({int((run.arrived_at_s - MIDNIGHT_S) // 3600) for run in runs})
     assert arrived == list(range(24))
+
+
+def test_a_service_that_goes_on_forecasts_by_what_it_has_learned() -> None:
+    def forecast(known: LatencyState | None) -> tuple[float, ...]:
+        store = MemoryStore(max_traces=10_000, through_codec=False)
+        serve_season(defect_named("truncation"), store, seed=2, runs=24, day=1, known=known)
+        return next(
+            one for one in asyncio.run(all_of(store))[0].decisions if one.kind == "step"
+        ).latency_q90_s
+
+    day_before, _ = served("truncation")
+    assert forecast(day_before.latency) != forecast(None)
+    assert forecast(shipped_policy().latency) == forecast(None)
+
+
+def test_where_nothing_forecasts_nothing_is_learned() -> None:
+    assert served("night")[0].latency is None
+    assert served("control")[0].latency is not None
 
 
 def test_some_runs_are_labelled_and_all_have_propensities() -> None:

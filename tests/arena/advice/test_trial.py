@@ -7,9 +7,11 @@ import pytest
 
 from inframind.arena.advice.defects import CUT, defect_named
 from inframind.arena.advice.people import TASTES, Person
-from inframind.arena.advice.season import ServedSeason
+from inframind.arena.advice.season import ServedSeason, serve_season
 from inframind.arena.advice.trial import Trial, TrialConfig, best_liked, run_trial
+from inframind.router.latency_state import LatencyState
 from inframind.traces.advice import Prediction, Recommendation
+from inframind.traces.memory import MemoryStore
 
 PERSON = Person(name="p", taste=next(taste for taste in TASTES if taste.segment == "performance"))
 
@@ -18,7 +20,10 @@ PERSON = Person(name="p", taste=next(taste for taste in TASTES if taste.segment 
 def trial() -> Trial:
     """Long enough for a large defect to be seen."""
     return run_trial(
-        defect_named("truncation"), PERSON, seed=2, config=TrialConfig(before=480, after=48, with_cure=True)
+        defect_named("truncation"),
+        PERSON,
+        seed=2,
+        config=TrialConfig(before=480, after=48, earlier=48, with_cure=True),
     )
 
 
@@ -61,6 +66,16 @@ def test_gains_are_of_the_same_requests_with_and_without(trial: Trial) -> None:
         assert trial.gain == 0.0
 
 
+def test_the_day_after_begins_with_what_was_learned_on_the_day_before(trial: Trial) -> None:
+    def twin(known: LatencyState | None) -> list[bool]:
+        store = MemoryStore(max_traces=1, through_codec=False)
+        served = serve_season(trial.world, store, seed=500_002, runs=48, day=1, known=known)
+        return served.success.tolist()
+
+    assert trial.before.latency is not None
+    assert trial.twin.success.tolist() == twin(trial.before.latency) != twin(None)
+
+
 def test_a_gain_is_relative() -> None:
     def season(successes: int) -> ServedSeason:
         solved = np.arange(10) < successes
@@ -81,6 +96,31 @@ def test_a_gain_is_relative() -> None:
     assert one.gain == pytest.approx(0.25)
     assert np.isnan(one.cure_gain)
     assert one.naming_place is None
+
+
+def test_what_came_is_held_against_the_promise_as_far_as_either_is_known() -> None:
+    def after(successes: int) -> ServedSeason:
+        solved = np.arange(400) < successes
+        return ServedSeason(solved=solved, on_time=np.ones(400, np.bool_), hours=np.zeros(400, np.int64))
+
+    one = Trial(
+        world=defect_named("control"),
+        seed=0,
+        before=after(100),
+        analysis=None,  # type: ignore[arg-type]
+        analysing_s=0.0,
+        recommended=(),
+        accepted=made(1, 0.25),
+        twin=after(100),
+        after=after(200),
+    )
+    assert one.change == (pytest.approx(0.25), pytest.approx(0.25**0.5 * 0.75**0.5 / 399**0.5))
+    assert one.is_kept
+    assert replace(one, after=after(184)).is_kept
+    assert replace(one, after=after(215)).is_kept
+    assert not replace(one, after=after(180)).is_kept
+    assert not replace(one, after=after(221)).is_kept
+    assert replace(one, accepted=None).is_kept is None
 
 
 def test_people_take_what_they_like_best_if_they_would_accept_it_at_all() -> None:

@@ -13,7 +13,7 @@ from inframind.advisor.options.asking import Asked, Propose
 from inframind.advisor.options.expected import expectations
 from inframind.advisor.options.late_costs import with_late_costs
 from inframind.advisor.options.logs import Array, Choices, Coded, Ints, Logs, Mask, Narrow, renormalised
-from inframind.advisor.options.notes import of_choices, of_verdicts
+from inframind.advisor.options.notes import of_choices, of_drift, of_verdicts
 from inframind.advisor.options.one_sided import without_one_sided
 from inframind.router.actions import ActionSpace
 from inframind.router.cost import Prices
@@ -107,6 +107,7 @@ class LogReader:
             steps=steps,
             notes=(
                 *of_choices(len(finished), len(kept), steps),
+                *of_drift(steps, [action.model for action in self._actions.executor_actions]),
                 *of_verdicts(is_blind_RM, domain, one_sided),
             ),
         )

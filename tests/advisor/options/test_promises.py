@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from inframind.router.rules import RoutingRule
 from inframind.router.viewer import static_columns
 from inframind.router.views import Query
 from inframind.traces.advice import METRICS
-from inframind.traces.records import SOLVED_ONLY, Outcome, Trajectory
+from inframind.traces.records import SOLVED_ONLY, Decision, Outcome, Trajectory
 
 CONCISE = RoutingRule(name="short answers", avoid_strategies={"Plain"})
 COST = METRICS.index("cost")
@@ -140,6 +141,40 @@ def test_whoever_never_explored_is_told_what_to_set(uniform: Application) -> Non
     (told,) = [note for note in fixed.analysed().notes if "policy.exploration" in note]
     assert "policy.exploration = 0.1" in told
     assert not any("policy.exploration" in note for note in uniform.analysed().notes)
+
+
+def without(runs: Sequence[Trajectory], model: str) -> list[Trajectory]:
+    """Those that did not call a model, as if it had been too slow at every call."""
+    free = [run for run in runs if all(step.model != model for step in run.steps)]
+    return [replace(run, decisions=tuple(narrowed(one, model) for one in run.decisions)) for run in free]
+
+
+def narrowed(decision: Decision, model: str) -> Decision:
+    if decision.kind != "step":
+        return decision
+    masked = tuple("deadline" if label.startswith(f"{model}/") else "" for label in decision.actions)
+    chances = [0.0 if out else one for one, out in zip(decision.probabilities, masked, strict=True)]
+    shared = tuple(one / sum(chances) for one in chances)
+    return replace(decision, masked=masked, probabilities=shared, probability=shared[decision.chosen])
+
+
+def drift_in(application: Application, runs: Sequence[Trajectory]) -> list[str]:
+    return [note for note in application.analysed(runs).notes if "on offer" in note]
+
+
+def test_models_that_were_not_on_offer_in_the_beginning_are_told_of(uniform: Application) -> None:
+    runs = uniform.runs
+    (told,) = drift_in(uniform, [*without(runs[:400], "m2"), *runs[400:]])
+    assert "m2 (0%, now 100%). " in told
+    assert "m0" not in told
+    assert "advisor.last" in told
+
+
+def test_models_that_are_on_offer_as_ever_are_not_told_of(uniform: Application) -> None:
+    runs = uniform.runs
+    assert not drift_in(uniform, runs)
+    assert not drift_in(uniform, without(runs, "m2"))
+    assert not drift_in(uniform, [*without(runs[:15], "m2"), *runs[15:]])
 
 
 def test_whoever_has_few_runs_or_few_verdicts_is_told_how_many_are_needed(uniform: Application) -> None:

@@ -7,8 +7,10 @@ are done.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from inframind import __version__
@@ -16,7 +18,7 @@ from inframind.arena.candidates.candidate import AS_IT_IS, Candidate, Refused, S
 from inframind.arena.candidates.folder import CandidateFolder
 from inframind.arena.candidates.results import Job, JobResult
 from inframind.arena.engines import LOCAL, EngineConfig
-from inframind.errors import ConfigError
+from inframind.errors import ConfigError, InfraMindError
 
 LAYOUT = 1
 """Of the folder's files."""
@@ -187,5 +189,12 @@ def play_piece(traffic: Traffic, piece: Piece) -> list[JobResult]:
 def _played(traffic: Traffic, candidate: Candidate, job: Job) -> JobResult:
     try:
         return traffic.play(candidate, job)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is this candidate's, and the others go on
-        return JobResult(job=job, error=f"{type(error).__name__}: {error}")
+    except InfraMindError as error:
+        return JobResult(job=job, error=_said(error))
+    except Exception as error:  # noqa: BLE001 - a fault of ours ends this candidate alone, and says where it is
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return JobResult(job=job, error=f"{_said(error)} ({Path(place.filename).name}:{place.lineno})")
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

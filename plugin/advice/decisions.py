@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class Decisions:
         story = await self._undecided(prefix, "accepted")
         edit = _agreed(shown, self._adding(story))
         rules = documents_of(story.recommendation)
-        backup, facts = self._write(edit)
+        backup, facts = await self._write(edit)
         try:
             await self._stories.add(self._event(story, "accepted", by, {"rules": rules, **facts}))
         except AdviceMoved:
@@ -83,7 +84,7 @@ class Decisions:
         await self._follow_up.catch_up()
         story = await self._accepted(prefix)
         edit = _agreed(shown, self._removing(story))
-        backup, facts = self._write(edit)
+        backup, facts = await self._write(edit)
         if not story.has("reverted"):
             await self._stories.add_unless_moved(self._event(story, "reverted", by, facts))
         await self._follow_up.go_on()
@@ -124,11 +125,11 @@ class Decisions:
     def _removing(self, story: Story) -> FileEdit | None:
         return self._file.removing(story.recommendation) if self._file else None
 
-    def _write(self, edit: FileEdit | None) -> tuple[Path | None, dict[str, Any]]:
-        """The copy of what the file was, and the facts for the event."""
+    async def _write(self, edit: FileEdit | None) -> tuple[Path | None, dict[str, Any]]:
+        """The copy of what the file was, and the facts for the event. In a thread: requests wait for no disk."""
         if edit is None or self._file is None:
             return None, {}
-        backup = self._file.write(edit)
+        backup = await asyncio.to_thread(self._file.write, edit)
         return backup, self._file.facts(edit, backup)
 
     async def _give_way(self, story: Story) -> None:
@@ -143,7 +144,7 @@ class Decisions:
         if now.is_in_force and accepted is not None and accepted.by == BY_FILE:
             return  # somebody saw the file that we have just written
         if not now.is_in_force:
-            self._write(self._removing(story))
+            await self._write(self._removing(story))
         raise AdviceMoved(story.recommendation.recommendation_id, "accepted", now.last_word or "accepted")
 
     def _event(

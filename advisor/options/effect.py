@@ -17,6 +17,10 @@ The exact one is taken wherever it has support, and where the other has even les
 does not concern contribute 0, so that all variance comes from what changes. ``b`` is subtracted from either side alike:
 weights have the same mean under both.
 
+What could be chosen stays what it was at each decision, less what the rule takes away: candidates that a forecast or a
+failing server ruled out then are not brought back, and load is what it was. So an effect is of these runs, and of
+others as far as they are like them; see `inframind.advisor.options.notes.of_drift`.
+
 Which server of a model is called is not the policy's choice but the fleet's, by load. A rule that avoids some of a
 model's servers is weighed as if the fleet had drawn among them without regard to the question.
 """
@@ -30,6 +34,7 @@ from typing import Literal
 
 import numpy as np
 
+from inframind.advisor.options.doubts import NO_DOUBTS, Doubts, doubts_of
 from inframind.advisor.options.logs import Array, Choices, Ints, Logs, Mask
 from inframind.router.actions import ActionSpace
 from inframind.router.ope.estimate import SupportRule
@@ -64,6 +69,7 @@ class Effect:
         blind_M: of the runs that it concerns, the share of whose like nothing is known.
         least_M: least change that there could be: if all that it concerns had been as bad as any run.
         most_M: greatest.
+        doubts: why these runs cannot say, however many they are; looked for where predictions come from.
     """
 
     rule: RoutingRule
@@ -78,6 +84,7 @@ class Effect:
     blind_M: Array
     least_M: Array
     most_M: Array
+    doubts: Doubts = NO_DOUBTS
 
     @property
     def error_M(self) -> Array:
@@ -216,6 +223,7 @@ class Part:
     """The runs that changes are found on, or the others: what came of them, at worst, at best and on average."""
 
     def __init__(self, logs: Logs, is_choosing: bool) -> None:
+        self.is_choosing = is_choosing
         self.is_in_R = logs.is_choosing_R == is_choosing
         self.runs = int(self.is_in_R.sum())
         self.weight_RM = logs.weight_RM * self.is_in_R[:, None]
@@ -325,6 +333,7 @@ def effect_of(
         blind_M=logs.is_blind_RM[place_k].mean(axis=0) if len(place_k) else np.zeros(len(METRICS)),
         least_M=least_M,
         most_M=most_M,
+        doubts=NO_DOUBTS if part.is_choosing else doubts_of(logs, place_k, change_k, part_kM),
     )
 
 

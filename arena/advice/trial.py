@@ -234,8 +234,8 @@ def follow(
 def _known_by_then(
     world: DefectWorld, seed: int, runs: int, grader: RememberingGrader
 ) -> LatencyState | None:
-    """What the latency model has learned from some runs of the day before the first; None of none."""
-    if not runs:
+    """What the latency model has learned from some runs of the day before the first; None of none, or without one."""
+    if not (runs and world.forecasts):
         return None
     store = MemoryStore(max_traces=1, through_codec=False)
     return serve_season(world, store, seed=_DAY_BEFORE + seed, runs=runs, day=-1, grader=grader).latency

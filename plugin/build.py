@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ from inframind.traces.store import TraceStore, open_store
 if TYPE_CHECKING:
     from inframind.traces.otel import OtelExporter
 
+_log = logging.getLogger(__name__)
+
 
 def build_services(
     settings: Settings,
@@ -44,10 +47,10 @@ def build_services(
     """Everything that the graphs need.
 
     Raises:
-        ConfigError: settings that contradict each other, or a rule that speaks of what there is not.
+        ConfigError: settings that contradict each other, or a rule without ``advice`` that speaks of what there is not.
     """
     require_rules(settings, registry, roles)
-    return assemble(
+    services = assemble(
         parts_of(settings, registry, roles),
         policy or _policy_of(settings),
         store or open_store(settings.traces.url, settings.traces.write_limits()),
@@ -57,6 +60,9 @@ def build_services(
         listeners=listeners,
         content=content_of(settings) or whole,
     )
+    for one in services.decider.book.without_effect:
+        _log.warning("%s", one)
+    return services
 
 
 def content_of(settings: Settings) -> HashedContent | None:
@@ -126,7 +132,8 @@ def require_rules(settings: Settings, registry: TopologyRegistry, roles: Sequenc
     """Check all rules, those included that serve with a version alone.
 
     Raises:
-        ConfigError: a rule speaks of a model, server, strategy, topology, role or domain that there is not.
+        ConfigError: a rule without ``advice`` speaks of a model, server, strategy, topology, role or domain that there
+            is not.
     """
     if settings.rules:
         book_to_check(settings, registry, roles).with_rules(settings.rules)

@@ -115,8 +115,9 @@ class InfraMind(Asking, Applications, Judging):
         Raises:
             ConfigError: the file or one of its values is wrong.
         """
-        mind = cls(load_settings(path), **overrides)
-        mind._advice.file = Path(path)
+        file = Path(path).absolute()  # the process may go elsewhere before advice is asked for
+        mind = cls(load_settings(file), **overrides)
+        mind._advice.file = file
         return mind
 
     # Traces --------------------------------------------------------------------------------------------
@@ -151,6 +152,7 @@ class InfraMind(Asking, Applications, Judging):
             rng=self._rng.spawn(1)[0],
             file=file,
             actions=self._services.decider.actions,
+            book=self._services.decider.book,
         )
 
     async def afeedback(

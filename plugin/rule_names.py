@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inframind.errors import ConfigError
+from inframind.router.rule_names import WithoutEffect
 from inframind.router.rulebook import RuleBook
 from inframind.router.rules import RoutingRule
 
@@ -41,8 +42,9 @@ def unknown_names(book: RuleBook, rule: RoutingRule) -> list[UnknownName]:
 
     Args:
         book: over what may be chosen.
-        rule: which may name anything.
+        rule: which may name anything; that it came by advice excuses nothing.
     """
+    rule = rule.model_copy(update={"advice": ""})
     found: list[UnknownName] = []
     while True:
         try:
@@ -53,6 +55,12 @@ def unknown_names(book: RuleBook, rule: RoutingRule) -> list[UnknownName]:
             rule = _without(rule, field, str(error.value))
         else:
             return found
+
+
+def gone_in_words(one: WithoutEffect) -> str:
+    """What of a rule does nothing, for somebody who may not know what an application adds in code."""
+    added = {kind: None for field, _ in one.gone if (kind := _ADDITIONS.get(field))}
+    return f"{one} (unless the application adds this {' or '.join(added)} in code)" if added else str(one)
 
 
 def _without(rule: RoutingRule, field: str, name: str) -> RoutingRule:

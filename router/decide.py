@@ -106,7 +106,7 @@ class Decider:
     ) -> None:
         self.actions, self.policy, self.latency = actions, policy, latency
         self.config, self.book = config or DecideConfig(), book or RuleBook((), actions)
-        self.own_rules, self._clock, self._rng = self.book.rules, clock, rng
+        self.own_rules, self._clock, self._rng = self.book.given, clock, rng
         self._described: tuple[tuple[str, str], Configuration] | None = None
         self._viewer = Viewer(
             actions,
@@ -140,7 +140,7 @@ class Decider:
         """The same policy under other rules.
 
         Raises:
-            ConfigError: two rules have one name, or a rule speaks of what there is not.
+            ConfigError: two rules have one name, or a rule without ``advice`` speaks of what there is not.
         """
         twin = copy(self)
         twin.book, twin._described = self.book.with_rules(rules), None

@@ -13,6 +13,7 @@ import numpy as np
 
 from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace, ExecutorAction, PlannerAction
+from inframind.router.rule_names import Known, WithoutEffect, fitted
 from inframind.router.rules import HOURS, SECONDS_PER_HOUR, RoutingRule
 from inframind.router.topology import JUDGE_ROLE
 from inframind.router.views import Mask
@@ -90,14 +91,22 @@ class _AtSteps:
 class RuleBook:
     """Rules worked out for what may be chosen. Pure: knows no clock.
 
+    A rule that came by advice holds as far as it speaks of what there is, see `fitted`; one that a person wrote must
+    speak of nothing else.
+
     Args:
         rules: in the order in which they join, see `narrowed`.
         actions: what may be chosen.
         endpoints: names of the servers of each model; those of ``actions.models`` unless given.
         roles: names of roles beside those of ``actions.roles`` and the judge's, which rules may speak of.
 
+    Attributes:
+        given: the rules as they were given.
+        rules: those that hold, as far as they do.
+        without_effect: what of those by advice does not.
+
     Raises:
-        ConfigError: two rules have one name, or a rule speaks of what there is not.
+        ConfigError: two rules have one name, or a rule without ``advice`` speaks of what there is not.
     """
 
     def __init__(
@@ -108,15 +117,15 @@ class RuleBook:
         *,
         roles: Collection[str] = (),
     ) -> None:
-        self.rules = tuple(rules)
+        self.given = tuple(rules)
         self.actions, self._roles = actions, frozenset(roles)
         facts = actions.models
         self._servers = {
             model: frozenset((endpoints or {}).get(model, facts[model].endpoints)) for model in facts
         }
-        require_own_names(self.rules)
-        for rule in self.rules:
-            self._require_known(rule)
+        require_own_names(self.given)
+        self._known = self._all_names()
+        self.rules, self.without_effect = fitted(self.given, self._known)
         self._times = sorted({0, *(rule.when.min_prompt_tokens for rule in self.rules)})
         self._minds_hours = any(rule.when.hours_utc is not None for rule in self.rules)
         self._plan_rules = plan_rules(self.rules)
@@ -132,7 +141,7 @@ class RuleBook:
         """Other rules for the same choices.
 
         Raises:
-            ConfigError: two rules have one name, or a rule speaks of what there is not.
+            ConfigError: two rules have one name, or a rule without ``advice`` speaks of what there is not.
         """
         servers = {model: tuple(names) for model, names in self._servers.items()}
         return RuleBook(rules, self.actions, servers, roles=self._roles)
@@ -264,24 +273,31 @@ class RuleBook:
 
     # Names ---------------------------------------------------------------------------------------------
 
-    def _require_known(self, rule: RoutingRule) -> None:
-        actions, when = self.actions, rule.when
-        roles = {JUDGE_ROLE, *self._roles, *(name for names in actions.roles.values() for name in names)}
-        servers = frozenset().union(*self._servers.values())
-        for field, given, known in (
-            ("when.domains", when.domains, {*DOMAINS, *actions.roles}),
-            ("when.roles", when.roles, roles),
-            ("when.topologies", when.topologies, actions.topologies),
-            ("avoid_models", rule.avoid_models, actions.models),
-            ("only_models", rule.only_models, actions.models),
-            ("avoid_endpoints", rule.avoid_endpoints, servers),
-            ("avoid_strategies", rule.avoid_strategies, actions.strategies),
-            ("avoid_actions", rule.avoid_actions, actions.executor_labels),
-            ("avoid_topologies", rule.avoid_topologies, actions.topologies),
-        ):
-            for name in sorted(given.difference(known)):
-                fix = f"there is none; there are {', '.join(sorted(known))}"
-                raise ConfigError(f"rules.{rule.name}.{field}", name, fix)
+    def gone_in(self, rules: Iterable[RoutingRule]) -> tuple[WithoutEffect, ...]:
+        """What of other rules by advice would be without effect here.
+
+        Raises:
+            ConfigError: a rule without ``advice`` speaks of what there is not.
+        """
+        return fitted(rules, self._known)[1]
+
+    def _all_names(self) -> Known:
+        actions = self.actions
+        return {
+            "when.domains": {*DOMAINS, *actions.roles},
+            "when.roles": {
+                JUDGE_ROLE,
+                *self._roles,
+                *(name for names in actions.roles.values() for name in names),
+            },
+            "when.topologies": actions.topologies,
+            "avoid_models": actions.models,
+            "only_models": actions.models,
+            "avoid_endpoints": frozenset().union(*self._servers.values()),
+            "avoid_strategies": actions.strategies,
+            "avoid_actions": actions.executor_labels,
+            "avoid_topologies": actions.topologies,
+        }
 
 
 def plan_rules(rules: Iterable[RoutingRule]) -> tuple[RoutingRule, ...]:

@@ -78,9 +78,17 @@ class RoutingRule(BaseModel):
         """As plain data, as in the configuration file: what is not as by default, names in alphabetical order."""
         return _plain(self.model_dump(exclude_defaults=True))
 
+    @property
+    def asks_for_something(self) -> bool:
+        """Whether it avoids anything, or keeps to anything."""
+        return any(self._asked().values())
+
+    def _asked(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"name", "when", "advice"})
+
     @model_validator(mode="after")
-    def _asks_for_something(self) -> Self:
-        asked = self.model_dump(exclude={"name", "when", "advice"})
+    def _is_a_rule(self) -> Self:
+        asked = self._asked()
         if not any(asked.values()):
             raise ValueError(f"rule {self.name!r} avoids nothing: give at least one of {', '.join(asked)}")
         both = self.avoid_models & self.only_models

@@ -20,7 +20,7 @@ from inframind.plugin.advice.desk import AdviceDesk
 from inframind.plugin.advice.measurer import MeasureConfig, Measurer
 from inframind.plugin.advice.serving import Serving
 from inframind.plugin.advice.stories import Stories
-from inframind.plugin.advice.toml_edit import FileEdit
+from inframind.plugin.advice.toml_edit import FileEdit, advice_in
 from inframind.plugin.advice.versions import Versions
 from inframind.plugin.build import book_to_check, parts_of, registry_of, stored_policy
 from inframind.plugin.config import ENV_PREFIX, Settings, settings_from
@@ -29,7 +29,7 @@ from inframind.plugin.online.hearing import hearing_of
 from inframind.plugin.rule_names import unknown_names
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import policy_by_name
-from inframind.router.rulebook import after_own
+from inframind.router.rulebook import RuleBook, after_own
 from inframind.traces.outcome_graph import OutcomeGraph
 from inframind.traces.outcome_graphs import graph_of
 from inframind.traces.records import SolvedKeys
@@ -46,6 +46,7 @@ def advice_desk(
     rng: np.random.Generator,
     file: Path | None = None,
     actions: ActionSpace | None = None,
+    book: RuleBook | None = None,
     measures: bool = True,
     graph: OutcomeGraph | None = None,
     shelf: Shelf | None = None,
@@ -59,6 +60,7 @@ def advice_desk(
         rng: all chance there is.
         file: from which the configuration was read; None where there is none.
         actions: what may be chosen, where somebody knows it already.
+        book: rules over it, likewise; its own rules say nothing here.
         measures: whether it measures what was accepted; that reads all runs of a trial.
         graph: where advice is, instead of the store's own.
         shelf: where versions are, instead of the store's own.
@@ -74,6 +76,10 @@ def advice_desk(
     @cache
     def space() -> ActionSpace:
         return actions or action_space_of(settings)
+
+    @cache
+    def rule_book() -> RuleBook:
+        return book or book_to_check(settings, registry_of(settings))
 
     analyst = Analyst(
         store,
@@ -92,6 +98,7 @@ def advice_desk(
         measurer=measurer if measures else None,
         serving=Serving(shelf, versions, stories, clock) if settings.online.enabled else None,
         file=ConfigFile(file, require_valid, clock) if file is not None else None,
+        book=rule_book,
         clock=clock,
         rng=rng,
     )
@@ -153,9 +160,10 @@ def action_space_of(settings: Settings) -> ActionSpace:
 
 
 def require_valid(edit: FileEdit) -> None:
-    """Check that an application can be made of a file as it would be, with its rules.
+    """Check that an application can be made of a file as it would be, with its rules, and that those to be added fit.
 
-    Topologies and roles that an application adds in code are not known here.
+    Earlier ones by advice may speak of what is gone meanwhile. Topologies and roles that an application adds in code
+    are not known here.
 
     Raises:
         ConfigError: it does not load, a rule speaks of what there is not, or the environment has other rules.
@@ -166,7 +174,8 @@ def require_valid(edit: FileEdit) -> None:
     if [rule.advice for rule in settings.rules] != written:
         fix = "the rules of this variable are read instead of the file's: unset it, or add these rules to it by hand"
         raise ConfigError("environment", f"{ENV_PREFIX}RULES", fix)
-    book = book_to_check(settings, registry_of(settings))
-    for unknown in (one for rule in settings.rules for one in unknown_names(book, rule)):
+    book, before = book_to_check(settings, registry_of(settings)), advice_in(tomllib.loads(edit.before))
+    to_check = [rule for rule in settings.rules if rule.advice not in before]
+    for unknown in (one for rule in to_check for one in unknown_names(book, rule)):
         if unknown.addition is None:
             raise unknown.error

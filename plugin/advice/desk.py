@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from inframind.plugin.advice.serving import Serving
 from inframind.plugin.advice.stories import Stories, Story
 from inframind.plugin.advice.toml_edit import FileEdit
 from inframind.plugin.latest_runs import Progress, not_told
+from inframind.router.rulebook import RuleBook
 from inframind.traces.advice import AdviceEvent, Recommendation
 
 
@@ -38,6 +39,7 @@ class AdviceDesk:
         measurer: compares runs before and after; None where somebody else does.
         serving: has the roll-out try what is accepted; None without ``[online]``.
         file: into which rules go, or None where there is none: then the roll-out alone serves them.
+        book: gives rules over what may be chosen, to see what of others speaks of what is gone.
         clock: time.
         rng: all chance there is; the same seed makes the same ids.
     """
@@ -51,11 +53,12 @@ class AdviceDesk:
         measurer: Measurer | None,
         serving: Serving | None,
         file: ConfigFile | None,
+        book: Callable[[], RuleBook],
         clock: Clock,
         rng: np.random.Generator,
     ) -> None:
         self._stories, self._analyst, self._serving = stories, analyst, serving
-        self._offers = Offers(stories, ranking, file, tries=serving is not None, clock=clock)
+        self._offers = Offers(stories, ranking, file, tries=serving is not None, book=book, clock=clock)
         self._recommender = Recommender(analyst, stories, self._offers, ranking, clock=clock, rng=rng)
         self._follow_up = FollowUp(stories, file=file, serving=serving, measurer=measurer)
         self._decisions = Decisions(

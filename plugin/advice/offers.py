@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -11,13 +11,19 @@ from pydantic import ValidationError
 from inframind.advisor.analysis import Analysis
 from inframind.advisor.ranking.changes import Change, change_of, rules_of
 from inframind.advisor.recommending import Ranking
+from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.plugin.advice.config_file import ConfigFile
-from inframind.plugin.advice.stories import Stories, Story
+from inframind.plugin.advice.rules import named_rules
+from inframind.plugin.advice.stories import Standing, Stories, Story
 from inframind.plugin.advice.toml_edit import SHOWN_DIGITS
+from inframind.plugin.rule_names import gone_in_words
+from inframind.router.rulebook import RuleBook
 from inframind.router.rules import RoutingRule
 from inframind.traces.advice import Recommendation
 from inframind.traces.configurations import Configuration
+
+_OUT_OF_FORCE: tuple[Standing, ...] = ("rejected", "rolled back", "reverted")
 
 
 def change_in(made: Recommendation) -> Change:
@@ -70,14 +76,22 @@ class Offers:
         ranking: knows what was refused, and for how long.
         file: whose rules take effect, or None.
         tries: whether what is accepted serves by policy versions: then the file's copies of it do nothing.
+        book: gives rules over what may be chosen, to see what of others speaks of what is gone.
         clock: time.
     """
 
     def __init__(
-        self, stories: Stories, ranking: Ranking, file: ConfigFile | None, *, tries: bool, clock: Clock
+        self,
+        stories: Stories,
+        ranking: Ranking,
+        file: ConfigFile | None,
+        *,
+        tries: bool,
+        book: Callable[[], RuleBook],
+        clock: Clock,
     ) -> None:
         self._stories, self._ranking, self._file = stories, ranking, file
-        self._tries, self._clock = tries, clock
+        self._tries, self._book, self._clock = tries, book, clock
 
     def told(self, story: Story) -> Story:
         """A story that says through what else its change is in force.
@@ -158,7 +172,21 @@ class Offers:
 
     def _told(self, story: Story, effects: Effects) -> Story:
         made = story.recommendation
-        return replace(story, through=effects.through(change_in(made), but=made.recommendation_id))
+        return replace(
+            story,
+            through=effects.through(change_in(made), but=made.recommendation_id),
+            without_effect=self._without_effect(story),
+        )
+
+    def _without_effect(self, story: Story) -> tuple[str, ...]:
+        """Of what is on offer or in force."""
+        if story.standing in _OUT_OF_FORCE:
+            return ()
+        try:
+            rules = named_rules(story.recommendation)
+        except ConfigError:  # a newer release made it, and knows what it names
+            return ()
+        return tuple(gone_in_words(one) for one in self._book().gone_in(rules))
 
     def _refusal(self, story: Story) -> str:
         made = story.recommendation

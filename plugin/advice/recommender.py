@@ -38,8 +38,8 @@ class Recommender:
         rng: np.random.Generator,
     ) -> None:
         self._analyst, self._stories, self._offers, self._ranking = analyst, stories, offers, ranking
-        ids_rng, self._rng = rng.spawn(2)
-        self._new_id = new_ids(ids_rng)
+        ids_rng, draws_rng = rng.spawn(2)
+        self._new_id, self._seed = new_ids(ids_rng), int(draws_rng.integers(2**63))
         self._clock = clock
 
     async def recommend(self, *, segment: str, domain: str, most: int | None) -> tuple[Recommendation, ...]:
@@ -55,7 +55,7 @@ class Recommender:
             configuration=await self._analyst.configuration(analysis),
             most=most,
             now_s=self._clock.wall_s(),
-            rng=self._rng,
+            rng=self._draws(),
             new_id=self._unused_id,
         )
         return await self._stories.keep(made) if made else ()
@@ -75,6 +75,10 @@ class Recommender:
         known = await self._analyst.configuration(analysis)
         wanted = self._analyst.segment_of(segment)
         return self._offers.hidden(analysis, known, segment=wanted, domain=domain)
+
+    def _draws(self) -> np.random.Generator:
+        """Chance of this moment: a process that starts anew with the same seed draws otherwise once more is known."""
+        return np.random.default_rng([self._seed, self._stories.number])
 
     def _unused_id(self) -> str:
         """The next one that nothing has: a process that starts anew with the same seed draws the same ones again."""

@@ -16,7 +16,7 @@ from inframind.traces.outcome_graph import OutcomeGraph
 PAGE = 2000
 """Most events that are read at once."""
 Standing = Literal[
-    "open", "in force", "rejected", "accepted", "on trial", "serves", "rolled back", "reverted"
+    "open", "in force", "rejected", "accepted", "on trial", "serves", "set aside", "rolled back", "reverted"
 ]
 _STANDINGS: tuple[tuple[AdviceEventKind, Standing], ...] = (
     ("reverted", "reverted"),
@@ -38,11 +38,13 @@ class Story:
         events: in the order in which they happened.
         through: what else does all that its rules do, in words: another recommendation's id; "" where nothing does,
             or nobody looked.
+        without_effect: what of its rules speaks of what there is no more, as sentences.
     """
 
     recommendation: Recommendation
     events: tuple[AdviceEvent, ...] = ()
     through: str = ""
+    without_effect: tuple[str, ...] = ()
 
     def event(self, kind: AdviceEventKind) -> AdviceEvent | None:
         """The latest of a kind, or None."""
@@ -56,7 +58,19 @@ class Story:
     def standing(self) -> Standing:
         """How it stands; what nobody decided on may be in force through something else."""
         undecided: Standing = "in force" if self.through else "open"
+        if self.is_set_aside and not self.has("reverted"):
+            return "set aside"
         return next((standing for kind, standing in _STANDINGS if self.has(kind)), undecided)
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether its trial ended for want of evidence: nothing speaks against it, and it does not serve."""
+        return any(event.is_unproven for event in self.events)
+
+    @property
+    def runs_tried(self) -> int:
+        """Runs of the trial after which it was set aside; 0 where it was not."""
+        return next((int(event.facts["runs"]) for event in self.events if event.is_unproven), 0)
 
     @property
     def last_word(self) -> AdviceEventKind | None:
@@ -121,6 +135,11 @@ class Stories:
                 self._accepted.append(event.recommendation_id)
             self._number = max(self._number, event.number)
         self._ranking.add(made, events)
+
+    @property
+    def number(self) -> int:
+        """Of the latest event that was read; 0 before the first."""
+        return self._number
 
     # Keeping -------------------------------------------------------------------------------------------
 

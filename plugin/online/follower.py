@@ -86,6 +86,7 @@ class Follower:
         self.refused: dict[str, str] = {}
         self.others: Sequence[Replica] = ()
         self.failures = 0
+        self._told = set(services.versions.configured.decider.book.without_effect)
         self._reported_s = float("-inf")
 
     async def follow(self) -> None:
@@ -178,7 +179,15 @@ class Follower:
             await self._refuse(version, str(error))
             return None
         versions.keep(served)
+        self._tell_without_effect(served)
         return served
+
+    def _tell_without_effect(self, served: Served) -> None:
+        """What of its rules speaks of what is gone here, said once: every version that is learned on has them, too."""
+        for one in served.decider.book.without_effect:
+            if one not in self._told:
+                self._told.add(one)
+                _log.warning("%s is served here as it is, but %s", _name(served), one)
 
     async def _made_ready(self, version: PolicyVersion, content: bytes) -> Served:
         """Piece by piece, so that no request waits long for the interpreter."""
@@ -246,7 +255,14 @@ class Follower:
             "in_flight": sum(load.in_flight for load in loads),
             "endpoints": {load.endpoint: _load_facts(load) for load in loads},
             "refused": dict(self.refused),
+            "without_effect": self._without_effect(),
         }
+
+    def _without_effect(self) -> list[str]:
+        """What of rules does nothing here, in what serves and what is tried."""
+        lineup = self._services.versions.lineup
+        books = [served.decider.book for served in (lineup.serving, lineup.candidate) if served]
+        return list(dict.fromkeys(str(one) for book in books for one in book.without_effect))
 
 
 def _load_facts(load: EndpointLoad) -> dict[str, Any]:

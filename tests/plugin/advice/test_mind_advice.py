@@ -12,16 +12,17 @@ import pytest
 
 from inframind.errors import AdviceMoved, ConfigError
 from inframind.plugin.advice.assembly import advice_desk
+from inframind.plugin.advice.desk import AdviceDesk
 from inframind.plugin.advice.tender import AdviceTender
 from inframind.plugin.config import load_settings, settings_from
 from inframind.plugin.mind import InfraMind
 from inframind.plugin.online.assembly import learner_service
+from inframind.plugin.online.learning import LearnerService
 from inframind.router.policy_shelf import content_of, policy_of, version_of
 from inframind.router.policy_shipped import shipped_policy
 from inframind.router.rules import RoutingRule
 from inframind.traces.outcome_graphs import graph_of
 from inframind.traces.shelf import RolloutEvent
-from inframind.traces.shelves import shelf_of
 from inframind.traces.store import open_store
 
 from .conftest import NO_LARGE, PLAIN, HandClock, Office, option
@@ -35,6 +36,21 @@ async def answer(mind: InfraMind, questions: int) -> None:
     for number in range(questions):
         result = await mind.ainvoke(f"question {number}", topology="IO", team_size=1)
         await mind.afeedback(result.trace_id, solved=result.answer == "right")
+
+
+def learning_beside(
+    mind: InfraMind, *, publish_every: int, batch: int
+) -> tuple[Office, AdviceDesk, LearnerService]:
+    """A desk without a file and a learner, at a mind's store, as if ``[online]`` were enabled there."""
+    online = {
+        "enabled": True, "learner": "in-process", "publish_every": publish_every, "batch": batch,
+        "gate": {"settle_s": 0.001, "alarm_s": 0.001},
+    }  # fmt: skip
+    values = {**mind.settings.model_dump(), "online": online, "traces": {"url": "memory:"}}
+    settings, clock, actions = settings_from(values), HandClock(), mind.calls.services.decider.actions
+    desk = advice_desk(settings, mind.store, clock=clock, rng=np.random.default_rng(0), actions=actions)
+    learner = learner_service(settings, mind.store, actions, holder="a test", clock=clock)
+    return Office(file=Path("none"), store=mind.store, clock=clock), desk, learner
 
 
 @pytest.fixture
@@ -110,16 +126,8 @@ def test_of_many_threads_that_accept_at_once_one_does(tmp_path: Path) -> None:
 async def test_what_the_learner_publishes_has_the_rules_of_what_serves(
     make_mind: Any, say: Any, mind: InfraMind
 ) -> None:
-    values = mind.settings.model_dump()
-    online = {
-        "enabled": True, "learner": "in-process", "publish_every": 10, "batch": 8,
-        "gate": {"settle_s": 0.001, "alarm_s": 0.001},
-    }  # fmt: skip
-    settings = settings_from({**values, "online": online, "traces": {"url": "memory:"}})
-    clock, shelf = HandClock(), shelf_of(mind.store)
-    actions = mind.calls.services.decider.actions
-    desk = advice_desk(settings, mind.store, clock=clock, rng=np.random.default_rng(0), actions=actions)
-    office = Office(file=Path("none"), store=mind.store, clock=clock)
+    office, desk, learner = learning_beside(mind, publish_every=10, batch=8)
+    clock, shelf = office.clock, office.shelf
     await office.keep(option(1, M1_IS_OUT))
     (made,) = await desk.recommend()
     await desk.accept(made.recommendation_id, by="user:ann")
@@ -127,7 +135,7 @@ async def test_what_the_learner_publishes_has_the_rules_of_what_serves(
     event = RolloutEvent(at_s=clock.wall_s(), version=version, stage="full", by="user:ann", reason="a test")
     await shelf.append(event, after=1)
     await answer(mind, 24)
-    await learner_service(settings, mind.store, actions, holder="a test", clock=clock).once()
+    await learner.once()
     candidate = (await shelf.rollout()).candidate
     row = await shelf.policy(candidate)
     assert (row.created_by, row.parent) == ("learner", version)
@@ -136,16 +144,8 @@ async def test_what_the_learner_publishes_has_the_rules_of_what_serves(
 
 
 async def test_what_a_person_accepted_is_tried_before_what_was_learned_meanwhile(mind: InfraMind) -> None:
-    values = mind.settings.model_dump()
-    online = {
-        "enabled": True, "learner": "in-process", "publish_every": 4, "batch": 4,
-        "gate": {"settle_s": 0.001, "alarm_s": 0.001},
-    }  # fmt: skip
-    settings = settings_from({**values, "online": online, "traces": {"url": "memory:"}})
-    clock, shelf = HandClock(), shelf_of(mind.store)
-    actions = mind.calls.services.decider.actions
-    desk = advice_desk(settings, mind.store, clock=clock, rng=np.random.default_rng(0), actions=actions)
-    office = Office(file=Path("none"), store=mind.store, clock=clock)
+    office, desk, learner = learning_beside(mind, publish_every=4, batch=4)
+    clock, shelf = office.clock, office.shelf
     content = content_of(shipped_policy())
     row = version_of(content, created_at_s=0.0, created_by="user:ann", facts={})
     other = (await shelf.add_policy(row, content)).version
@@ -153,7 +153,6 @@ async def test_what_a_person_accepted_is_tried_before_what_was_learned_meanwhile
     await office.keep(option(1, M1_IS_OUT))
     (made,) = await desk.recommend()
     await desk.accept(made.recommendation_id, by="user:ann")
-    learner = learner_service(settings, mind.store, actions, holder="a test", clock=clock)
     await learner.once()
     await answer(mind, 16)
     await office.happen(other, "rolled_back")

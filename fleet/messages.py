@@ -19,6 +19,7 @@ class ChatRequest:
     Attributes:
         messages: OpenAI-style messages.
         max_tokens: longest answer in tokens, or None for the server's default.
+        max_tokens_by_model: longest answer of a candidate of which another limit holds.
         temperature: sampling temperature, or None for the server's default.
         stop: strings that end the answer.
         seed: sampling seed, or None.
@@ -34,6 +35,7 @@ class ChatRequest:
 
     messages: Sequence[Message]
     max_tokens: int | None = None
+    max_tokens_by_model: Mapping[str, int] = field(default_factory=dict)
     temperature: float | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
@@ -49,7 +51,10 @@ class ChatRequest:
     def body(self, model: str, priority: int | None) -> Json:
         """The JSON body for one endpoint; only what was asked for is in it."""
         body: Json = {"model": model, "messages": self.messages}
-        for name in ("max_tokens", "temperature", "seed", "tool_choice", "response_format"):
+        max_tokens = self.max_tokens_by_model.get(model, self.max_tokens)
+        if max_tokens is not None:
+            body["max_tokens"] = max_tokens
+        for name in ("temperature", "seed", "tool_choice", "response_format"):
             value = getattr(self, name)
             if value is not None:
                 body[name] = value

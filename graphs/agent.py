@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -22,6 +21,7 @@ from inframind.graphs.recorder import RunRecorder
 from inframind.graphs.services import Services
 from inframind.graphs.state import AgentTask, Draft
 from inframind.graphs.step_record import answered_step, failed_step, learn_from_answer, learn_from_timeout
+from inframind.router.actions import StrategySpec
 from inframind.router.decide import StepChoice
 from inframind.router.latency import estimate_tokens
 from inframind.router.priority import slack_priority
@@ -159,9 +159,12 @@ class _StepCall:
             history=self._run["history"],
             instructions=self._run["instructions"],
         )
+        prompt_tokens = estimate_tokens([str(message["content"]) for message in messages])
         return ChatRequest(
             messages=messages,
-            max_tokens=self._max_tokens(choice, [str(message["content"]) for message in messages]),
+            max_tokens_by_model={
+                model: self._max_tokens(strategy, model, prompt_tokens) for model in choice.models
+            },
             temperature=strategy.temperature,
             extra=strategy.extra,
             headers=step_headers(self._recorder.trace_id, self._step_id, self._recorder.metadata),
@@ -176,14 +179,12 @@ class _StepCall:
         own = [] if self._kind == JUDGE else [p for p in self._shown() if p["seat"] == self._task["seat"]]
         return _author(own[-1]) if own else ""
 
-    def _max_tokens(self, choice: StepChoice, texts: Sequence[str]) -> int:
-        """The strategy's limit, or what the smallest candidate's context leaves; a rough count needs slack."""
-        actions = self._services.decider.actions
-        thinks = any("reasoning" in actions.models[model].capabilities for model in choice.models)
-        wanted = actions.strategies[choice.strategy].max_tokens + (THINKING_TOKENS if thinks else 0)
-        context_length = min(actions.models[model].context_length for model in choice.models)
-        room = context_length - int(1.25 * estimate_tokens(texts)) - 32
-        return max(MIN_OUTPUT_TOKENS, min(wanted, room))
+    def _max_tokens(self, strategy: StrategySpec, model: str, prompt_tokens: int) -> int:
+        """The strategy's limit, or what the model's context leaves; a rough count of the prompt needs slack."""
+        facts = self._services.decider.actions.models[model]
+        thinking = THINKING_TOKENS if "reasoning" in facts.capabilities else 0
+        room = facts.context_length - int(1.25 * prompt_tokens) - 32
+        return max(MIN_OUTPUT_TOKENS, min(strategy.max_tokens + thinking, room))
 
     def _context(self, choice: StepChoice) -> StepContext:
         return StepContext(

@@ -20,7 +20,7 @@ from inframind.router.learning.threads import use_one_thread
 from inframind.traces.advice import KINDS
 
 INTERACTIONS, QUICK_INTERACTIONS = 500, 250
-PLAYS, NOISY_PLAYS = 8, 2
+PLAYS = 8
 """For each seed that is asked for."""
 LIMIT = 1.5
 _BY_CHANCE = 10_000
@@ -58,9 +58,9 @@ def report_shares(
         title=f"Largest over smallest share of what is shown first, {interactions} interactions with equal options",
         title_justify="left",
     )  # fmt: skip
-    for name, is_noisy, plays in (("the same", False, PLAYS), ("by chance", True, NOISY_PLAYS)):
-        each = 1 if quick else plays
-        numbers = range(each * seeds[0], each * (seeds[0] + len(seeds)))
+    each = 1 if quick else PLAYS
+    numbers = range(each * seeds[0], each * (seeds[0] + len(seeds)))
+    for name, is_noisy in (("the same", False), ("by chance", True)):
         jobs = [Play(seed=number, interactions=interactions, is_noisy=is_noisy) for number in numbers]
         found = all_kept(f"shares, predictions {name}", play, jobs, folder=folder, workers=workers)
         for what in ("kinds", "models"):
@@ -84,6 +84,7 @@ def report_shares(
     drawn = np.array(
         ratios_by_chance(np.random.default_rng(seeds[0]), interactions=interactions, plays=_BY_CHANCE)
     )
+    bench.add_figure(f"shares/by chance/within {LIMIT}", float((drawn <= LIMIT).mean()), "share")
     bench.add_figure(
         "shares/by chance/mean",
         float(drawn.mean()),

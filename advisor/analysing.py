@@ -13,6 +13,7 @@ from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.options.notes import of_size
 from inframind.advisor.options.proposing import Proposer
 from inframind.advisor.options.reading import LogReader
+from inframind.advisor.under_rules import under_rules
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import Policy
 from inframind.router.rulebook import RuleBook, roles_in
@@ -79,6 +80,7 @@ def analyse(
     )
     logs = reader.read(runs)
     proposer = Proposer(logs=logs, actions=actions, book=book, servers=servers, config=config, rng=rng)
+    under = under_rules(runs, found.clusters, book.rules, keys)
     arrivals = [run.arrived_at_s for run in runs]
     return Analysis(
         at_s=now_s,
@@ -88,7 +90,8 @@ def analyse(
         failures=sum(failure_of(run, keys) is not None for run in runs),
         since_s=min(arrivals, default=now_s),
         until_s=max(arrivals, default=now_s),
-        clusters=found.clusters,
+        clusters=under.clusters,
+        in_force=under.in_force,
         options=proposer.options(found.clusters),
         notes=(*found.notes, *logs.notes, *of_size(logs, config.support.least_effective_size)),
     )

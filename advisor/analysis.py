@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from inframind.advisor.cluster import FailureCluster
 from inframind.advisor.option import Option
+from inframind.advisor.under_rules import InForce
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Analysis:
         clusters: failure patterns, largest first.
         options: changes that could be recommended.
         notes: what a person should know: what could not be looked at, and why.
+        in_force: accepted advice, and how the runs do that it narrowed.
     """
 
     at_s: float
@@ -39,6 +41,7 @@ class Analysis:
     clusters: tuple[FailureCluster, ...] = ()
     options: tuple[Option, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    in_force: tuple[InForce, ...] = ()
 
     def cluster(self, cluster_id: str) -> FailureCluster | None:
         """The failure pattern of that id, or None."""

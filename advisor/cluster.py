@@ -68,6 +68,7 @@ class FailureCluster:
         centroid: of its embedding.
         first_s: earliest arrival, seconds since the Unix epoch.
         last_s: latest.
+        notes: what else a person should know of it, as sentences without a capital.
     """
 
     cluster_id: str
@@ -84,6 +85,7 @@ class FailureCluster:
     centroid: tuple[float, ...] = field(repr=False, default=())
     first_s: float = 0.0
     last_s: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def main_kind(self) -> FailureKind:

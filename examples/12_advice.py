@@ -71,7 +71,7 @@ async def take_advice(mind: InfraMind) -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         config = Path(temporary) / "inframind.toml"
-        write_endpoints(config, endpoint_tables(SPECS, URLS), force=False)
+        write_endpoints(config, endpoint_tables(SPECS, URLS))
         config.write_text(config.read_text() + ROUTING)
         run_in_virtual_time(lambda clock: serve(clock, config, questions=1200, seed=1, advises=True))
         run_in_virtual_time(lambda clock: serve(clock, config, questions=400, seed=2, advises=False))

@@ -226,7 +226,13 @@ def simulate(
     write_config: Annotated[
         Path | None, typer.Option(help="Write a configuration for these servers.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Where that file exists, replace its \\[\\[endpoints]]; all else stays, and a copy is kept.",
+        ),
+    ] = False,
 ) -> None:
     """Serve simulated vLLM servers on loopback ports until Ctrl-C.
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from inframind.arena.scenario import SchedulingPolicy, endpoint_tables, fleet_specs
+from inframind.fleet.clock import SystemClock
+from inframind.plugin.commands.endpoint_tables import replace_endpoints
 from inframind.plugin.commands.write_config import write_endpoints
 from inframind.simulator.fleet import SimulatedFleet
 from inframind.simulator.items import Item, load_items
@@ -57,14 +60,25 @@ async def _serve(
     async with fleet:
         if config is not None:
             tables = endpoint_tables(specs, fleet.base_urls)
-            await asyncio.to_thread(write_endpoints, config, tables, force=force)
+            said = await asyncio.to_thread(_configured, config, tables, force=force)
         console.print(_table(fleet, specs))
         if config is not None:
-            console.print(
-                Text(f"{config} is written: inframind run 'How many primes are below 100?' --config {config}")
-            )
+            console.print(Text(f"{said}: inframind run 'How many primes are below 100?' --config {config}"))
         console.print("serving; Ctrl-C stops", style="dim")
         await stopped.wait()
+
+
+def _configured(config: Path, tables: Sequence[Mapping[str, Any]], *, force: bool) -> str:
+    """Have the configuration name these servers; what was done, in words."""
+    if not (force and config.exists()):
+        write_endpoints(config, tables)
+        return f"{config} is written"
+    backup = replace_endpoints(config, tables, at_s=SystemClock().wall_s())
+    if backup is None:
+        return f"{config} has these servers already"
+    return (
+        f"{config} has these servers as its [[endpoints]] now, and all else as it was (before: {backup.name})"
+    )
 
 
 def _table(fleet: SimulatedFleet, specs: Sequence[ServerSpec]) -> Table:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from inframind.errors import ConfigError
+from inframind.plugin.commands.endpoint_tables import tables_text
 
 
 def write_example(path: Path, *, force: bool) -> None:
@@ -17,33 +17,27 @@ def write_example(path: Path, *, force: bool) -> None:
     Raises:
         ConfigError: the file exists and ``force`` is not given, or it cannot be written.
     """
-    write_new(path, files("inframind.plugin").joinpath("init_template.toml").read_text("utf-8"), force=force)
+    text = files("inframind.plugin").joinpath("init_template.toml").read_text("utf-8")
+    _write_new(path, text, force=force, fix="the file exists; --force replaces it")
 
 
-def write_endpoints(path: Path, endpoints: Sequence[Mapping[str, Any]], *, force: bool) -> None:
-    """A configuration that has these endpoints and leaves the rest to the defaults.
+def write_endpoints(path: Path, endpoints: Sequence[Mapping[str, Any]]) -> None:
+    """A new configuration that has these endpoints and leaves the rest to the defaults.
 
     Raises:
-        ConfigError: the file exists and ``force`` is not given, or it cannot be written.
+        ConfigError: the file exists, or cannot be written.
     """
-    tables = [
-        "[[endpoints]]\n" + "".join(_assignment(*pair) for pair in table.items()) for table in endpoints
-    ]
     head = "# Written by `inframind simulate`: the servers that run now. `inframind init` shows every other key.\n"
-    write_new(path, "\n".join([head, *tables]), force=force)
+    fix = "the file exists; --force replaces its [[endpoints]], and keeps all else"
+    _write_new(path, f"{head}\n{tables_text(endpoints)}", force=False, fix=fix)
 
 
-def write_new(path: Path, text: str, *, force: bool) -> None:
+def _write_new(path: Path, text: str, *, force: bool, fix: str) -> None:
     """Write a file that is not there yet; with ``force``, replace one that is."""
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise ConfigError("path", str(path), "the file exists; --force replaces it") from None
+        raise ConfigError("path", str(path), fix) from None
     except OSError as error:
         raise ConfigError("path", str(path), f"cannot be written: {error.strerror}") from error
-
-
-def _assignment(name: str, value: object) -> str:
-    """A line of TOML; JSON writes strings, numbers, booleans and lists of them in the same way."""
-    return f"{name} = {json.dumps(value)}\n"

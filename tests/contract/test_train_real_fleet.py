@@ -74,7 +74,7 @@ def config(request: pytest.FixtureRequest, items: Path, tmp_path: Path) -> Itera
 
 def write_config(path: Path, endpoints: Sequence[Mapping[str, Any]], more: str = "") -> None:
     """Write a configuration that leaves it open which model is good, so that a short training asks both."""
-    write_endpoints(path, [{**endpoint, "quality": 0.5} for endpoint in endpoints], force=False)
+    write_endpoints(path, [{**endpoint, "quality": 0.5} for endpoint in endpoints])
     with path.open("a") as file:
         file.write(more)
 

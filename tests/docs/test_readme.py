@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     specs = fleet_specs()
     model = ToolCaller(speaker=LatentDifficultyModel(AnswerKey()))
     with SimulatedFleetProcess(specs, model, speed=50) as fleet:
-        write_endpoints(folder / "inframind.toml", endpoint_tables(specs, fleet.base_urls), force=False)
+        write_endpoints(folder / "inframind.toml", endpoint_tables(specs, fleet.base_urls))
         yield folder
 
 

@@ -45,7 +45,7 @@ def ran(folder: Path, *arguments: str, is_well: bool = True) -> subprocess.Compl
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "app.py").write_text(PROGRAM)
     with simulated_endpoints(models=["llama-3.2-3b", "llama-3.1-8b"]) as endpoints:
-        write_endpoints(tmp_path / "inframind.toml", endpoints, force=False)
+        write_endpoints(tmp_path / "inframind.toml", endpoints)
     return tmp_path
 
 

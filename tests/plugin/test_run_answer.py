@@ -16,7 +16,7 @@ async def shown_by_run(serve: Any, folder: Path, script: Any, capsys: pytest.Cap
     server = await serve(script)
     config = folder / "inframind.toml"
     endpoint = {"name": "e0", "base_url": server.base_url, "model": "m0", "metrics": False}
-    write_endpoints(config, [endpoint], force=False)
+    write_endpoints(config, [endpoint])
     options: Any = {"topology": "IO", "team_size": 2, "domain": "math"}
     await asyncio.to_thread(command.run, "How many?", options, config=config, as_json=False)
     return capsys.readouterr().out

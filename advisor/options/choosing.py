@@ -4,13 +4,15 @@ The best-looking of a thousand changes looks better than it is. So changes are f
 and predicted from the other, which had no say in the choice. And where several are tested, some look good by chance:
 what is offered is what a Benjamini-Hochberg test at level delta lets through, and intervals of k offered changes out of
 m tested ones are those of level ``1 - delta k / m``, so that of all the intervals that people see at most a share delta
-misses (Benjamini and Yekutieli 2005, false coverage rate).
+misses (Benjamini and Yekutieli 2005, false coverage rate). Where an analysis came before, what is new is tested at a
+smaller level (`inframind.advisor.options.looks`): a weighted test (Genovese, Roeder and Wasserman 2006) whose weights
+are 1 at most.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.options.effect import Effect, Effects
 from inframind.advisor.options.generating import Contrast, Pattern, is_telling
 from inframind.advisor.options.logs import Mask
+from inframind.advisor.options.looks import FIRST_LOOK, Look
 from inframind.router.rules import RoutingRule
 from inframind.traces.advice import RecommendationKind
 
@@ -67,7 +70,7 @@ class Choice:
         kind: what it is after.
         rank: 0-based place among those of its kind there.
         effect: what the runs say that it was not chosen on.
-        delta: share of intervals like its own that may miss.
+        delta: share of intervals like its own that may miss; before the test, the chance of a false claim it has.
     """
 
     bucket: Bucket
@@ -92,10 +95,17 @@ class Chooser:
         effects: what the runs say of rules.
         config: how it is chosen.
         rng: breaks ties, so that no order of names does.
+        look: what may be spent on new claims.
     """
 
-    def __init__(self, effects: Effects, config: AnalysisConfig, rng: np.random.Generator) -> None:
-        self._effects, self._config, self._rng = effects, config, rng
+    def __init__(
+        self,
+        effects: Effects,
+        config: AnalysisConfig,
+        rng: np.random.Generator,
+        look: Look = FIRST_LOOK,
+    ) -> None:
+        self._effects, self._config, self._rng, self._look = effects, config, rng, look
 
     def chosen(self, buckets: Sequence[Bucket]) -> list[Choice]:
         """The changes that are worth a person's time, by what the runs say that they were not chosen on."""
@@ -179,24 +189,22 @@ class Chooser:
         """Those of the choices that the other runs bear out, at most one of a kind for a bucket."""
         config = self._config
         tested = [
-            Choice(
-                choice.bucket,
-                choice.kind,
-                choice.rank,
-                self._effects.of(choice.effect.rule, is_choosing=False, asks_again=True),
-                choice.delta,
+            replace(
+                choice,
+                effect=self._effects.of(choice.effect.rule, is_choosing=False, asks_again=True),
+                delta=config.delta * self._look.weight(choice.kind, choice.effect.rule),
             )
             for choice in picked
         ]
         able = [one for one in tested if has_support(self._claim(one), one.effect, config)]
         passed: list[Choice] = []
         for count in range(len(able), 0, -1):
-            delta = config.delta * count / len(able)
-            passed = [one for one in able if self._holds(one, delta)]
+            share = count / len(able)
+            passed = [one for one in able if self._holds(one, share * one.delta)]
             if len(passed) >= count:
                 break
-        delta = config.delta * max(len(passed), 1) / max(len(able), 1)
-        return [Choice(one.bucket, one.kind, one.rank, one.effect, delta) for one in _first_of_each(passed)]
+        share = max(len(passed), 1) / max(len(able), 1)
+        return [replace(one, delta=share * one.delta) for one in _first_of_each(passed)]
 
     def unproven(self, bucket: Bucket) -> Choice | None:
         """What a pattern speaks for most, where the runs do not say what it would do; None where they do.
@@ -221,6 +229,8 @@ class Chooser:
         return claim_of(choice.kind, choice.effect, self._config)
 
     def _holds(self, choice: Choice, delta: float) -> bool:
+        if delta <= 0:
+            return False
         claim = self._claim(choice)
         return claim.sureness(choice.effect) >= errors_at(delta, choice.effect, claim.metrics())
 

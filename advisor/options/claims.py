@@ -104,6 +104,8 @@ def objection_of(effect: Effect, metric: int, config: AnalysisConfig) -> str:
             f"not enough evidence: of {effect.blind_M[metric]:.0%} of the runs that it concerns "
             f"no like has {what}"
         )
+    if effect.doubts[metric]:
+        return f"not enough evidence: {effect.doubts[metric]}"
     size, least = float(effect.size_M[metric]), support.least_effective_size
     if size < least:
         said = f"not enough evidence: {size:.0f} decisions in effect, {least:.0f} are needed"

@@ -34,6 +34,7 @@ from typing import Literal
 
 import numpy as np
 
+from inframind.advisor.options.doubts import NO_DOUBTS, Doubts, doubts_of
 from inframind.advisor.options.logs import Array, Choices, Ints, Logs, Mask
 from inframind.router.actions import ActionSpace
 from inframind.router.ope.estimate import SupportRule
@@ -68,6 +69,7 @@ class Effect:
         blind_M: of the runs that it concerns, the share of whose like nothing is known.
         least_M: least change that there could be: if all that it concerns had been as bad as any run.
         most_M: greatest.
+        doubts: why these runs cannot say, however many they are; looked for where predictions come from.
     """
 
     rule: RoutingRule
@@ -82,6 +84,7 @@ class Effect:
     blind_M: Array
     least_M: Array
     most_M: Array
+    doubts: Doubts = NO_DOUBTS
 
     @property
     def error_M(self) -> Array:
@@ -220,6 +223,7 @@ class Part:
     """The runs that changes are found on, or the others: what came of them, at worst, at best and on average."""
 
     def __init__(self, logs: Logs, is_choosing: bool) -> None:
+        self.is_choosing = is_choosing
         self.is_in_R = logs.is_choosing_R == is_choosing
         self.runs = int(self.is_in_R.sum())
         self.weight_RM = logs.weight_RM * self.is_in_R[:, None]
@@ -329,6 +333,7 @@ def effect_of(
         blind_M=logs.is_blind_RM[place_k].mean(axis=0) if len(place_k) else np.zeros(len(METRICS)),
         least_M=least_M,
         most_M=most_M,
+        doubts=NO_DOUBTS if part.is_choosing else doubts_of(logs, place_k, change_k, part_kM),
     )
 
 

@@ -137,6 +137,8 @@ class Logs:
         domain: of each question.
         plans: their plans.
         steps: their steps.
+        judge: who gave each run's verdict, "" for none; None where nobody knows.
+        is_late_R: the latest runs, a day's at least; None where there is no such part of them.
         notes: what a person should know of the reading.
     """
 
@@ -151,6 +153,8 @@ class Logs:
     domain: Coded
     plans: Choices
     steps: Choices
+    judge: Coded | None = None
+    is_late_R: Mask | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -15,6 +15,7 @@ from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.options.effect import Effects
 from inframind.advisor.options.generating import Contrast, circumstances, pattern_of, rules_at
 from inframind.advisor.options.logs import Logs, Mask
+from inframind.advisor.options.looks import FIRST_LOOK, Look
 from inframind.advisor.options.predicting import predictions_of
 from inframind.advisor.options.standing import clashes, content_of
 from inframind.advisor.options.wording import name_of, reason_of, title_of
@@ -37,6 +38,7 @@ class Proposer:
         servers: names of the servers of each model.
         config: how it is chosen.
         rng: breaks ties.
+        look: what may be spent on new claims.
     """
 
     logs: Logs
@@ -45,6 +47,7 @@ class Proposer:
     servers: Mapping[str, Sequence[str]]
     config: AnalysisConfig
     rng: np.random.Generator
+    look: Look = FIRST_LOOK
 
     def options(self, clusters: Sequence[FailureCluster]) -> tuple[Option, ...]:
         """Changes for the failure patterns, the largest first, then for the whole application.
@@ -53,7 +56,7 @@ class Proposer:
         """
         effects = Effects(self.logs, self.actions, self.book, self.servers, self.config.support)
         buckets = self._buckets(clusters[: self.config.most_clusters], effects)
-        chooser = Chooser(effects, self.config, self.rng)
+        chooser = Chooser(effects, self.config, self.rng, self.look)
         chosen = chooser.chosen(buckets)
         unproven = self._unproven(chooser, buckets, chosen)
         taken = {rule.name for rule in self.book.rules}

@@ -10,7 +10,9 @@ import numpy as np
 
 from inframind.advisor.failure import failure_of
 from inframind.advisor.options.asking import Asked, Propose
+from inframind.advisor.options.doubts import latest_part
 from inframind.advisor.options.expected import expectations
+from inframind.advisor.options.judges import judge_of, of_rates
 from inframind.advisor.options.late_costs import with_late_costs
 from inframind.advisor.options.logs import Array, Choices, Coded, Ints, Logs, Mask, Narrow, renormalised
 from inframind.advisor.options.notes import of_choices, of_drift, of_verdicts
@@ -93,7 +95,7 @@ class LogReader:
             kept, [read.tokens for read in reads], value_RM, weight_RM, is_choosing_R
         )
         steps = self._steps(reads)
-        return Logs(
+        logs = Logs(
             trace_ids=tuple(run.trace_id for run in kept),
             value_RM=value_RM,
             weight_RM=weight_RM,
@@ -105,12 +107,18 @@ class LogReader:
             domain=domain,
             plans=self._plans(reads),
             steps=steps,
-            notes=(
-                *of_choices(len(finished), len(kept), steps),
-                *of_drift(steps, [action.model for action in self._actions.executor_actions]),
-                *of_verdicts(is_blind_RM, domain, one_sided),
-            ),
+            judge=Coded.of([judge_of(run.outcomes, self._keys) for run in kept]),
+            is_late_R=latest_part(np.array([run.arrived_at_s for run in kept])),
         )
+        models = [action.model for action in self._actions.executor_actions]
+        strategies = [action.strategy for action in self._actions.executor_actions]
+        notes = (
+            *of_choices(len(finished), len(kept), steps),
+            *of_drift(steps, models),
+            *of_verdicts(is_blind_RM, domain, one_sided),
+            *of_rates(logs, models, strategies),
+        )
+        return replace(logs, notes=notes)
 
     def _read(self, run: Trajectory) -> _Read | None:
         steps, plan = tuple(self._views.steps(run)), self._views.plan(run)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -96,6 +97,7 @@ class Analyst:
         self._config, self._clock, self._rng = config, clock, rng
         self._latest: tuple[int, Analysis | None] | None = None
         self._configurations: dict[str, Configuration] = {}
+        self._of_runs: dict[str, Mapping[str, Any]] = {}
 
     def segment_of(self, segment: str) -> str:
         """The segment by which is learned."""
@@ -142,6 +144,8 @@ class Analyst:
         since_s, most = self._clock.wall_s() - self._config.window_s, last or self._config.last
         runs = await latest_runs(self._store, since_s=since_s, most=most, tell=tell)
         actions, force, previous = self._actions(), await self._in_force(), await self.latest()
+        own_id = _latest_configuration(runs)
+        documents = await self._documents({run.configuration for run in runs if run.configuration})
         tell("analysing", 0, 1)
         found = await asyncio.to_thread(
             analyse,
@@ -149,7 +153,7 @@ class Analyst:
             actions=actions,
             policy=force.policy,
             rules=force.rules,
-            configuration_id=_latest_configuration(runs),
+            configuration_id=own_id,
             keys=self._config.keys,
             exploration=self._config.exploration,
             greedy=self._config.greedy,
@@ -158,6 +162,7 @@ class Analyst:
             now_s=self._clock.wall_s(),
             rng=np.random.default_rng(self._rng.integers(2**63)),
             config=self._config.analysis,
+            documents=documents,
         )
         tell("analysing", 1, 1)
         kept = KeptAnalysis(
@@ -165,6 +170,16 @@ class Analyst:
         )
         self._latest = ((await self._graph.keep_analysis(kept)).number, found)
         return found
+
+    async def _documents(self, names: Collection[str]) -> dict[str, Mapping[str, Any]]:
+        """What the configurations of these ids are, as far as the store knows them; those of the last time are kept."""
+        known = {name: one for name, one in self._of_runs.items() if name in names}
+        for name in sorted(set(names) - set(known)):
+            found = await self._graph.known_configuration(name)
+            if found is not None:
+                known[name] = found.document
+        self._of_runs = known
+        return known
 
 
 def _analysis_of(kept: KeptAnalysis) -> Analysis | None:

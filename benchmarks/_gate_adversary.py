@@ -18,8 +18,9 @@ import numpy as np
 
 from inframind.router.gate.arms import arm_of
 from inframind.router.gate.config import GateConfig
-from inframind.router.gate.evidence import Evidence, GateRun
+from inframind.router.gate.evidence import Evidence
 from inframind.router.gate.judging import judge, propose
+from inframind.router.gate.runs import GateRun
 from inframind.router.guards.labels import Trust, labels_of
 from inframind.router.guards.quotas import QuotaConfig, admit
 from inframind.router.guards.sources import SourceBook, SourceSample

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from inframind.router.gate.config import GateConfig
-from inframind.router.gate.evidence import Evidence, RunColumns
+from inframind.router.gate.evidence import Evidence
 from inframind.router.gate.judging import judge, propose
+from inframind.router.gate.runs import RunColumns
 from inframind.traces.shelf import Rollout, rollout_after
 
 BATCH, SPREAD, IN_TIME_ANYWAY = 100, 0.16, 0.4

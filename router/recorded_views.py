@@ -201,6 +201,15 @@ def asked_apart(query: Query, of_run: Query) -> Mapping[str, Any]:
     return {name: value for name, value in apart.items() if value != same[name]}
 
 
+def asked_at(trajectory: Trajectory) -> Iterator[tuple[Query, float]]:
+    """What a run was asked and when, in seconds since the Unix epoch: on arrival, and at every plan and step of it."""
+    query = _query(trajectory)
+    yield query, trajectory.arrived_at_s
+    for decision in trajectory.decisions:
+        if decision.kind != "pace":
+            yield _asked_in(decision.seen, query), decided_at_s(trajectory, decision)
+
+
 def decided_at_s(trajectory: Trajectory, decision: Decision) -> float:
     """When a plan or a step was decided, in seconds since the Unix epoch: a run may have lain still before."""
     return trajectory.arrived_at_s + decision.made_s + float(decision.seen.get(WAITED, 0.0))

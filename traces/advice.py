@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from inframind.traces.shelf import UNPROVEN
+
 RecommendationKind = Literal["cheapest", "highest_performance", "balanced", "model_switch"]
 KINDS: tuple[RecommendationKind, ...] = ("cheapest", "highest_performance", "balanced", "model_switch")
 Metric = Literal["success", "solved", "on_time", "latency_s", "cost"]
@@ -117,3 +119,8 @@ class AdviceEvent:
     by: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     number: int = 0
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether its trial ended for want of evidence, with nothing that speaks against it."""
+        return self.kind == "rolled_back" and bool(self.facts.get(UNPROVEN))

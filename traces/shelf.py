@@ -15,6 +15,8 @@ from inframind.traces.records import SOLVED_ONLY, SolvedKeys
 
 PRESENT_S = 60.0
 """A process that has reported within these seconds counts as present."""
+UNPROVEN = "unproven"
+"""Figure of an event that rolls a candidate back for want of evidence: nothing was seen that speaks against it."""
 Stage = Literal["shadow", "canary", "ramp", "full", "rolled_back"]
 LessonState = Literal["pending", "matured", "unheard", "learned", "late"]
 

@@ -57,7 +57,8 @@ class Fate:
         shown_at_s: when it was shown first, or decided without being shown; None where neither.
         verdict: of a person, or None.
         decided_at_s: when the verdict came.
-        undone_at_s: when a person took it back, or the gate did, after it was accepted.
+        undone_at_s: when a person took it back, or the gate did for what it saw of it, after it was accepted.
+        set_aside_at_s: when its trial ended for want of evidence, with nothing that speaks against it.
         measured: the latest measurement.
         latest_s: when the latest of this came.
     """
@@ -70,13 +71,14 @@ class Fate:
     verdict: Verdict | None
     decided_at_s: float
     undone_at_s: float | None
+    set_aside_at_s: float | None
     measured: Measured | None
     latest_s: float
 
     @property
     def is_in_force(self) -> bool:
-        """Whether somebody accepted it and nobody undid it."""
-        return self.verdict == "accepted" and self.undone_at_s is None
+        """Whether somebody accepted it, nobody undid it, and no trial of it ended without proof."""
+        return self.verdict == "accepted" and self.undone_at_s is None and self.set_aside_at_s is None
 
     @property
     def group(self) -> int:
@@ -209,19 +211,24 @@ class History:
         """Why a change is not to be recommended to a segment now, in words; "" where it may be.
 
         What was accepted and not undone is in force. What this segment rejected, or anybody undid, comes back after a
-        pause, and then only with other predictions: see `inframind.advisor.ranking.changes.have_changed`.
+        pause, and then only with other predictions: see `inframind.advisor.ranking.changes.have_changed`. What was set
+        aside for want of evidence nobody refused: it comes back with other predictions, or after a pause.
         """
         fates = [self._fates[one] for one in self._by_change.get(change, ())]
         if any(fate.is_in_force for fate in fates):
             return "accepted before"
         refusals = [(at_s, fate) for fate in fates if (at_s := _refused_at(fate, segment)) is not None]
-        if not refusals:
-            return ""
-        at_s, fate = max(refusals, key=lambda one: (one[0], one[1].recommendation.recommendation_id))
-        if now_s - at_s < pause_s:
-            return "rejected not long ago"
-        if not have_changed(fate.recommendation.predictions, predictions):
-            return "rejected, and its predictions are what they were"
+        if refusals:
+            at_s, fate = max(refusals, key=_when)
+            if now_s - at_s < pause_s:
+                return "rejected not long ago"
+            if not have_changed(fate.recommendation.predictions, predictions):
+                return "rejected, and its predictions are what they were"
+        tried = [(fate.set_aside_at_s, fate) for fate in fates if fate.set_aside_at_s is not None]
+        if tried:
+            at_s, fate = max(tried, key=_when)
+            if now_s - at_s < pause_s and not have_changed(fate.recommendation.predictions, predictions):
+                return "set aside not long ago"
         return ""
 
     def _is_news(self, event: AdviceEvent) -> bool:
@@ -269,6 +276,10 @@ def _fate_of(made: Recommendation, events: Sequence[AdviceEvent], old: Fate | No
     first: dict[AdviceEventKind, float] = {}
     for event in events:
         first[event.kind] = min(event.at_s, first.get(event.kind, math.inf))
+    set_aside_at_s = first.get("rolled_back") if any(event.is_unproven for event in events) else None
+    if set_aside_at_s is not None:
+        # Who then takes the rules out of the file, where they do nothing any more, objects to nothing.
+        first = {kind: at_s for kind, at_s in first.items() if kind not in ("rolled_back", "reverted")}
     verdict, decided_at_s = _verdict_of(first)
     undone = [first[kind] for kind in ("reverted", "rolled_back") if kind in first]
     shown = [first["shown"]] if "shown" in first else [decided_at_s] if verdict else []
@@ -284,6 +295,7 @@ def _fate_of(made: Recommendation, events: Sequence[AdviceEvent], old: Fate | No
         verdict=verdict,
         decided_at_s=decided_at_s,
         undone_at_s=max(undone) if undone else None,
+        set_aside_at_s=set_aside_at_s,
         measured=_measured_of(events),
         latest_s=max((event.at_s for event in events), default=made.made_at_s),
     )
@@ -329,6 +341,10 @@ def _refused_at(fate: Fate, segment: str) -> float | None:
     if fate.verdict == "rejected" and fate.recommendation.segment == segment:
         return fate.decided_at_s
     return None
+
+
+def _when(one: tuple[float, Fate]) -> tuple[float, str]:
+    return one[0], one[1].recommendation.recommendation_id
 
 
 def _when_decided(fate: Fate) -> tuple[float, str]:

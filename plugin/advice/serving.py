@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from inframind.errors import CheckpointError, ConfigError, RolloutMoved, UnknownPolicy
 from inframind.fleet.clock import Clock
 from inframind.plugin.advice.rules import named_rules
 from inframind.plugin.advice.stories import Stories, Story
 from inframind.plugin.advice.toml_edit import SHOWN_DIGITS
-from inframind.plugin.advice.trials import in_service, mark_of, trial_of
+from inframind.plugin.advice.trials import Trial, in_service, mark_of, trial_of
 from inframind.plugin.advice.versions import ADVISOR, Versions
+from inframind.router.gate.brief import Brief, Foretold
 from inframind.router.gate.judging import propose
-from inframind.traces.advice import AdviceEvent, Recommendation
-from inframind.traces.shelf import Rollout, RolloutEvent, Shelf
+from inframind.traces.advice import AdviceEvent, AdviceEventKind, Recommendation
+from inframind.traces.shelf import UNPROVEN, Rollout, RolloutEvent, Shelf
 
 _TRIES = 5
 """How often one looks again at a roll-out that has moved meanwhile, before leaving it to the next time."""
@@ -76,7 +78,7 @@ class Serving:
         if not story.has("proposed"):
             return True
         trial = trial_of(self._events, story.recommendation.recommendation_id)
-        return trial is not None and trial.is_set_aside and not story.has("rolled_back")
+        return trial is not None and trial.is_to_be_repeated and not story.has("rolled_back")
 
     async def rollout_events(self) -> Sequence[RolloutEvent]:
         """All of the roll-out that changed who serves or is tried, oldest first: remarks may be many.
@@ -113,8 +115,10 @@ class Serving:
 
     async def _proposal(self, made: Recommendation, rollout: Rollout) -> RolloutEvent:
         advice = made.recommendation_id
-        facts = {"advice": advice, "kind": made.kind, "title": made.title}
-        version = await self._versions.put_with(rollout.serving, named_rules(made), facts)
+        rules = named_rules(made)
+        brief = Brief.of_rules(rules, _foretold(made))
+        facts = {"advice": advice, "kind": made.kind, "title": made.title, **brief.to_facts()}
+        version = await self._versions.put_with(rollout.serving, rules, facts)
         reason = f"recommendation {advice[:SHOWN_DIGITS]} was accepted: {made.title}"
         return propose(rollout, version, now_s=self._clock.wall_s(), by=mark_of(advice), reason=reason)
 
@@ -157,7 +161,7 @@ class Serving:
             return []
         if trial.promotion is not None and trial.end is None:
             trial = replace(trial, end=left(advice) if story.is_in_force else None)
-        elif trial.is_set_aside and story.is_in_force:
+        elif trial.is_to_be_repeated and story.is_in_force:
             trial = replace(trial, end=None)
         return [
             AdviceEvent(
@@ -165,7 +169,7 @@ class Serving:
                 kind=kind,
                 at_s=event.at_s,
                 by=ADVISOR if kind == "proposed" else event.by,
-                facts={"version": trial.version, "event": event.number, "reason": event.reason},
+                facts=_facts_of(trial, event, kind),
             )
             for kind, event in trial.happened()
             if not story.has(kind)
@@ -210,6 +214,21 @@ class Serving:
             by=ADVISOR,
             reason=f"recommendation {named} was taken back",
         )
+
+
+def _foretold(made: Recommendation) -> Foretold | None:
+    """What it promises of success; None where recorded runs said too little."""
+    found = made.prediction("success")
+    if found is None or not found.is_enough:
+        return None
+    return Foretold(change=found.change, low=found.low, high=found.high, runs=found.runs)
+
+
+def _facts_of(trial: Trial, event: RolloutEvent, kind: AdviceEventKind) -> dict[str, Any]:
+    facts: dict[str, Any] = {"version": trial.version, "event": event.number, "reason": event.reason}
+    if kind == "rolled_back" and trial.is_unproven:
+        facts |= {UNPROVEN: True, "runs": int(event.figures.get("n", 0))}
+    return facts
 
 
 def _can_be_read(made: Recommendation) -> bool:

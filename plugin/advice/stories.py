@@ -16,7 +16,7 @@ from inframind.traces.outcome_graph import OutcomeGraph
 PAGE = 2000
 """Most events that are read at once."""
 Standing = Literal[
-    "open", "in force", "rejected", "accepted", "on trial", "serves", "rolled back", "reverted"
+    "open", "in force", "rejected", "accepted", "on trial", "serves", "set aside", "rolled back", "reverted"
 ]
 _STANDINGS: tuple[tuple[AdviceEventKind, Standing], ...] = (
     ("reverted", "reverted"),
@@ -58,7 +58,19 @@ class Story:
     def standing(self) -> Standing:
         """How it stands; what nobody decided on may be in force through something else."""
         undecided: Standing = "in force" if self.through else "open"
+        if self.is_set_aside and not self.has("reverted"):
+            return "set aside"
         return next((standing for kind, standing in _STANDINGS if self.has(kind)), undecided)
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether its trial ended for want of evidence: nothing speaks against it, and it does not serve."""
+        return any(event.is_unproven for event in self.events)
+
+    @property
+    def runs_tried(self) -> int:
+        """Runs of the trial after which it was set aside; 0 where it was not."""
+        return next((int(event.facts["runs"]) for event in self.events if event.is_unproven), 0)
 
     @property
     def last_word(self) -> AdviceEventKind | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from inframind.plugin.advice.toml_edit import SHOWN_DIGITS
 from inframind.plugin.advice.versions import ADVISOR
 from inframind.traces.advice import AdviceEventKind
-from inframind.traces.shelf import Rollout, RolloutEvent, rollout_after
+from inframind.traces.shelf import UNPROVEN, Rollout, RolloutEvent, rollout_after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +31,19 @@ class Trial:
         return self.proposal.version
 
     @property
-    def is_set_aside(self) -> bool:
-        """Whether it ended because something else that its version had was taken back: it is to be tried anew."""
-        return self.promotion is None and self.end is not None and self.end.by == ADVISOR
+    def is_to_be_repeated(self) -> bool:
+        """Whether it ended because of something else that its version had, which a person took back or the gate rolled
+        back: it is to be tried anew."""
+        if self.promotion is not None or self.end is None:
+            return False
+        return self.end.by == ADVISOR or (
+            self.end.stage == "rolled_back" and self.end.version != self.version
+        )
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether it ended for want of evidence, with nothing that speaks against it."""
+        return self.promotion is None and self.end is not None and bool(self.end.figures.get(UNPROVEN))
 
     def happened(self) -> tuple[tuple[AdviceEventKind, RolloutEvent], ...]:
         """All of it, in order."""

@@ -23,6 +23,7 @@ from inframind.plugin.advice.rules import documents_of
 from inframind.plugin.advice.stories import Story
 from inframind.plugin.advice.toml_edit import tables_text
 from inframind.plugin.commands.advise_desk import DeskPlace
+from inframind.plugin.commands.advise_in_force import in_force_lines, plain_in_force, without_effect_lines
 from inframind.plugin.commands.advise_outcome import outcome_lines
 from inframind.plugin.commands.advise_words import (
     DIGITS,
@@ -75,6 +76,7 @@ class Advised:
         stories: recommendations, those without enough evidence last.
         hidden: how many other changes were found, by why they are not shown.
         tries: whether the roll-out tries what is accepted.
+        decided: what was decided on, where runs were decided under some of it.
     """
 
     analysis: Analysis | None
@@ -82,6 +84,7 @@ class Advised:
     stories: tuple[Story, ...] = ()
     hidden: Mapping[str, int] = field(default_factory=dict)
     tries: bool = False
+    decided: tuple[Story, ...] = ()
 
 
 def advise(place: DeskPlace, wanted: Wanted, *, as_json: bool, console: Console, progress: Console) -> None:
@@ -120,6 +123,7 @@ async def _advise(place: DeskPlace, wanted: Wanted, progress: Console) -> Advise
             stories=tuple(sorted(stories, key=lambda one: not is_proven(one))),
             hidden=await desk.hidden(segment=wanted.segment, domain=wanted.domain),
             tries=desk.tries,
+            decided=await desk.stories() if analysis.in_force else (),
         )
 
 
@@ -162,6 +166,7 @@ def _report(advised: Advised, analysis: Analysis, now_s: float) -> Iterator[Any]
     for cluster in advised.clusters[:SHOWN_CLUSTERS]:
         yield Text()
         yield from cluster_lines(cluster)
+    yield from in_force_lines(analysis, advised.decided, now_s)
     for note in analysis.notes:
         yield Text(f"note: {safe(note)}", "dim")
     undecided = [one for one in advised.stories if one.standing == "open"]
@@ -185,13 +190,14 @@ def _nothing(hidden: Mapping[str, int]) -> str:
 def _plain(advised: Advised) -> dict[str, Any]:
     analysis = advised.analysis
     if analysis is None:
-        return {"analysis": None, "clusters": [], "recommendations": [], "hidden": {}}
+        return {"analysis": None, "clusters": [], "recommendations": [], "hidden": {}, "in_force": []}
     figures = ("at_s", "configuration_id", "runs", "labelled", "failures", "since_s", "until_s", "notes")
     return {
         "analysis": {name: getattr(analysis, name) for name in figures},
         "clusters": [plain_cluster(cluster) for cluster in advised.clusters],
         "recommendations": [plain_story(story) for story in advised.stories],
         "hidden": dict(advised.hidden),
+        "in_force": plain_in_force(analysis, advised.decided),
     }
 
 
@@ -215,6 +221,11 @@ def list_advice(place: DeskPlace, *, limit: int, decided: bool, as_json: bool, c
         return
     console.print(advice_table(tuple(group[0] for group in found), tries=tries))
     for story, *earlier in found:
+        for line in without_effect_lines(story):
+            console.print(line)
+        if story.standing == "set aside":
+            told = f"{story.recommendation.recommendation_id[:DIGITS]}: {_set_aside(story)}"
+            console.print(Text(told, "yellow"))
         if earlier:
             shown, others = story.recommendation.recommendation_id[:DIGITS], len(earlier)
             console.print(Text(f"{shown}: and {others} earlier, with the same rules", "dim"))
@@ -254,6 +265,7 @@ def _told(story: Story, analysis: Analysis | None, now_s: float, *, tries: bool)
     )
     if story.through:
         yield Text(f"what it changes is in force through {safe(story.through)}", "yellow")
+    yield from without_effect_lines(story)
     yield from _about(story, analysis)
     yield Text()
     yield prediction_table(made)
@@ -263,11 +275,18 @@ def _told(story: Story, analysis: Analysis | None, now_s: float, *, tries: bool)
     for event in story.events:
         yield advice_event_line(event, now_s)
     yield from outcome_lines(story)
-    if story.standing == "rolled back" and story.is_in_force:
+    if story.is_set_aside:
+        told = f"{_set_aside(story)}; nothing spoke against it, and it may be recommended again"
+        yield Text(told, "yellow")
+    if story.standing in ("rolled back", "set aside") and story.is_in_force:
         yield Text(
             "its rules lie in the file and do nothing: `inframind advise revert` takes them out",
             "yellow",
         )
+
+
+def _set_aside(story: Story) -> str:
+    return f"set aside: not enough evidence in {story.runs_tried:,} runs"
 
 
 def _about(story: Story, analysis: Analysis | None) -> Iterator[Text]:

@@ -132,7 +132,8 @@ def is_proven(story: Story) -> bool:
 
 def alternatives(stories: Iterable[Story]) -> Iterator[Text]:
     """Which of those that are open or accepted answer the same: each promise was made without the others."""
-    left = [one for one in stories if one.standing not in ("in force", "rejected", "rolled back", "reverted")]
+    over = ("in force", "rejected", "set aside", "rolled back", "reverted")
+    left = [one for one in stories if one.standing not in over]
     while left:
         group = [left.pop(0)]
         for story in left:
@@ -193,6 +194,8 @@ def cluster_lines(cluster: FailureCluster) -> Iterator[Text]:
     )
     for trait in cluster.traits[:_TRAITS]:
         yield Text(f"  {_trait_text(trait)}")
+    for note in cluster.notes:
+        yield Text(f"  {one_line(note, 400)}", "yellow")
     if cluster.exemplars:
         yield Text(f"  such as {', '.join(one[:DIGITS] for one in cluster.exemplars[:_TRAITS])}", "dim")
 
@@ -214,7 +217,7 @@ def prediction_table(made: Recommendation) -> FittedTable:
 def advice_event_line(event: AdviceEvent, now_s: float) -> Text:
     """What happened, as a line."""
     text = Text(f"{ago(event.at_s, now_s):>10}  {event.by}: ")
-    text.append(event.kind.replace("_", " "), "bold")
+    text.append("set aside" if event.is_unproven else event.kind.replace("_", " "), "bold")
     return text.append(one_line("".join(f"; {part}" for part in _event_facts(event)), 400))
 
 
@@ -225,6 +228,7 @@ def plain_story(story: Story) -> dict[str, Any]:
     return {
         **made,
         "state": story.standing,
+        "without_effect": list(story.without_effect),
         "promise": None if promise is None else {"verdict": promise.verdict, **asdict(promise)},
         "events": [asdict(event) for event in story.events],
     }

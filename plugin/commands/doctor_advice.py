@@ -54,11 +54,16 @@ def _finding(advice: str, story: Story, title: str, *, tries: bool) -> Finding:
     if story.standing == "rejected":
         found = f"{title}: it was rejected, and its rules are in the file"
         return Finding(check=check, level="warn", found=found, fix="take them out by hand")
+    if tries and story.standing == "set aside":
+        tried = f"set aside, not enough evidence in {story.runs_tried:,} runs"
+        found = f"{title}: {tried}; its rules in the file do nothing"
+        fix = f"{revert} takes them out; a longer trial ([online.gate] most_runs) or more feedback would show more"
+        return Finding(check=check, level="warn", found=found, fix=fix)
     if tries and story.standing == "rolled back":
         found = f"{title}: rolled back; its rules in the file do nothing"
         return Finding(check=check, level="warn", found=found, fix=f"{revert} takes them out")
-    if story.standing == "rolled back":
-        found = f"{title}: it was rolled back, and in effect all the same: without [online] the file's rules serve"
+    if story.standing in ("rolled back", "set aside"):
+        found = f"{title}: it was {story.standing}, and in effect all the same: without [online] the file's rules serve"
         return Finding(check=check, level="warn", found=found, fix=f"{revert} takes them out")
     standing = "in effect" if not tries else "waits" if story.standing == "accepted" else story.standing
     return Finding(check=check, level="ok", found=f"{title}: {standing}")

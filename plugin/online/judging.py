@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from inframind.errors import ConfigError, RolloutMoved
@@ -15,6 +16,7 @@ from inframind.plugin.online.past import RolloutPast
 from inframind.plugin.online.school import School
 from inframind.plugin.online.trial import Hear, Trial, Watched
 from inframind.router.confidence import Interval
+from inframind.router.gate.brief import Brief
 from inframind.router.gate.config import GateConfig
 from inframind.router.gate.judging import judge
 from inframind.router.gate.verdicts import Verdict
@@ -119,19 +121,25 @@ class Judge:
         refused = await self._refusal(rollout, now_s)
         if refused is not None:
             return {name: kept[name] for name in (ALARM, PROOF) if name in kept}, refused
-        alarm = await _trial(kept.get(ALARM), rollout).plus(
-            self._store, until_s=now_s - config.alarm_s, hear=_nobody
+        brief = await self._brief(rollout)
+        alarm = await _trial(kept.get(ALARM), rollout, brief).plus(
+            self._store, until_s=now_s - config.alarm_s, hear=_nobody, brief=brief
         )
-        proof = await _trial(kept.get(PROOF), rollout).plus(
-            self._store, until_s=now_s - config.settle_s, hear=self._proofs(state)
+        proof = await _trial(kept.get(PROOF), rollout, brief).plus(
+            self._store, until_s=now_s - config.settle_s, hear=self._proofs(state), brief=brief
         )
+        proven = partial(judge, rollout, proof.evidence, config.gate, now_s=now_s, by=by, brief=brief)
         verdict = judge(rollout, alarm.evidence, config.alarms, now_s=now_s, by=by)
         if verdict.act != "roll_back":
-            verdict = judge(rollout, proof.evidence, config.gate, now_s=now_s, by=by)
+            verdict = proven()
         if verdict.act == "advance" and rollout.stage == "shadow":  # before it serves any run
-            foreseen = await self._foreseen(rollout, state)
-            verdict = judge(rollout, proof.evidence, config.gate, now_s=now_s, foreseen=foreseen, by=by)
+            verdict = proven(foreseen=await self._foreseen(rollout, state))
         return {ALARM: alarm.to_json(), PROOF: proof.to_json()}, verdict
+
+    async def _brief(self, rollout: Rollout) -> Brief:
+        """What is known of the candidate; nothing where it is held against another version than it was made from."""
+        row = await self._shelf.policy(rollout.candidate)
+        return Brief.of_facts(row.facts) if row.parent == rollout.serving else Brief()
 
     async def _foreseen(self, rollout: Rollout, state: LearnerState) -> Interval | None:
         """What the latest labelled runs say of the candidate beside what serves."""
@@ -182,12 +190,12 @@ class Judge:
         return lambda runs, recent: self._hearing.proofs(runs, book, recent)
 
 
-def _trial(kept: Mapping[str, Any] | None, rollout: Rollout) -> Trial:
+def _trial(kept: Mapping[str, Any] | None, rollout: Rollout, brief: Brief) -> Trial:
     if kept is not None:
         trial = Trial.from_json(kept)
         if trial.evidence.version == rollout.candidate:
             return trial
-    return Trial.begin(rollout.candidate, rollout.since_s)
+    return Trial.begin(rollout.candidate, rollout.since_s, is_local=bool(brief.concerns))
 
 
 def _watched(kept: Mapping[str, Any] | None, promotion: RolloutEvent) -> Watched:

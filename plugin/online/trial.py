@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from inframind.graphs.recorder import BOOK, DEALT
-from inframind.router.gate.evidence import Evidence, GateRun, Record, RunColumns, gate_run
+from inframind.router.gate.brief import Brief
+from inframind.router.gate.evidence import Evidence, Record
+from inframind.router.gate.runs import GateRun, RunColumns, gate_run
 from inframind.router.guards.quotas import Admission
 from inframind.router.online.protocol import Label
 from inframind.router.rollout import VERSION_DIGITS
@@ -20,6 +22,7 @@ from inframind.traces.store import TraceStore
 PAGE = 512
 """Most traces that are read at once."""
 _ENDED = ("ok", "late", "failed")
+_NOTHING_KNOWN = Brief()
 
 Hear = Callable[[Sequence[Trajectory], tuple[str, ...]], Admission]
 """Which labels of runs are let in, after those of a window (`Admission.recent`)."""
@@ -72,16 +75,25 @@ class Trial:
     recent: tuple[str, ...] = ()
 
     @classmethod
-    def begin(cls, version: str, since_s: float) -> Self:
-        """Of a candidate that has just been put on trial."""
-        return cls(place=Place(since_s=since_s), evidence=Evidence(version=version))
+    def begin(cls, version: str, since_s: float, *, is_local: bool = False) -> Self:
+        """Of a candidate that has just been put on trial; ``is_local`` where it concerns some runs alone."""
+        return cls(place=Place(since_s=since_s), evidence=Evidence.begin(version, is_local=is_local))
 
-    async def plus(self, store: TraceStore, *, until_s: float, hear: Hear) -> Self:
-        """With the runs that arrived before ``until_s`` and were dealt out while the candidate was on trial."""
+    async def plus(
+        self, store: TraceStore, *, until_s: float, hear: Hear, brief: Brief = _NOTHING_KNOWN
+    ) -> Self:
+        """With the runs that arrived before ``until_s`` and were dealt out while the candidate was on trial.
+
+        Args:
+            store: where they are.
+            until_s: seconds since the Unix epoch.
+            hear: which of their labels count.
+            brief: says which of them the candidate concerns.
+        """
         read, place = await self.place.read(store, until_s=until_s)
         runs = [run for run in read if _is_of_trial(run, self.evidence.version)]
         heard = hear(runs, self.recent)
-        counted = [_as_dealt(run, heard.kept.get(run.trace_id)) for run in runs]
+        counted = [_as_dealt(run, heard.kept.get(run.trace_id), brief) for run in runs]
         return replace(self, place=place, evidence=self.evidence.plus(counted), recent=heard.recent)
 
     def to_json(self) -> dict[str, Any]:
@@ -147,9 +159,15 @@ def _is_of_trial(run: Trajectory, version: str) -> bool:
     return _counts(run) and _dealt(run).get("candidate") == version
 
 
-def _as_dealt(run: Trajectory, label: Label | None) -> GateRun:
+def _as_dealt(run: Trajectory, label: Label | None, brief: Brief) -> GateRun:
     dealt = _dealt(run)
-    return gate_run(run, label, arm=dealt["arm"], share=float(dealt["share"]))
+    return gate_run(
+        run,
+        label,
+        arm=dealt["arm"],
+        share=float(dealt["share"]),
+        is_concerned=brief.is_concerned(run),
+    )
 
 
 def _dealt(run: Trajectory) -> Mapping[str, Any]:

@@ -16,11 +16,15 @@ runs in time only a share q is graded; with r_i a guess of being right, made bef
 
 which is right_i where all are graded. What votes more often on bad answers than on good ones, but on both arms alike,
 changes the size of an estimate and not its sign.
+
+Where a change concerns some runs alone, and that is known of a run before anything is decided, all others are decided
+alike by both versions: their true score is zero, and is taken for that. The sum of s over the runs concerned, divided
+by the sum of w over all, estimates the same difference over all runs, with the variance of the runs concerned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
@@ -29,98 +33,9 @@ from numpy.typing import NDArray
 
 from inframind.router.confidence import Moments
 from inframind.router.gate.arms import Arm
-from inframind.router.online.protocol import Label
-from inframind.traces.records import Trajectory
+from inframind.router.gate.runs import Array, GateRun, RunColumns
 
-Array = NDArray[np.float64]
 _ARMS: tuple[Arm, Arm] = ("serving", "candidate")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateRun:
-    """What the gate reads of a finished run.
-
-    Attributes:
-        arm: which version served it.
-        share: probability with which the candidate would have; the roll-out's share when the run began.
-        on_time: whether there was an answer within the budget.
-        solved: whether it was right, 0 to 1; None where nobody said so.
-        failed: whether it ended with an error.
-        latency_s: seconds from arrival to answer.
-        expected: P(right and in time) as the serving version's critic saw it when the run was planned, or None.
-    """
-
-    arm: Arm
-    share: float
-    on_time: bool
-    solved: float | None = None
-    failed: bool = False
-    latency_s: float = 0.0
-    expected: float | None = None
-
-
-def gate_run(
-    run: Trajectory,
-    label: Label | None,
-    *,
-    arm: Arm,
-    share: float,
-    expected: float | None = None,
-    least_weight: float = 0.5,
-) -> GateRun:
-    """A finished run for the gate; labels that weigh less than ``least_weight`` are not listened to."""
-    heard = label is not None and label.weight >= least_weight
-    return GateRun(
-        arm=arm,
-        share=share,
-        on_time=run.on_time,
-        solved=label.solved if label is not None and heard else None,
-        failed=run.status == "failed",
-        latency_s=run.latency_s,
-        expected=expected,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RunColumns:
-    """Runs in the order in which they began, as columns (N).
-
-    Attributes:
-        is_candidate: 1 where the candidate served, else 0.
-        share: probability with which it would.
-        on_time: 1 or 0.
-        solved: 0 to 1; NaN where nobody said so.
-        failed: 1 or 0.
-        latency_s: seconds.
-        expected: P(right and in time); NaN where nothing was predicted.
-    """
-
-    is_candidate: Array
-    share: Array
-    on_time: Array
-    solved: Array
-    failed: Array
-    latency_s: Array
-    expected: Array
-
-    @classmethod
-    def of(cls, runs: Iterable[GateRun]) -> Self:
-        """From single runs."""
-        rows = [
-            (
-                run.arm == "candidate",
-                run.share,
-                run.on_time,
-                np.nan if run.solved is None else run.solved,
-                run.failed,
-                run.latency_s,
-                np.nan if run.expected is None else run.expected,
-            )
-            for run in runs
-        ]
-        columns = np.array(rows, dtype=np.float64).reshape(len(rows), 7).T
-        names = ("is_candidate", "share", "on_time", "solved", "failed", "latency_s", "expected")
-        return cls(**dict(zip(names, columns, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +123,10 @@ class Scores:
             weights=self.weights + float(w @ w),
         )
 
+    def among(self, everything: Scores) -> Scores:
+        """The same as scores of all runs, of which those that are not here are zero."""
+        return replace(self, information=everything.information)
+
     @property
     def gap(self) -> float:
         """Estimated difference, the candidate's less the other's; 0 while nothing is known."""
@@ -280,6 +199,8 @@ class Evidence:
         failed: scores of failing.
         heard: scores of being graded, among runs in time.
         guesses: lines through success, being right, and being in time.
+        concerned: the same of the runs alone that the versions could decide otherwise; None where that is all runs, or
+            was not told apart when the evidence began.
     """
 
     version: str
@@ -290,6 +211,22 @@ class Evidence:
     failed: Scores = field(default_factory=Scores)
     heard: Scores = field(default_factory=Scores)
     guesses: tuple[Line, Line, Line] = (Line(), Line(), Line())
+    concerned: Evidence | None = None
+
+    @classmethod
+    def begin(cls, version: str, *, is_local: bool = False) -> Self:
+        """None yet of a candidate, which differs everywhere or, ``is_local``, for some runs alone."""
+        return cls(version=version, concerned=Evidence(version=version) if is_local else None)
+
+    @property
+    def proof(self) -> Scores:
+        """Scores of being right and in time from the runs that the versions could decide otherwise, as of all runs."""
+        return self.success if self.concerned is None else self.concerned.success.among(self.success)
+
+    @property
+    def graded(self) -> int:
+        """Graded runs of the version that has fewer of them."""
+        return min(record.labelled for record in self.records.values())
 
     @property
     def runs(self) -> int:
@@ -331,6 +268,7 @@ class Evidence:
                 of_right.plus(batch.expected[heard], batch.solved[heard]),
                 of_on_time.plus(batch.expected, batch.on_time),
             ),
+            concerned=self.concerned.plus(batch.concerned_ones()) if self.concerned else None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -347,6 +285,7 @@ class Evidence:
             records={arm: Record(**data["records"][arm]) for arm in _ARMS},
             runs_at=dict(data["runs_at"]),
             guesses=(success, right, on_time),
+            concerned=cls.from_json(data["concerned"]) if data.get("concerned") else None,
             **scores,
         )
 
@@ -363,8 +302,7 @@ class Evidence:
 
 
 def _of_arm(runs: RunColumns, arm: Arm) -> RunColumns:
-    where = runs.is_candidate == (arm == "candidate")
-    return RunColumns(**{name: getattr(runs, name)[where] for name in RunColumns.__slots__})
+    return runs.only(runs.is_candidate == (arm == "candidate"))
 
 
 def _counted(before: Mapping[str, int], shares: Array) -> dict[str, int]:

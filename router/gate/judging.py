@@ -7,30 +7,39 @@
                  +---------+---------+-----------------+---------------------------+--> rolled back, for a reason
 
 Up to the last rung a candidate climbs by having served enough runs without a sign of harm. Promotion takes proof: the
-lower bound of its improvement must be above ``-epsilon``. Nothing here reads a clock or a store: who calls appends the
+lower bound of its improvement must be above ``-epsilon``. Where runs that were recorded before have proven that
+already (`Brief.is_vouched`), the trial is there to refute it: a candidate that has come to its end is promoted, unless
+something looked like harm or the improvement is estimated below ``-epsilon``. One that loses more is then promoted only
+if both were wrong. Nothing here reads a clock or a store: who calls appends the
 event, and if somebody else was faster (`RolloutMoved`), reads again and asks anew.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from inframind.errors import ConfigError
 from inframind.router.confidence import Interval
 from inframind.router.gate.bounds import alarm_interval, information_needed, trial_chance, trial_low
+from inframind.router.gate.brief import Brief
 from inframind.router.gate.config import GateConfig, information
-from inframind.router.gate.evidence import Evidence
+from inframind.router.gate.course import length, planned
+from inframind.router.gate.evidence import Evidence, Scores
 from inframind.router.gate.verdicts import BY, Act, Verdict
 from inframind.router.gate.watching import broken_promise
 from inframind.router.gate.wording import points, short, so_far
-from inframind.traces.shelf import Rollout, RolloutEvent, Stage
+from inframind.traces.shelf import UNPROVEN, Rollout, RolloutEvent, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """What the evidence says, as bounds of differences of the candidate from the version that serves.
+
+    Harm is looked for among all runs and, where a candidate concerns some alone, among those too, each at half the
+    delta: what it does to them shows there first, and what it does to others by way of the fleet or of a thread shows
+    in all.
 
     Attributes:
         success: of being right and in time, each end at the alarms' delta.
@@ -51,21 +60,34 @@ class Bounds:
     @classmethod
     def of(cls, evidence: Evidence, config: GateConfig) -> Bounds:
         """At this look."""
-        delta = config.alarm_delta
+        to_come = planned(evidence, config)
+        parts = [evidence.concerned] if evidence.concerned is not None else []
+        known = [part for part in parts if part.graded >= config.fewest_labels]
         return cls(
-            success=alarm_interval(evidence.success, delta=delta),
-            on_time=alarm_interval(evidence.on_time, delta=delta),
-            failed=alarm_interval(evidence.failed, delta=delta),
-            heard=alarm_interval(evidence.heard, delta=delta),
-            low=trial_low(evidence.success, delta=config.delta, planned=config.planned_information),
+            success=_joint(
+                evidence.success, (part.success.among(evidence.success) for part in known), config
+            ),
+            on_time=_joint(
+                evidence.on_time, (part.on_time.among(evidence.on_time) for part in parts), config
+            ),
+            failed=_joint(evidence.failed, (part.failed.among(evidence.failed) for part in parts), config),
+            heard=_joint(evidence.heard, (part.heard for part in parts), config),
+            low=trial_low(evidence.proof, delta=config.delta, planned=to_come),
             chance=trial_chance(
-                evidence.success,
+                evidence.proof,
                 delta=config.delta,
-                planned=config.planned_information,
+                planned=to_come,
                 worst=-config.epsilon,
                 hoped=config.hoped,
             ),
         )
+
+
+def _joint(everywhere: Scores, there: Iterable[Scores], config: GateConfig) -> Interval:
+    """What all runs and those concerned say together, each end wrong with the alarms' delta."""
+    scores = (everywhere, *there)
+    said = [alarm_interval(one, delta=config.alarm_delta / len(scores)) for one in scores]
+    return Interval(max(one.low for one in said), min(one.high for one in said))
 
 
 def propose(rollout: Rollout, version: str, *, now_s: float, by: str = BY, reason: str = "") -> RolloutEvent:
@@ -91,6 +113,7 @@ def judge(
     *,
     now_s: float,
     foreseen: Interval | None = None,
+    brief: Brief | None = None,
     by: str = BY,
 ) -> Verdict:
     """What to do with the candidate, as of now.
@@ -102,168 +125,201 @@ def judge(
         now_s: seconds since the Unix epoch.
         foreseen: difference that off-policy evaluation expects, valid whenever one looks; it can end a candidate in the
             shadow, and never promotes one.
-        by: who put the candidate where it is. What the gate holds back was proven once, and settles by runs; where a
-            person gave it that share, it settles when there is proof.
+        brief: what is known of the candidate besides.
+        by: who put the candidate where it is. What the gate holds back was found good once, and settles by runs; where
+            a person gave it that share, it settles when it is found good.
 
     Raises:
         ConfigError: nothing is being tried, or the evidence is about something else.
     """
     if not rollout.candidate or evidence.version != rollout.candidate:
         raise ConfigError("evidence.version", evidence.version, f"{rollout.candidate!r} is being tried")
-    bounds = Bounds.of(evidence, config)
-    figures = _figures(evidence, bounds)
-    is_held_back = _is_held_back(rollout, config) and (by == BY or _is_proven(evidence, config, bounds))
-    fault = _fault(rollout, evidence, config, bounds, foreseen)
-    fault = fault or _too_long(rollout, config, now_s)
-    if not is_held_back:
-        fault = fault or _hopeless(evidence, config, bounds)
-    if fault:
-        return _verdict(rollout, "roll_back", "rolled_back", 0.0, fault, figures, now_s)
-    if evidence.at(rollout.share) < config.least_runs:
-        text = f"{evidence.at(rollout.share)} of {config.least_runs} runs at {rollout.share:.0%}"
-        return _wait(rollout, text, figures)
-    if is_held_back:
-        text = f"served {evidence.at(rollout.share)} runs at {rollout.share:.0%} without a sign of harm"
-        return _verdict(rollout, "settle", "full", 1.0, text, figures, now_s)
-    if rollout.share < config.rungs[-1]:
-        return _climb(rollout, evidence, config, bounds, figures, now_s)
-    return _promote(rollout, evidence, config, bounds, figures, now_s)
+    look = _Look(
+        rollout=rollout,
+        evidence=evidence,
+        config=config,
+        bounds=Bounds.of(evidence, config),
+        brief=brief or Brief(),
+        now_s=now_s,
+    )
+    return look.verdict(foreseen, by)
 
 
-def _is_held_back(rollout: Rollout, config: GateConfig) -> bool:
-    """Whether it has the share of what was promoted."""
-    return rollout.stage == "ramp" and math.isclose(rollout.share, 1 - config.holdback)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """All that a verdict is made of."""
 
+    rollout: Rollout
+    evidence: Evidence
+    config: GateConfig
+    bounds: Bounds
+    brief: Brief
+    now_s: float
 
-def _fault(
-    rollout: Rollout, evidence: Evidence, config: GateConfig, bounds: Bounds, foreseen: Interval | None
-) -> str:
-    """What is wrong with the candidate, or ""."""
-    if foreseen is not None and rollout.stage == "shadow" and foreseen.high < -config.epsilon:
-        return f"recorded runs say that it would be worse: {points(foreseen)}"
-    if bounds.failed.low > config.most_failing:
-        return f"it fails more often: {points(bounds.failed)} of its runs"
-    if bounds.on_time.high < -config.most_late:
-        return f"it is late more often: {points(bounds.on_time)} in time"
-    if bounds.success.high < 0 and _graded(evidence) >= config.fewest_labels:
-        return f"it solves less in time: {points(bounds.success)}"
-    return broken_promise(evidence.records["candidate"], evidence.records["serving"], config)
+    def verdict(self, foreseen: Interval | None, by: str) -> Verdict:
+        rollout, evidence, config = self.rollout, self.evidence, self.config
+        is_held_back = self._is_held_back() and (by == BY or self._is_good())
+        if fault := self._fault(foreseen):
+            return self._say("roll_back", "rolled_back", 0.0, fault)
+        if want := self._too_long() or ("" if is_held_back else self._hopeless()):
+            return self._say("roll_back", "rolled_back", 0.0, want, **{UNPROVEN: 1.0})
+        if evidence.at(rollout.share) < config.least_runs:
+            return self._wait(
+                f"{evidence.at(rollout.share)} of {config.least_runs} runs at {rollout.share:.0%}"
+            )
+        if is_held_back:
+            text = f"served {evidence.at(rollout.share)} runs at {rollout.share:.0%} without a sign of harm"
+            return self._say("settle", "full", 1.0, text)
+        return self._climb() if rollout.share < config.rungs[-1] else self._promote()
 
+    # What ends it --------------------------------------------------------------------------------------
 
-def _too_long(rollout: Rollout, config: GateConfig, now_s: float) -> str:
-    waited_s = now_s - rollout.since_s
-    if waited_s <= config.most_s:
-        return ""
-    return f"not enough evidence after {waited_s / 86_400:.1f} days as {rollout.stage}"
+    def _is_held_back(self) -> bool:
+        """Whether it has the share of what was promoted."""
+        rollout = self.rollout
+        return rollout.stage == "ramp" and math.isclose(rollout.share, 1 - self.config.holdback)
 
+    def _fault(self, foreseen: Interval | None) -> str:
+        """What is wrong with the candidate, or ""."""
+        bounds, config, evidence = self.bounds, self.config, self.evidence
+        if foreseen is not None and self.rollout.stage == "shadow" and foreseen.high < -config.epsilon:
+            return f"recorded runs say that it would be worse: {points(foreseen)}"
+        if bounds.failed.low > config.most_failing:
+            return f"it fails more often: {points(bounds.failed)} of its runs"
+        if bounds.on_time.high < -config.most_late:
+            return f"it is late more often: {points(bounds.on_time)} in time"
+        if bounds.success.high < 0 and evidence.graded >= config.fewest_labels:
+            return f"it solves less in time: {points(bounds.success)}"
+        return broken_promise(evidence.records["candidate"], evidence.records["serving"], config)
 
-def _hopeless(evidence: Evidence, config: GateConfig, bounds: Bounds) -> str:
-    if _is_proven(evidence, config, bounds):
-        return ""
-    if evidence.runs >= config.most_runs:
-        return (
-            f"not enough evidence after {evidence.runs} runs: the improvement is {evidence.success.gap:+.1%}, "
-            f"above {bounds.low:+.1%} for sure, and {-config.epsilon:+.1%} was asked for"
-        )
-    if bounds.chance < config.least_chance and _graded(evidence) >= config.fewest_labels:
+    def _too_long(self) -> str:
+        waited_s = self.now_s - self.rollout.since_s
+        if waited_s <= self.config.most_s:
+            return ""
+        return f"not enough evidence after {waited_s / 86_400:.1f} days as {self.rollout.stage}"
+
+    def _hopeless(self) -> str:
+        bounds, config, evidence = self.bounds, self.config, self.evidence
+        if self._is_good():
+            return ""
+        if self._is_over():
+            return f"not enough evidence after {evidence.runs} runs: {self._shortcoming()}"
+        is_vouched = self.brief.is_vouched(config.epsilon)
+        if is_vouched or bounds.chance >= config.least_chance or evidence.graded < config.fewest_labels:
+            return ""
         return (
             f"not enough evidence to come: were it {config.hoped:.0%} better from now on, {config.most_runs} runs "
             f"would show it with probability {bounds.chance:.0%} ({evidence.heard_share:.0%} of runs in time are "
             f"graded; trials of {_runs_needed(evidence, config):,} runs show it in four cases of five)"
         )
-    return ""
+
+    def _shortcoming(self) -> str:
+        if self.brief.is_vouched(self.config.epsilon):
+            return f"recorded runs vouch for it, but {self._missing()}"
+        low, asked = self.bounds.low, -self.config.epsilon
+        return (
+            f"the improvement is {self.evidence.proof.gap:+.1%}, above {low:+.1%} for sure, "
+            f"and {asked:+.1%} was asked for"
+        )
+
+    # What lets it serve --------------------------------------------------------------------------------
+
+    def _climb(self) -> Verdict:
+        rollout, config = self.rollout, self.config
+        share = next(rung for rung in config.rungs if rung > rollout.share)
+        stage: Stage = "canary" if share == config.canary_share else "ramp"
+        seen = f"{self.evidence.at(rollout.share)} runs"
+        what = f"{seen} in the shadow" if rollout.stage == "shadow" else f"{seen} without a sign of harm"
+        return self._say(
+            "advance", stage, share, f"{what} ({so_far(self.bounds.success)}); on to {share:.0%}"
+        )
+
+    def _promote(self) -> Verdict:
+        evidence, config = self.evidence, self.config
+        if not self._is_good():
+            return self._wait(self._missing())
+        if self._is_proven():
+            told = f"above {self.bounds.low:+.1%} for sure ({1 - config.delta:.0%}, {evidence.runs} runs)"
+        else:
+            told = f"recorded runs vouch for it, and {evidence.runs} runs showed no sign of harm"
+        text = f"the improvement is {evidence.proof.gap:+.1%}, and {told}"
+        if not config.holdback:
+            return self._say("promote", "full", 1.0, text)
+        text += f"; {config.holdback:.0%} of runs stay with the version before, for a while"
+        return self._say("promote", "ramp", 1 - config.holdback, text)
+
+    def _is_good(self) -> bool:
+        return self._is_proven() or self._is_unrefuted()
+
+    def _is_proven(self) -> bool:
+        """Whether the trial shows by itself that it does not lose more than may be."""
+        return self._is_graded() and self.bounds.low > -self.config.epsilon
+
+    def _is_unrefuted(self) -> bool:
+        """Whether recorded runs have shown that, and the trial is over and does not speak against it."""
+        epsilon = self.config.epsilon
+        is_borne_out = self.evidence.proof.gap >= -epsilon
+        return self.brief.is_vouched(epsilon) and self._is_over() and self._is_graded() and is_borne_out
+
+    def _is_over(self) -> bool:
+        return length(self.evidence, self.config) >= self.config.most_runs
+
+    def _is_graded(self) -> bool:
+        """Whether grades are enough, also among the runs that it concerns, and reach both versions alike."""
+        part, config = self.evidence.concerned, self.config
+        is_heard_of = part is None or part.graded >= config.fewest_labels
+        return is_heard_of and self.evidence.graded >= config.least_labels and 0 in self.bounds.heard
+
+    def _missing(self) -> str:
+        part, config, bounds = self.evidence.concerned, self.config, self.bounds
+        if self.evidence.graded < config.least_labels:
+            return f"{self.evidence.graded} of {config.least_labels} graded runs"
+        if part is not None and part.graded < config.fewest_labels:
+            return f"{part.graded} of {config.fewest_labels} graded runs of those that it concerns"
+        if 0 not in bounds.heard:
+            return f"grades do not reach both alike: {points(bounds.heard)} of its runs in time"
+        if self.brief.is_vouched(config.epsilon):
+            gap = f"{self.evidence.proof.gap:+.1%}, where {-config.epsilon:+.1%} is borne"
+            return (
+                f"the improvement is {gap}" if self._is_over() else f"no harm yet: the improvement is {gap}"
+            )
+        return f"no proof yet: above {bounds.low:+.1%} for sure, and {-config.epsilon:+.1%} is asked for"
+
+    # Saying it -----------------------------------------------------------------------------------------
+
+    def _wait(self, text: str) -> Verdict:
+        reason = f"{short(self.rollout.candidate)}: {text}"
+        return Verdict(act="wait", reason=reason, figures=self._figures())
+
+    def _say(self, act: Act, stage: Stage, share: float, text: str, **more: float) -> Verdict:
+        reason = f"{short(self.rollout.candidate)}: {text}"
+        figures = self._figures() | more
+        if self.rollout.frozen:
+            return Verdict(act=act, reason=f"frozen; else {act.replace('_', ' ')}: {reason}", figures=figures)
+        event = RolloutEvent(
+            at_s=self.now_s,
+            version=self.rollout.candidate,
+            stage=stage,
+            share=share,
+            by=BY,
+            reason=reason,
+            figures=figures,
+        )
+        return Verdict(act=act, reason=reason, figures=figures, event=event)
+
+    def _figures(self) -> dict[str, float]:
+        told = _figures(self.evidence, self.bounds)
+        if self.brief.foretold is not None:
+            told["foretold"], told["foretold_lower"] = self.brief.foretold.change, self.brief.foretold.low
+        return told
 
 
 def _runs_needed(evidence: Evidence, config: GateConfig) -> int:
     """Length of trials of such candidates that show an improvement as hoped in four cases of five."""
-    needed = information_needed(
-        evidence.success, delta=config.delta, worst=-config.epsilon, hoped=config.hoped
-    )
+    needed = information_needed(evidence.proof, delta=config.delta, worst=-config.epsilon, hoped=config.hoped)
     missing = needed - config.planned_information
     runs = config.most_runs + missing / information(config.rungs[-1])
     return int(round(runs, -2))
-
-
-def _climb(
-    rollout: Rollout,
-    evidence: Evidence,
-    config: GateConfig,
-    bounds: Bounds,
-    figures: Mapping[str, float],
-    now_s: float,
-) -> Verdict:
-    share = next(rung for rung in config.rungs if rung > rollout.share)
-    stage: Stage = "canary" if share == config.canary_share else "ramp"
-    seen = f"{evidence.at(rollout.share)} runs"
-    what = f"{seen} in the shadow" if rollout.stage == "shadow" else f"{seen} without a sign of harm"
-    text = f"{what} ({so_far(bounds.success)}); on to {share:.0%}"
-    return _verdict(rollout, "advance", stage, share, text, figures, now_s)
-
-
-def _promote(
-    rollout: Rollout,
-    evidence: Evidence,
-    config: GateConfig,
-    bounds: Bounds,
-    figures: Mapping[str, float],
-    now_s: float,
-) -> Verdict:
-    if not _is_proven(evidence, config, bounds):
-        return _wait(rollout, _missing(evidence, config, bounds), figures)
-    text = (
-        f"the improvement is {evidence.success.gap:+.1%}, and above {bounds.low:+.1%} for sure "
-        f"({1 - config.delta:.0%}, {evidence.runs} runs)"
-    )
-    if not config.holdback:
-        return _verdict(rollout, "promote", "full", 1.0, text, figures, now_s)
-    text += f"; {config.holdback:.0%} of runs stay with the version before, for a while"
-    return _verdict(rollout, "promote", "ramp", 1 - config.holdback, text, figures, now_s)
-
-
-def _is_proven(evidence: Evidence, config: GateConfig, bounds: Bounds) -> bool:
-    return _graded(evidence) >= config.least_labels and bounds.low > -config.epsilon and 0 in bounds.heard
-
-
-def _graded(evidence: Evidence) -> int:
-    """Graded runs of the version that has fewer of them."""
-    return min(record.labelled for record in evidence.records.values())
-
-
-def _missing(evidence: Evidence, config: GateConfig, bounds: Bounds) -> str:
-    graded = _graded(evidence)
-    if graded < config.least_labels:
-        return f"{graded} of {config.least_labels} graded runs"
-    if 0 not in bounds.heard:
-        return f"grades do not reach both alike: {points(bounds.heard)} of its runs in time"
-    return f"no proof yet: above {bounds.low:+.1%} for sure, and {-config.epsilon:+.1%} is asked for"
-
-
-def _wait(rollout: Rollout, text: str, figures: Mapping[str, float]) -> Verdict:
-    return Verdict(act="wait", reason=f"{short(rollout.candidate)}: {text}", figures=figures)
-
-
-def _verdict(
-    rollout: Rollout,
-    act: Act,
-    stage: Stage,
-    share: float,
-    text: str,
-    figures: Mapping[str, float],
-    now_s: float,
-) -> Verdict:
-    reason = f"{short(rollout.candidate)}: {text}"
-    if rollout.frozen:
-        return Verdict(act=act, reason=f"frozen; else {act.replace('_', ' ')}: {reason}", figures=figures)
-    event = RolloutEvent(
-        at_s=now_s,
-        version=rollout.candidate,
-        stage=stage,
-        share=share,
-        by=BY,
-        reason=reason,
-        figures=figures,
-    )
-    return Verdict(act=act, reason=reason, figures=figures, event=event)
 
 
 def _figures(evidence: Evidence, bounds: Bounds) -> dict[str, float]:
@@ -279,9 +335,11 @@ def _figures(evidence: Evidence, bounds: Bounds) -> dict[str, float]:
         "on_time_before": other.on_time_share,
         "failed": tried.failed_share,
         "failed_before": other.failed_share,
-        "improvement": evidence.success.gap,
+        "improvement": evidence.proof.gap,
         "chance": bounds.chance,
     }
+    if evidence.concerned is not None:
+        told["concerned"] = float(evidence.concerned.runs)
     ends = {
         "lower": bounds.low,
         "success_lower": bounds.success.low,

@@ -210,3 +210,45 @@ def test_what_was_undone_pauses_for_everybody(bench: Any, kind: str) -> None:
     history = History.of([made], [bench.event(made, "accepted", 0.0), bench.event(made, kind, 1.0)])
     assert objection(history, bench, made, segment="b", now_s=2.0) == "rejected not long ago"
     assert objection(history, bench, made, predictions=(bench.prediction("success", 0.2),)) == ""
+
+
+def test_what_was_set_aside_for_want_of_evidence_comes_back_after_a_pause_or_with_other_predictions(
+    bench: Any,
+) -> None:
+    made = bench.recommendation(segment="a")
+    ended = bench.event(made, "rolled_back", 1.0, by="gate", unproven=True)
+    history = History.of([made], [bench.event(made, "accepted", 0.0), ended])
+    assert objection(history, bench, made, now_s=PAUSE_S) == "set aside not long ago"
+    assert objection(history, bench, made, segment="b", now_s=2.0) == "set aside not long ago"
+    assert objection(history, bench, made, now_s=PAUSE_S + 1) == ""
+    news = (bench.prediction("success", 0.2),)
+    assert objection(history, bench, made, now_s=2.0, predictions=news) == ""
+
+
+@pytest.mark.parametrize("is_taken_out", [False, True])
+def test_what_was_set_aside_nobody_refused(bench: Any, is_taken_out: bool) -> None:
+    made = bench.recommendation(segment="a")
+    events = [
+        bench.event(made, "accepted", 0.0),
+        bench.event(made, "rolled_back", 1.0, by="gate", unproven=True),
+        *([bench.event(made, "reverted", 2.0)] if is_taken_out else []),
+    ]
+    history = History.of([made], events)
+    fate = history.fate(made.recommendation_id)
+    assert fate is not None
+    assert (fate.verdict, fate.is_in_force, fate.undone_at_s, fate.set_aside_at_s) == (
+        "accepted", False, None, 1.0,
+    )  # fmt: skip
+    assert [lesson.verdict for lesson in history.lessons()] == ["accepted"]
+    assert history.tally() == Tally(1, 0)
+
+
+def test_a_refusal_outweighs_that_another_was_set_aside(bench: Any) -> None:
+    made, later = bench.recommendation(segment="a"), bench.recommendation(segment="a", made_at_s=50.0)
+    events = [
+        bench.event(made, "accepted", 0.0),
+        bench.event(made, "rolled_back", 1.0, by="gate", unproven=True),
+        bench.event(later, "rejected", 51.0),
+    ]
+    history = History.of([made, later], events)
+    assert objection(history, bench, made, now_s=52.0) == "rejected not long ago"

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inframind.router.gate.bounds import alarm_interval, trial_chance, trial_low
-from inframind.router.gate.evidence import Evidence, GateRun, RunColumns, Scores, gate_run
+from inframind.router.gate.evidence import Evidence, Scores
+from inframind.router.gate.runs import GateRun, RunColumns, gate_run
 from inframind.router.online.protocol import Label
 from inframind.traces.records import Trajectory
 
@@ -172,3 +173,60 @@ def test_a_run_of_a_trace_counts_trusted_labels_only() -> None:
         arm="serving", share=0.1, on_time=True, solved=1.0, latency_s=2.0, expected=0.7
     )
     assert gate_run(run, None, arm="candidate", share=0.1).solved is None
+
+
+def local_runs(seed: int, n: int = 4000, gain: float = 0.1, part: float = 0.2) -> RunColumns:
+    """Runs of which a part is decided otherwise, and is solved more often then."""
+    rng = np.random.default_rng(seed)
+    concerned = rng.random(n) < part
+    is_candidate = rng.random(n) < 0.5
+    solved = rng.random(n) < 0.6 + gain * concerned * is_candidate
+    return RunColumns(
+        is_candidate=is_candidate.astype(float),
+        share=np.full(n, 0.5),
+        on_time=np.ones(n),
+        solved=np.where(rng.random(n) < 0.8, solved.astype(float), np.nan),
+        failed=np.zeros(n),
+        latency_s=np.ones(n),
+        expected=np.full(n, np.nan),
+        concerned=concerned.astype(float),
+    )
+
+
+def test_runs_that_are_decided_alike_add_no_noise_to_the_difference_over_all_runs() -> None:
+    every = []
+    for seed in range(80):
+        evidence = Evidence.begin(VERSION, is_local=True)
+        for batch in range(20):
+            evidence = evidence.plus(local_runs(20 * seed + batch, 200))
+        every.append(evidence)
+    gaps = [one.proof.gap for one in every]
+    assert np.mean(gaps) == pytest.approx(0.02, abs=4 * np.std(gaps) / np.sqrt(len(gaps)))
+    assert np.std(gaps) < 0.6 * np.std([one.success.gap for one in every])
+    told = np.mean([np.sqrt(one.proof.variance) / one.proof.information for one in every])
+    assert told == pytest.approx(np.std(gaps), rel=0.3)
+    assert all(one.proof.information == one.success.information for one in every)
+
+
+def test_evidence_of_some_runs_alone_survives_json_and_goes_on() -> None:
+    evidence = Evidence.begin(VERSION, is_local=True).plus(local_runs(1, 200))
+    again = Evidence.from_json(json.loads(json.dumps(evidence.to_json())))
+    assert again == evidence
+    assert again.plus(local_runs(2, 200)) == evidence.plus(local_runs(2, 200))
+
+
+def test_evidence_of_a_release_that_told_no_runs_apart_goes_on_with_all() -> None:
+    evidence = Evidence.begin(VERSION).plus(local_runs(1, 200))
+    old = {name: value for name, value in evidence.to_json().items() if name != "concerned"}
+    again = Evidence.from_json(json.loads(json.dumps(old))).plus(local_runs(2, 200))
+    assert again == evidence.plus(local_runs(2, 200))
+    assert again.proof == again.success
+
+
+def test_single_runs_say_whether_they_are_concerned() -> None:
+    inside = GateRun(arm="candidate", share=0.5, on_time=True, solved=1.0)
+    outside = GateRun(arm="serving", share=0.5, on_time=True, solved=0.0, is_concerned=False)
+    evidence = Evidence.begin(VERSION, is_local=True).plus([inside, outside, inside])
+    assert evidence.runs == 3
+    assert evidence.concerned is not None
+    assert (evidence.concerned.runs, evidence.concerned.records["serving"].runs) == (2, 0)

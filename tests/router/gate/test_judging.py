@@ -11,11 +11,13 @@ import pytest
 
 from inframind.errors import ConfigError
 from inframind.router.confidence import Interval
+from inframind.router.gate.brief import Brief, Foretold
 from inframind.router.gate.config import GateConfig
-from inframind.router.gate.evidence import Evidence, RunColumns
+from inframind.router.gate.evidence import Evidence
 from inframind.router.gate.judging import judge, propose
+from inframind.router.gate.runs import RunColumns
 from inframind.router.gate.verdicts import Verdict
-from inframind.traces.shelf import Rollout, rollout_after
+from inframind.traces.shelf import UNPROVEN, Rollout, rollout_after
 
 OLD, NEW = "a" * 64, "c" * 64
 CONFIG = GateConfig(most_runs=3000)
@@ -49,17 +51,25 @@ class Trial:
         world = {"gain": 0.0, "late": 0.0, "failing": 0.0, "graded": 1.0, "silent": 0.0, **self.world}
         share = self.rollout.share
         tried = self.rng.random(n) < share
-        solved = self.rng.random(n) < 0.7 + world["gain"] * tried
+        concerned = (
+            self.rng.random(n) < world["concerned"] if "concerned" in world else np.ones(n, dtype=bool)
+        )
+        solved = self.rng.random(n) < 0.7 + world["gain"] / world.get("concerned", 1.0) * tried * concerned
         failed = self.rng.random(n) < 0.01 + world["failing"] * tried
-        on_time = (self.rng.random(n) >= 0.05 + world["late"] * tried) & ~failed
+        spilt = world.get("spilt", 0.0) * ~concerned
+        on_time = (self.rng.random(n) >= 0.05 + (world["late"] + spilt) * tried) & ~failed
+        unheard = world.get("unheard", 0.0) * concerned
         return RunColumns(
             is_candidate=tried.astype(float),
             share=np.full(n, share),
             on_time=on_time.astype(float),
-            solved=np.where(self.rng.random(n) < world["graded"] - world["silent"] * tried, solved, np.nan),
+            solved=np.where(
+                self.rng.random(n) < world["graded"] - world["silent"] * tried - unheard, solved, np.nan
+            ),
             failed=failed.astype(float),
             latency_s=np.ones(n),
             expected=np.full(n, np.nan),
+            concerned=concerned.astype(float),
         )
 
 
@@ -274,3 +284,121 @@ def test_a_rung_is_climbed_without_figures_that_say_nothing_yet() -> None:
     reason, figures = trial.told[-1].reason, trial.told[-1].figures
     assert reason.endswith("without a sign of harm (too early to tell how good it is); on to 25%")
     assert figures["upper"] > 0.2
+
+
+# What recorded runs vouch for ------------------------------------------------------------------------------
+
+VOUCHED = Brief(foretold=Foretold(change=0.0, low=-0.006, high=0.006, runs=1000))
+DOUBTED = Brief(foretold=Foretold(change=-0.004, low=-0.011, high=0.003, runs=1000))
+
+
+def ends(brief: Brief, n: int = 24, config: GateConfig = CONFIG, **world: float) -> list[Verdict]:
+    """How trials of a candidate end: what let it serve, or what ended it."""
+    found = []
+    for seed in range(n):
+        trial = Trial(config, seed=seed, **world)
+        while trial.rollout.candidate and not any(told.act == "promote" for told in trial.told):
+            trial.step(brief=brief)
+        found.append(trial.told[-1])
+    return found
+
+
+def test_what_is_as_good_as_what_serves_is_let_in_when_recorded_runs_vouch_for_it() -> None:
+    plain, vouched = ends(Brief()), ends(VOUCHED)
+    assert sum(one.act == "promote" for one in plain) < 8
+    assert sum(one.act == "promote" for one in vouched) > 14
+    reasons = [one.reason for one in vouched if one.act == "promote"]
+    assert any("recorded runs vouch for it, and 3000 runs showed no sign of harm" in one for one in reasons)
+
+
+def test_what_recorded_runs_do_not_vouch_for_needs_its_own_proof() -> None:
+    assert [one.act for one in ends(DOUBTED)] == [one.act for one in ends(Brief())]
+
+
+def test_nobody_vouches_for_what_is_seen_to_do_harm() -> None:
+    for told in ends(VOUCHED, 10, late=0.15):
+        assert "it is late more often" in told.reason
+        assert UNPROVEN not in told.figures
+    harmful = ends(VOUCHED, gain=-0.15)
+    assert {one.act for one in harmful} == {"roll_back"}
+    assert all(UNPROVEN not in one.figures for one in harmful)
+
+
+def test_an_estimate_below_what_is_borne_sets_aside_what_was_vouched_for() -> None:
+    aside = [one for one in ends(VOUCHED, gain=-0.03) if UNPROVEN in one.figures]
+    assert aside
+    for told in aside:
+        assert told.figures["improvement"] < -0.01
+        assert "not enough evidence after 3000 runs: recorded runs vouch for it, but" in told.reason
+        assert (told.event is not None) and told.event.figures[UNPROVEN] == 1.0
+        assert told.figures["foretold_lower"] == -0.006
+
+
+def test_nothing_is_vouched_in_without_grades() -> None:
+    for told in ends(VOUCHED, 3, graded=0.0):
+        assert told.act == "roll_back"
+        assert "0 of 100 graded runs" in told.reason
+
+
+def test_what_ends_without_proof_says_so_and_what_ends_for_harm_does_not() -> None:
+    assert all(told.figures[UNPROVEN] == 1.0 for told in ends(Brief(), 5, graded=0.0))
+    trial = Trial()
+    assert UNPROVEN in trial.step(now_s=CONFIG.most_s + 86_400).figures
+
+
+# Where a candidate concerns some runs alone ----------------------------------------------------------------
+
+
+def local(evidence: Evidence | None = None, **world: float) -> Trial:
+    """A candidate that decides a fifth of the runs otherwise."""
+    trial = Trial(GateConfig(), concerned=0.2, **world)  # type: ignore[arg-type]
+    trial.evidence = evidence or Evidence.begin(NEW, is_local=True)
+    return trial
+
+
+def test_what_differs_for_some_runs_alone_is_proven_by_those() -> None:
+    told, blind = [], []
+    for seed in range(12):
+        told.append(local(gain=0.01, seed=seed).play())
+        blind.append(local(Evidence.begin(NEW), gain=0.01, seed=seed).play())
+    assert told.count("settle") > 9
+    assert blind.count("settle") < 6
+
+
+def test_harm_where_it_concerns_is_seen_before_it_is_seen_among_all() -> None:
+    told, blind = 0, 0
+    for seed in range(6):
+        trial, other = (
+            local(Evidence.begin(NEW, is_local=one), gain=-0.06, seed=seed) for one in (True, False)
+        )
+        trial.play(), other.play()
+        assert "it solves less in time" in trial.told[-1].reason
+        told, blind = told + trial.evidence.runs, blind + other.evidence.runs
+    assert told < 0.75 * blind
+
+
+def test_harm_where_it_should_not_concern_is_seen_too() -> None:
+    trial = local(spilt=0.15, graded=0.0)
+    assert trial.play() == "roll_back"
+    assert "it is late more often" in trial.told[-1].reason
+
+
+def test_nothing_is_proven_where_the_runs_it_concerns_are_not_graded() -> None:
+    trial = local(gain=0.02, unheard=1.0)
+    assert trial.play() == "roll_back"
+    assert UNPROVEN in trial.told[-1].figures
+    assert trial.evidence.graded > 1000
+
+
+# Busy applications -----------------------------------------------------------------------------------------
+
+
+def test_runs_that_were_served_while_grades_were_waited_for_do_not_use_up_a_trial() -> None:
+    trial = Trial(GateConfig(most_runs=3000), gain=0.1)
+    for share in (0.0, 0.1, 0.25):
+        trial.rollout = replace(trial.rollout, share=share, stage="ramp" if share > 0.2 else "canary")
+        for _ in range(80):
+            trial.evidence = trial.evidence.plus(trial.batch())
+    assert trial.evidence.runs == 12_000
+    trial.rollout = replace(trial.rollout, share=0.25)
+    assert trial.play() == "settle"

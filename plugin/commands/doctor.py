@@ -17,7 +17,7 @@ from inframind.fleet.endpoints import EndpointSpec, group_by_model
 from inframind.fleet.probe import Finding, probe_endpoint
 from inframind.plugin.commands.doctor_advice import accepted_advice
 from inframind.plugin.commands.doctor_policy import served_policy
-from inframind.plugin.commands.doctor_rules import checked_rules
+from inframind.plugin.commands.doctor_rules import checked_rules, served_rules
 from inframind.plugin.config import EndpointSection, Settings, load_settings
 from inframind.traces.records import Trajectory
 from inframind.traces.store import open_store, shown_url
@@ -50,8 +50,14 @@ async def _examine(settings: Settings, clock: Clock, timeout_s: float) -> Report
     online = [(POLICY, await served_policy(settings, clock))] if settings.online.enabled else []
     has_advice = any(rule.advice for rule in settings.rules)
     advice = [(ADVICE, await accepted_advice(settings, clock))] if has_advice else []
-    rules = [(RULES, checked_rules(settings))] if settings.rules else []
-    return [*_fleet(sections), *rules, *zip(names, groups, strict=True), *online, *advice]
+    rules = checked_rules(settings, await served_rules(settings))
+    return [
+        *_fleet(sections),
+        *([(RULES, rules)] if rules else []),
+        *zip(names, groups, strict=True),
+        *online,
+        *advice,
+    ]
 
 
 def _fleet(sections: Sequence[EndpointSpec]) -> Iterator[tuple[str, list[Finding]]]:

@@ -6,36 +6,77 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from inframind.errors import ConfigError
+from inframind.errors import CheckpointError, ConfigError, StoreError, UnknownPolicy
+from inframind.fleet.clock import SystemClock
 from inframind.fleet.probe import Finding
 from inframind.graphs.registry import TopologyRegistry
-from inframind.plugin.build import book_to_check, registry_of
+from inframind.plugin.advice.toml_edit import SHOWN_DIGITS
+from inframind.plugin.advice.versions import Versions
+from inframind.plugin.build import book_to_check, registry_of, stored_policy
 from inframind.plugin.config import Settings
-from inframind.plugin.rule_names import UnknownName, unknown_names
+from inframind.plugin.rule_names import UnknownName, gone_in_words, unknown_names
 from inframind.plugin.terminal import one_line
+from inframind.router.rule_names import WithoutEffect
 from inframind.router.rulebook import RULE, RuleBook, RuledOut, after_own
 from inframind.router.rules import HOURS, SECONDS_PER_HOUR, Circumstances, RoutingRule
 from inframind.router.views import Mask
+from inframind.traces.shelves import shelf_of
+from inframind.traces.store import open_store
 
 _LONGEST = 80
 _ALWAYS = Circumstances()
 
 
-def checked_rules(settings: Settings) -> list[Finding]:
-    """Every name that there is not, in any rule, and every rule that would be passed over whenever it applies."""
+async def served_rules(settings: Settings) -> list[tuple[RoutingRule, ...]]:
+    """The rules of the learned policy that serves, and of the one that is tried, as far as they can be read.
+
+    What keeps them from being read is said of the policy and of the store.
+    """
+    if settings.policy.name != "learned":
+        return []
+    try:
+        if not settings.online.enabled:
+            return [stored_policy(settings.policy).rules]
+        async with open_store(settings.traces.url) as store:
+            shelf = shelf_of(store)
+            rollout = await shelf.rollout()
+            versions = Versions(shelf, lambda: stored_policy(settings.policy), SystemClock())
+            wanted = [rollout.serving, *filter(None, [rollout.candidate])]
+            return [(await versions.stored(version)).rules for version in wanted]
+    except (CheckpointError, ConfigError, StoreError, UnknownPolicy):
+        return []
+
+
+def checked_rules(settings: Settings, served: Sequence[Sequence[RoutingRule]] = ()) -> list[Finding]:
+    """Every name that there is not, in any rule, and every rule that would be passed over whenever it applies.
+
+    Args:
+        settings: the configuration.
+        served: rules of learned policies, which serve after the configuration's own.
+    """
     every = TopologyRegistry()
     try:
         book = book_to_check(settings, registry_of(settings, every))
     except ConfigError as error:
         return [Finding(check="names", level="fail", found=f"{error.field} = {error.value!r}", fix=error.fix)]
-    rules = after_own(settings.own_rules(), settings.rules)
-    unknown = {rule.name: unknown_names(book, rule) for rule in rules}
-    known = [rule for rule in rules if not unknown[rule.name]]
+    together = [after_own(settings.own_rules(), rules) for rules in (settings.rules, *served)]
+    rules = tuple(dict.fromkeys(rule for one in together for rule in one))
+    unknown = {rule: unknown_names(book, rule) for rule in rules if not rule.advice}
+    books = [book.with_rules([rule for rule in one if not unknown.get(rule)]) for one in together]
     findings = [
-        *(_finding(one, every) for rule in rules for one in unknown[rule.name]),
-        *_passed_over(book.with_rules(known)),
+        *(_finding(one, every) for found in unknown.values() for one in found),
+        *(_gone(one) for one in dict.fromkeys(gone for book in books for gone in book.without_effect)),
+        *dict.fromkeys(finding for book in books for finding in _passed_over(book)),
     ]
-    return findings or [Finding(check="names", level="ok", found=f"{len(rules)} fit this fleet")]
+    if findings or not rules:
+        return findings
+    return [Finding(check="names", level="ok", found=f"{len(rules)} fit this fleet")]
+
+
+def _gone(one: WithoutEffect) -> Finding:
+    """No failure: what is avoided and is not there is avoided already."""
+    fix = f"`inframind advise revert {one.advice[:SHOWN_DIGITS]}` takes it out; it holds again if that comes back"
+    return Finding(check="effect", level="warn", found=one_line(gone_in_words(one), 3 * _LONGEST), fix=fix)
 
 
 def _finding(unknown: UnknownName, every: TopologyRegistry) -> Finding:

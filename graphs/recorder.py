@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from inframind.errors import EndpointTimeout, InfraMindError
+from inframind.errors import CallerError, EndpointTimeout, InfraMindError
 from inframind.fleet.clock import Clock, Deadline
 from inframind.graphs.identity import current_execution, current_invocation
 from inframind.graphs.ledger import Call, CallLedger
@@ -236,10 +236,16 @@ class RunRecorder:
         if all(known.call_id != tool.call_id for known in self.tools):
             self.tools.append(tool)
 
+    def never_began(self, error: BaseException | None) -> bool:
+        """Whether a mistake of its caller ends the run before anything was decided: there is nothing to tell of it."""
+        return isinstance(error, CallerError) and not (self.decisions or self.steps)
+
     def freeze(
         self, status: Status, *, final: FinalAnswer | None = None, error: BaseException | None = None
     ) -> Trajectory:
-        """The trace as it stands."""
+        """The trace as it stands. A mistake of the caller cancels a run: it is nobody else's failure."""
+        if status == "failed" and isinstance(error, CallerError):
+            status = "cancelled"
         return Trajectory(
             trace_id=self.trace_id,
             question=self.query.text,

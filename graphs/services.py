@@ -198,10 +198,11 @@ class Services:
     ) -> None:
         """End a run and store its trace; durable when this returns. Does nothing for a run that has ended.
 
-        Cancelling the caller does not cancel the write: nobody else would make it.
+        Cancelling the caller does not cancel the write: nobody else would make it. A run that a mistake of its caller
+        kept from beginning leaves no trace.
         """
         recorder = self._runs.pop(trace_id, None)
-        if recorder is not None:
+        if recorder is not None and not recorder.never_began(error):
             if isinstance(error, InfraMindError):
                 error.about_trace(trace_id)
             await self._end(recorder.freeze(status, final=final, error=error))

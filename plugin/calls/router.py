@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inframind.errors import DeadlineExceeded, InfraMindError
+from inframind.errors import CallerError, DeadlineExceeded, InfraMindError
 from inframind.fleet.clock import Deadline
 from inframind.fleet.context import StepContext
 from inframind.fleet.messages import ChatRequest, Completion, Message, OnDelta
@@ -66,6 +66,8 @@ class CallRouter:
     async def call(self, asked: AskedCall, site: CallSite, on_delta: OnDelta | None = None) -> RoutedCall:
         """Make one call; its trace is stored when this returns or raises, and soon after it was broken off.
 
+        A call that cannot be decided on, by its caller's mistake, leaves no trace.
+
         Args:
             asked: what is asked.
             site: where.
@@ -81,8 +83,11 @@ class CallRouter:
         try:
             return await call.run(on_delta)
         except InfraMindError as error:
-            error.about_trace(call.scope.trace_id)
-            await self.runs.store(call.scope, call.fail(error), error=error)
+            if call.is_decided or not isinstance(
+                error, CallerError
+            ):  # else it never began: its run is as it was
+                error.about_trace(call.scope.trace_id)
+                await self.runs.store(call.scope, call.fail(error), error=error)
             raise
         except BaseException as error:  # cancelled, or what a listener raised: nobody may wait for the store
             self.runs.store_soon(call.scope, call.fail(error), error)
@@ -169,6 +174,11 @@ class _Call:
         self._router.note_warmth(self._site, completion)
         await self._keep(completion)
         return RoutedCall(completion=completion, account=self._account(made, completion))
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it is known what answers, so that something can have failed."""
+        return self._made is not None
 
     @property
     def _latency(self) -> LatencyModel:

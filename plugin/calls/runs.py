@@ -217,8 +217,11 @@ class Runs:
         final: FinalAnswer | None = None,
         error: BaseException | None = None,
     ) -> None:
-        """Store the run's trace as it stands; durable when this returns, unless somebody stores it later."""
-        if status == "open" and stored_later.get() is scope:
+        """Store the run's trace as it stands; durable when this returns, unless somebody stores it later.
+
+        A run that a mistake of its caller kept from beginning leaves none.
+        """
+        if (status == "open" and stored_later.get() is scope) or scope.recorder.never_began(error):
             return
         await self._services.keep(scope.recorder.freeze(status, final=final, error=error))
 

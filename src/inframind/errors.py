@@ -39,7 +39,16 @@ everywhere in the same way.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import ClassVar
+
+
+def _meant(given: str, known: Iterable[str]) -> str:
+    """A question that names what was probably meant, or ""; small letters count as capital ones."""
+    by_small = {name.casefold(): name for name in known}
+    near = get_close_matches(given.casefold(), by_small, n=1)
+    return f"did you mean {by_small[near[0]]!r}? " if near else ""
 
 
 class InfraMindError(Exception):
@@ -86,7 +95,8 @@ class UnknownModel(CallerError):
     def __init__(self, model: str, known: tuple[str, ...]) -> None:
         self.model, self.known = model, known
         super().__init__(
-            f"no endpoint serves model {model!r}; this fleet serves {', '.join(known) or 'none'}"
+            f"no endpoint serves model {model!r}; {_meant(model, known)}"
+            f"this fleet serves {', '.join(known) or 'none'}"
         )
 
 
@@ -95,7 +105,9 @@ class UnknownTopology(CallerError):
 
     def __init__(self, topology: str, known: tuple[str, ...]) -> None:
         self.topology, self.known = topology, known
-        super().__init__(f"unknown topology {topology!r}; choose one of: auto, {', '.join(known)}")
+        super().__init__(
+            f"unknown topology {topology!r}; {_meant(topology, known)}choose one of: auto, {', '.join(known)}"
+        )
 
 
 class InvalidQuestion(CallerError):
@@ -213,6 +225,10 @@ class StoreError(RunError):
     def __init__(self, operation: str, detail: str) -> None:
         self.operation, self.detail = operation, detail
         super().__init__(f"trace store, {operation}: {detail}")
+
+
+class StoreUnavailable(StoreError):
+    """The storage takes nothing, whatever it is given: it is out of reach, full, locked or read-only."""
 
 
 class Overtaken(RunError):

@@ -387,3 +387,8 @@ def test_a_policy_that_is_sure_of_one_still_says_who_is_next(make_bench: Any) ->
     choice, decision = step(bench, bench.decider(SureOfOne()), budget_s=200.0)
     assert choice.models == ("a", "b", "c", "d")
     assert decision.probability == 1.0
+
+
+def test_a_name_that_is_nearly_right_is_guessed(bench: Any) -> None:
+    with pytest.raises(UnknownTopology, match=r"'debat'; did you mean 'Debate'\? choose one of"):
+        bench.decider().plan(QUESTION, bench.snapshot(), bench.within(), decision_id="d", topology="debat")

@@ -14,6 +14,7 @@ from inframind.plugin.calls.runs import Runs
 from inframind.plugin.calls.site import CallSite
 from inframind.router.latency import estimate_tokens
 from inframind.router.recorded_views import RecordedViews
+from inframind.traces.figures import run_of
 
 RUN = "0123456789abcdef" * 2
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
@@ -129,11 +130,33 @@ async def test_with_room_all_strategies_are_candidates(mind: Any, ask: Any) -> N
 async def test_a_name_that_there_is_not_fails_before_anything_is_sent(
     mind: Any, ask: Any, wrong: dict[str, Any], error: type[Exception]
 ) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         await mind.calls.call(ask(**wrong), site(call_id=RUN))
+    assert (asked_of(mind), await mind.store.count(), caught.value.trace_id) == ([0, 0], 0, "")
+
+
+async def test_a_callers_mistake_leaves_a_run_that_is_joined_as_it_was(mind: Any, ask: Any) -> None:
+    await mind.calls.call(ask(), site(trace_id=RUN))
+    with pytest.raises(UnknownModel):
+        await mind.calls.call(ask(model="gpt-9"), site(trace_id=RUN))
     trace = await stored(mind, RUN)
-    assert (asked_of(mind), trace.status, trace.error) == ([0, 0], "failed", error.__name__)
-    assert [(step.error, step.model) for step in trace.steps] == [(error.__name__, "")]
+    assert (trace.status, len(trace.steps), len(trace.decisions)) == ("ok", 1, 1)
+
+
+@pytest.mark.parametrize("calls_before", [0, 1])
+async def test_a_callers_mistake_is_no_failure_of_the_block_that_it_ends(
+    mind: Any, ask: Any, calls_before: int
+) -> None:
+    with pytest.raises(UnknownModel):
+        async with mind.run(trace_id=RUN):
+            for _ in range(calls_before):
+                await mind.calls.call(ask(), site())
+            await mind.calls.call(ask(model="gpt-9"), site())
+    assert await mind.store.count() == calls_before
+    if calls_before:
+        trace = await stored(mind, RUN)
+        assert (trace.status, trace.error, len(trace.steps)) == ("cancelled", "UnknownModel", 1)
+        assert not run_of(trace).counts
 
 
 async def test_what_only_some_models_can_do_goes_to_them(

@@ -12,6 +12,7 @@ from inframind.fleet.clock import Clock
 from inframind.fleet.endpoints import EndpointSpec, ModelFacts
 from inframind.fleet.pool import Fleet, FleetConfig
 from inframind.fleet.wire import Wire
+from inframind.graphs.outbox import Outbox
 from inframind.graphs.prompts import PromptBuilder
 from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.roles import RoleSpec, default_roles, merge_roles, roles_by_domain
@@ -104,6 +105,7 @@ def assemble(
     latency: LatencyModel | None = None,
     listeners: Sequence[Callable[[Trajectory], None]] = (),
     content: Callable[[Trajectory], Trajectory] = whole,
+    outbox: Outbox | None = None,
 ) -> Services:
     """Everything that the graphs need.
 
@@ -117,6 +119,7 @@ def assemble(
         latency: predicts steps; a fresh model unless given.
         listeners: are shown every trace once it is stored.
         content: what is stored of a trace.
+        outbox: keeps what the store does not take now; callers are told of it where there is none.
 
     Raises:
         ConfigError: parts that contradict each other.
@@ -147,4 +150,5 @@ def assemble(
         defaults=parts.defaults,
         listeners=tuple(listeners),
         content=content,
+        outbox=outbox,
     )

@@ -7,6 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from inframind.errors import ConfigError, InfraMindError, UnknownTrace
@@ -16,6 +17,7 @@ from inframind.fleet.traceparent import METADATA_KEY, current_parent
 from inframind.graphs.budget_share import ShareOf
 from inframind.graphs.configured import Configured
 from inframind.graphs.journal import Journal
+from inframind.graphs.outbox import Make, Outbox
 from inframind.graphs.prompts import PromptBuilder
 from inframind.graphs.recorder import FinalAnswer, RunRecorder
 from inframind.graphs.state import Run
@@ -25,6 +27,7 @@ from inframind.router.gate.arms import key_of
 from inframind.router.latency import estimate_tokens
 from inframind.router.rollout import ServingVersions
 from inframind.router.views import Query
+from inframind.traces.codec import pack, unpack
 from inframind.traces.records import Status, Trajectory
 from inframind.traces.store import TraceStore
 
@@ -75,6 +78,8 @@ class Services:
     """Is shown every run of which something is noted, such as a decision; must be quick and must not raise."""
     content: Callable[[Trajectory], Trajectory] = whole
     """What is stored of a trace: all of it unless given, see `inframind.traces.content`."""
+    outbox: Outbox | None = None
+    """Keeps what the store does not take now; None where callers are to be told instead."""
     share_of: ShareOf | None = None
     """Says what a routed graph may take of the budget of a run around it; None where there are no such runs."""
     runs_kept: int = KEPT
@@ -221,7 +226,7 @@ class Services:
         await self.keep(trajectory)
 
     async def keep(self, trajectory: Trajectory) -> None:
-        """Store a trace, then show it to those who listen; durable when this returns."""
+        """Store a trace, then show it to those who listen; durable when this returns, unless the outbox keeps it."""
         await self._put(trajectory)
         for listener in self.listeners:
             listener(trajectory)
@@ -229,12 +234,25 @@ class Services:
     async def _put(self, trajectory: Trajectory) -> None:
         if self._configured.is_news:
             self.write_soon(self._configured.keep())
-        await self.store.put(self.content(trajectory))
+        kept = self.content(trajectory)
+        await self._write(("trace", kept.trace_id), lambda: self.store.put(kept), lambda: self._packed(kept))
+
+    async def _write(self, key: tuple[str, str], make: Make, light: Callable[[], Make] | None = None) -> None:
+        """Make a write, by way of the outbox where there is one."""
+        if self.outbox is None:
+            await make()
+        else:
+            await self.outbox.write(key, make, light)
+
+    def _packed(self, trajectory: Trajectory) -> Make:
+        """Stores a trace that takes little memory until then."""
+        packed = pack(trajectory)
+        return lambda: self.store.put(unpack(packed))
 
     def also_known_as(self, trace_id: str, aliases: Sequence[str]) -> None:
         """Let feedback find a trace by other names, with nobody waiting for it: feedback may come before."""
         for alias in aliases:
-            self.write_soon(self.store.add_alias(alias, trace_id))
+            self.write_soon(self._write(("alias", alias), partial(self.store.add_alias, alias, trace_id)))
 
     def close_run_soon(self, trace_id: str, status: Status, error: BaseException) -> None:
         """Like `close_run` for a node that is being cancelled and cannot wait."""

@@ -13,6 +13,7 @@ from inframind.fleet.clock import Clock
 from inframind.fleet.endpoints import group_by_model
 from inframind.fleet.wire import Wire
 from inframind.graphs.assembly import Parts, PolicyToBind, assemble
+from inframind.graphs.outbox import Outbox
 from inframind.graphs.registry import TopologyRegistry
 from inframind.graphs.roles import RoleSpec, default_roles, load_roles, merge_roles
 from inframind.graphs.services import Services, whole
@@ -59,6 +60,7 @@ def build_services(
         wire=wire,
         listeners=listeners,
         content=content_of(settings) or whole,
+        outbox=Outbox(settings.traces.outbox_config()) if settings.traces.when_down == "answer" else None,
     )
     for one in services.decider.book.without_effect:
         _log.warning("%s", one)

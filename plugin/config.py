@@ -16,6 +16,7 @@ from inframind.errors import ConfigError
 from inframind.fleet.breaker import BreakerConfig
 from inframind.fleet.endpoints import EndpointSpec
 from inframind.fleet.pool import FleetConfig
+from inframind.graphs.outbox import OutboxConfig
 from inframind.graphs.services import RunDefaults
 from inframind.plugin.config_advisor import AdvisorSection
 from inframind.plugin.config_errors import config_error
@@ -155,12 +156,21 @@ class TracesSection(_Section):
     """Traces and feedback that may wait to be written at once."""
     when_full: Literal["block", "refuse"] = DEFAULT_LIMITS.when_full
     """Whether more than that wait for room, or are refused with an error."""
+    when_down: Literal["answer", "raise"] = "answer"
+    """What a run does whose trace the store does not take: answer, and keep the trace in memory until it does
+    (``max_waiting`` of them; further ones are lost, which is logged and counted); or raise the store's error."""
+    patience_s: float = Field(default=OutboxConfig.patience_s, gt=0)
+    """Seconds that an answer waits for its trace to be stored, where ``when_down`` is ``answer``."""
     retention_days: float | None = Field(default=None, gt=0)
     """What ``inframind traces prune`` keeps; nothing is deleted by itself."""
 
     def write_limits(self) -> WriteLimits:
         """For the store."""
         return WriteLimits(max_waiting=self.max_waiting, when_full=self.when_full)
+
+    def outbox_config(self) -> OutboxConfig:
+        """For what the store does not take."""
+        return OutboxConfig(patience_s=self.patience_s, most=self.max_waiting)
 
     @model_validator(mode="after")
     def _key_for_digests(self) -> TracesSection:

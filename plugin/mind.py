@@ -128,6 +128,11 @@ class InfraMind(Asking, Applications, Judging):
         return self._services.store
 
     @property
+    def unstored(self) -> int:
+        """Number of writes that wait in memory because the store does not take them; for health checks."""
+        return self._services.outbox.waiting if self._services.outbox else 0
+
+    @property
     def fleet(self) -> Fleet:
         """The endpoints and their load."""
         return self._services.fleet
@@ -216,6 +221,8 @@ class InfraMind(Asking, Applications, Judging):
         async with AsyncExitStack() as from_last_to_first:
             if self._owns_store:
                 from_last_to_first.push_async_callback(self.store.aclose)
+            if self._services.outbox is not None:
+                from_last_to_first.push_async_callback(asyncio.to_thread, self._services.outbox.close)
             if self._exporter is not None:
                 from_last_to_first.push_async_callback(asyncio.to_thread, self._exporter.close)
             from_last_to_first.push_async_callback(asyncio.to_thread, self._bench.close)

@@ -50,6 +50,24 @@ def decode(payload: bytes | str) -> Trajectory:
     return trajectory
 
 
+def pack(trajectory: Trajectory) -> bytes:
+    """The trajectory as compressed JSON, for waiting in memory.
+
+    Raises:
+        StoreError: as `encode`.
+    """
+    return zstandard.compress(encode(trajectory), _LEVEL)
+
+
+def unpack(packed: bytes) -> Trajectory:
+    """The trajectory that `pack` was given.
+
+    Raises:
+        StoreError: as `decode`.
+    """
+    return decode(zstandard.decompress(packed))
+
+
 def encode_apart(trajectory: Trajectory) -> tuple[bytes, bytes]:
     """The trajectory without its decisions as `encode` has it, and the decisions as compressed JSON.
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from inframind.errors import StoreError
+from inframind.errors import StoreError, StoreUnavailable
 from inframind.traces.migration import Dialect
 from inframind.traces.sql import Statements, Write
 
@@ -19,7 +19,7 @@ READERS = 4
 
 def concerns_all(error: BaseException) -> bool:
     """Whether the storage refuses whatever it is given: full, locked, read-only or out of reach."""
-    return isinstance(error, StoreError) and isinstance(error.__cause__, OperationalError)
+    return isinstance(error, StoreUnavailable)
 
 
 class Backend(ABC):
@@ -72,4 +72,5 @@ class Backend(ABC):
     def store_error(self, operation: str, error: DBAPIError) -> StoreError:
         """The error in our words. Statement and values, which SQLAlchemy would show, are left out."""
         cause = " ".join(str(error.orig).split())
-        return StoreError(operation, f"{self.place}: {cause}; {self.fix_of(error)}")
+        kind = StoreUnavailable if isinstance(error, OperationalError) else StoreError
+        return kind(operation, f"{self.place}: {cause}; {self.fix_of(error)}")

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from inframind.router.gate.brief import Brief
 from inframind.router.gate.config import GateConfig
 from inframind.router.gate.evidence import Evidence
 from inframind.router.gate.judging import judge, propose
 from inframind.router.gate.runs import RunColumns
-from inframind.traces.shelf import Rollout, rollout_after
+from inframind.traces.shelf import UNPROVEN, Rollout, rollout_after
 
 BATCH, SPREAD, IN_TIME_ANYWAY = 100, 0.16, 0.4
 OLD, NEW = "a" * 64, "c" * 64
@@ -35,6 +36,8 @@ class World:
         wave: how far the base rate swings to either side, every 2,500 runs.
         late: share of its runs for which the candidate comes too late besides.
         failing: share of its runs that fail besides.
+        concerned: share of runs that the candidate decides otherwise; ``gain`` is over all runs.
+        told: whether the gate knows which these are.
     """
 
     base: float = 0.7
@@ -44,6 +47,8 @@ class World:
     wave: float = 0.0
     late: float = 0.0
     failing: float = 0.0
+    concerned: float = 1.0
+    told: bool = False
 
     def runs(self, rng: np.random.Generator, share: float, begin: int, n: int = BATCH) -> RunColumns:
         """The next n runs, of which the candidate serves this share."""
@@ -51,7 +56,8 @@ class World:
         base = self.base + self.wave * np.sin(2 * math.pi * at / 2500)
         expected = np.clip(base + SPREAD * rng.standard_normal(n), 0.03, 0.97)
         tried = rng.random(n) < share
-        success = np.clip(expected + self.gain * tried, 0.0, 1.0)
+        differs = rng.random(n) < self.concerned if self.concerned < 1.0 else np.ones(n, dtype=np.bool_)
+        success = np.clip(expected + self.gain / self.concerned * tried * differs, 0.0, 1.0)
         draw = rng.random(n)
         right_in_time = draw < success
         in_time = right_in_time | (rng.random(n) < IN_TIME_ANYWAY)
@@ -66,6 +72,7 @@ class World:
             failed=failed.astype(float),
             latency_s=np.ones(n),
             expected=expected if self.has_critic else np.full(n, np.nan),
+            concerned=differs.astype(float),
         )
 
 
@@ -78,26 +85,38 @@ class End:
         runs: runs until that was settled.
         tried: runs that the candidate had served by then.
         reason: the gate's own words.
+        harmful: whether it was ended for harm, and not for want of evidence.
     """
 
     promoted: bool
     runs: int
     tried: int
     reason: str
+    harmful: bool = False
 
 
-def gated(world: World, config: GateConfig, rng: np.random.Generator, batch: int = BATCH) -> End:
+def gated(
+    world: World,
+    config: GateConfig,
+    rng: np.random.Generator,
+    batch: int = BATCH,
+    brief: Brief | None = None,
+) -> End:
     """One roll-out under the gate, which is asked after every batch."""
     rollout = Rollout(serving=OLD)
     rollout = rollout_after(rollout, replace(propose(rollout, NEW, now_s=0.0), number=1))
-    evidence = Evidence(version=NEW)
+    evidence = Evidence.begin(NEW, is_local=world.told)
     while True:
         evidence = evidence.plus(world.runs(rng, rollout.share, evidence.runs, batch))
-        verdict = judge(rollout, evidence, config, now_s=0.0)
+        verdict = judge(rollout, evidence, config, now_s=0.0, brief=brief)
         if verdict.act in ("promote", "roll_back"):
             tried = evidence.records["candidate"].runs
             return End(
-                promoted=verdict.act == "promote", runs=evidence.runs, tried=tried, reason=verdict.reason
+                promoted=verdict.act == "promote",
+                runs=evidence.runs,
+                tried=tried,
+                reason=verdict.reason,
+                harmful=verdict.act == "roll_back" and UNPROVEN not in verdict.figures,
             )
         if verdict.event is not None:
             rollout = rollout_after(rollout, verdict.event)

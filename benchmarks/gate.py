@@ -1,7 +1,7 @@
 """Does the gate stop what is worse, let in what is better, and can anybody talk it out of that?
 
-Simulated roll-outs, see ``_gate_world.py``; a besieged learner, see ``_gate_adversary.py``; streams with and without a
-shift. No model and no fleet takes part.
+Simulated roll-outs, see ``_gate_world.py``; accepted changes, see ``_gate_advised.py``; a besieged learner, see
+``_gate_adversary.py``; streams with and without a shift. No model and no fleet takes part.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from statistics import fmean, median
 import numpy as np
 from _common import Bench, arguments
 from _gate_adversary import LONG, Service, Siege
+from _gate_advised import report_advised
 from _gate_world import BATCH, End, World, gated, lost, seeds, shipped, wilson, z_tested
 from rich.console import Console
 from rich.table import Table
@@ -253,7 +254,10 @@ def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--rollouts", type=int, default=200, help="roll-outs per row (default 200)")
     parser.add_argument(
-        "--parts", nargs="*", choices=("rollouts", "alarms", "drift", "adversary"), help="default: all"
+        "--parts",
+        nargs="*",
+        choices=("rollouts", "advised", "alarms", "drift", "adversary"),
+        help="default: all",
     )
     options = parser.parse_args()
     n = 20 if options.quick else options.rollouts
@@ -261,6 +265,7 @@ def main() -> None:
     began_s = time.process_time()
     parts: dict[str, Callable[[], None]] = {
         "rollouts": lambda: report_rows(bench, rows(options.seed, n)),
+        "advised": lambda: report_advised(bench, CONFIG, options.seed, max(n // 2, 10)),
         "alarms": lambda: report_alarms(bench, options.seed, max(n // 2, 10)),
         "drift": lambda: report_drift(bench, options.seed, 1 if options.quick else 5),
         "adversary": lambda: report_adversary(bench, 1 if options.quick else 8, 20 if options.quick else 60),

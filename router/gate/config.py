@@ -19,9 +19,12 @@ class GateConfig:
     """
 
     epsilon: float = 0.01
-    """A candidate may be worse by so much: promotion needs a lower bound of its improvement above ``-epsilon``."""
+    """A candidate may be worse by so much: promotion needs a lower bound of its improvement above ``-epsilon``. Where
+    recorded runs gave that bound already, its trial must not speak against it, to its end."""
     delta: float = 0.05
-    """Chance that a candidate which is worse by more than ``epsilon`` is promoted, however often one looks."""
+    """Chance that a candidate which is worse by more than ``epsilon`` is promoted, however often one looks. For one
+    that recorded runs vouch for it is what their interval leaves to chance, 2.5 % at most, times what its trial misses.
+    """
     alarm_delta: float = 0.02
     """Chance of each alarm (worse, later, failing more) to end a candidate that is none of these, however often one
     looks."""
@@ -44,7 +47,8 @@ class GateConfig:
     """Labelled runs of each version before what is solved, or the lack of proof, can end a trial early: without grades
     success says no more than lateness does, which has its own alarm."""
     most_runs: int = 5000
-    """Runs of both versions, those in the shadow included, after which a candidate that has not been promoted ends."""
+    """Runs of both versions after which a candidate that has not been promoted ends; of the shadow and of each stage
+    before the last at most ``least_runs``, for busy applications serve more of them before they count."""
     most_s: float = 14 * 86_400.0
     """Seconds in one stage after which a candidate ends."""
     most_late: float = 0.02

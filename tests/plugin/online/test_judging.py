@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -111,9 +112,9 @@ def said(by: str) -> dict[str, Any]:
     }
 
 
-async def added(shelf: Shelf, name: str) -> str:
+async def added(shelf: Shelf, name: str, *, parent: str = "", **facts: Any) -> str:
     """A version on the shelf; nothing here reads it."""
-    row = version_of(name.encode(), created_at_s=0.0, created_by="a test", facts={})
+    row = version_of(name.encode(), parent=parent, created_at_s=0.0, created_by="a test", facts=facts)
     return (await shelf.add_policy(row, name.encode())).version
 
 
@@ -260,6 +261,48 @@ async def test_while_frozen_both_are_looked_at_and_nothing_is_done(store: Memory
     assert desk.record(WATCH)["runs"] == desk.record(PROOF)["serving"]["runs"] == 300
     rollout = await desk.shelf.rollout()
     assert (rollout.number, rollout.serving, rollout.candidate) == (3, new, next_one)
+
+
+@pytest.mark.parametrize("is_its_parent", [True, False])
+async def test_a_candidate_is_what_its_facts_say_beside_the_version_that_it_was_made_from(
+    store: MemoryStore, is_its_parent: bool
+) -> None:
+    desk = Desk(store)
+    old = await added(desk.shelf, "old")
+    parent = old if is_its_parent else ""
+    new = await added(desk.shelf, "new", parent=parent, concerns=[{"domains": ["math"]}])
+    await desk.event(old, "full", 1.0)
+    await desk.event(new, "canary", 0.1)
+    await desk.serve(3, new, "candidate", domain="math")
+    await desk.serve(4, old, domain="code")
+    await desk.look()
+    desk.state = LearnerState.from_bytes(desk.state.to_bytes())
+    await desk.serve(2, old, domain="math")
+    await desk.look()
+    for name in (ALARM, PROOF):
+        part = desk.state.trials[name]["evidence"]["concerned"]
+        assert desk.record(name)["serving"]["runs"] == 6
+        if is_its_parent:
+            assert (part["records"]["candidate"]["runs"], part["records"]["serving"]["runs"]) == (3, 2)
+        else:
+            assert part is None
+
+
+async def test_a_trial_that_an_older_release_began_goes_on_with_all_runs(store: MemoryStore) -> None:
+    desk = Desk(store)
+    new = await added(desk.shelf, "new", concerns=[{"domains": ["math"]}])
+    await desk.event(new, "canary", 0.1)
+    await desk.serve(5, "", domain="code")
+    await desk.look()
+    trials: dict[str, Any] = {name: dict(kept) for name, kept in desk.state.trials.items()}
+    for name in (ALARM, PROOF):
+        evidence = trials[name]["evidence"]
+        trials[name]["evidence"] = {key: value for key, value in evidence.items() if key != "concerned"}
+    desk.state = replace(desk.state, trials=trials)
+    await desk.serve(5, new, "candidate", domain="code")
+    await desk.look()
+    assert desk.record(PROOF)["candidate"]["runs"] == 5
+    assert desk.state.trials[PROOF]["evidence"]["concerned"] is None
 
 
 def _labelled(desk: Desk) -> int:

@@ -94,6 +94,9 @@ def advise_show(
 @advise_app.command("accept")
 def advise_accept(
     recommendation: Id,
+    again: Annotated[
+        bool, typer.Option("--again", help="Even if it was rejected, or accepted and taken back.")
+    ] = False,
     yes: Yes = False,
     as_json: AsJson = False,
     config: Config = DEFAULT_CONFIG,
@@ -101,12 +104,16 @@ def advise_accept(
 ) -> None:
     """Write a recommendation's rules into the configuration, with a copy of the file beside it.
 
+    What was taken back or rejected is accepted by --again, as a recommendation of its own: the same rules, a new id.
+
     Example: [bold]inframind advise accept 4bf92f35[/bold]
     """
     from inframind.plugin.commands.advise_decide import accept_advice
     from inframind.plugin.terminal import out
 
-    accept_advice(_place(config, store), recommendation, asks=not yes, as_json=as_json, console=out())
+    accept_advice(
+        _place(config, store), recommendation, again=again, asks=not yes, as_json=as_json, console=out()
+    )
 
 
 @advise_app.command("reject")

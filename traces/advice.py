@@ -13,6 +13,8 @@ KINDS: tuple[RecommendationKind, ...] = ("cheapest", "highest_performance", "bal
 Metric = Literal["success", "solved", "on_time", "latency_s", "cost"]
 METRICS: tuple[Metric, ...] = ("success", "solved", "on_time", "latency_s", "cost")
 """Right and in time, right, in time (shares of runs); mean seconds and mean cost of a run."""
+BY_FILE = "file"
+"""Who decided, where the configuration file alone says what was decided."""
 AdviceEventKind = Literal[
     "shown", "accepted", "rejected", "proposed", "promoted", "rolled_back", "measured", "reverted"
 ]
@@ -124,3 +126,11 @@ class AdviceEvent:
     def is_unproven(self) -> bool:
         """Whether its trial ended for want of evidence, with nothing that speaks against it."""
         return self.kind == "rolled_back" and bool(self.facts.get(UNPROVEN))
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether it only says that the file lacks the rules: somebody overwrote it, and nobody took anything back.
+
+        Where a copy of the file lies beside it with these rules, it was `inframind advise revert` that took them out.
+        """
+        return self.kind == "reverted" and self.by == BY_FILE and not self.facts.get("backup")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -95,14 +95,32 @@ def read_recommendation(document: str) -> Recommendation:
         raise StoreError("decode", f"not a recommendation: {_first_problem(error)}") from error
 
 
-def shown(recommendation: Recommendation) -> AdviceEvent:
-    """The event that goes with keeping a recommendation."""
-    return AdviceEvent(
-        recommendation_id=recommendation.recommendation_id,
-        kind="shown",
-        at_s=recommendation.made_at_s,
-        by="advisor",
-    )
+def shown(
+    recommendations: Iterable[Recommendation], facts: Mapping[str, Any] | None, *, after: int
+) -> Sequence[AdviceEvent]:
+    """The events that go with keeping recommendations.
+
+    Args:
+        recommendations: that are kept.
+        facts: of each event.
+        after: number of the event before them.
+
+    Raises:
+        StoreError: the facts are no plain data.
+    """
+    return [
+        checked_event(
+            AdviceEvent(
+                recommendation_id=one.recommendation_id,
+                kind="shown",
+                at_s=one.made_at_s,
+                by="advisor",
+                facts=facts or {},
+                number=number,
+            )
+        )
+        for number, one in enumerate(recommendations, start=after + 1)
+    ]
 
 
 def require_possible(event: AdviceEvent, earlier: Collection[str]) -> None:

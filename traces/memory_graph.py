@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from inframind.errors import StoreClosed, UnknownRecommendation
 from inframind.traces.advice import AdviceEvent, Recommendation
@@ -133,14 +134,15 @@ class MemoryGraph:
         with self._open():
             return self._analyses[-1] if self._analyses else None
 
-    async def add_recommendations(self, recommendations: Sequence[Recommendation]) -> None:
+    async def add_recommendations(
+        self, recommendations: Sequence[Recommendation], *, facts: Mapping[str, Any] | None = None
+    ) -> None:
         """Keep recommendations, with one ``shown`` event each; those that are kept already stay as they are."""
         checked = checked_recommendations(recommendations)
         with self._open():
-            for one in checked:
-                if one.recommendation_id not in self._recommendations:
-                    self._recommendations[one.recommendation_id] = one
-                    self._append(shown(one))
+            new = [one for one in checked if one.recommendation_id not in self._recommendations]
+            self._events += shown(new, facts, after=len(self._events))
+            self._recommendations |= {one.recommendation_id: one for one in new}
 
     async def recommendation(self, prefix: str) -> Recommendation:
         """The one that begins so."""

@@ -253,10 +253,16 @@ class OutcomeGraph(Protocol):
         """The newest one."""
         ...
 
-    async def add_recommendations(self, recommendations: Sequence[Recommendation]) -> None:
+    async def add_recommendations(
+        self, recommendations: Sequence[Recommendation], *, facts: Mapping[str, Any] | None = None
+    ) -> None:
         """Keep recommendations, with one ``shown`` event each, in one transaction.
 
         Those that are kept already stay as they are, and are not shown again.
+
+        Args:
+            recommendations: made at once.
+            facts: of these events: what they were made of and for; plain data.
 
         Raises:
             ConfigError: an id is not 32 lowercase hex digits, or a prediction holds a number that is not finite.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
@@ -136,12 +136,14 @@ class SqlGraph:
         """The newest one."""
         return await self._store.read("analysis", sql_graph_advice.load_latest_analysis)
 
-    async def add_recommendations(self, recommendations: Sequence[Recommendation]) -> None:
+    async def add_recommendations(
+        self, recommendations: Sequence[Recommendation], *, facts: Mapping[str, Any] | None = None
+    ) -> None:
         """Keep recommendations, with one ``shown`` event each; those that are kept already stay as they are."""
         checked = checked_recommendations(recommendations)
         await self._store.transact(
             "add recommendations",
-            lambda c: sql_graph_advice.add_recommendations(c, self._dialect, checked),
+            lambda c: sql_graph_advice.add_recommendations(c, self._dialect, checked, facts),
             is_repeatable=True,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,14 +27,19 @@ _PARAMETERS = 1000
 """Names in one statement; SQLite takes some thirty thousand."""
 
 
-def add_recommendations(connection: Connection, dialect: Dialect, added: Sequence[Recommendation]) -> None:
+def add_recommendations(
+    connection: Connection,
+    dialect: Dialect,
+    added: Sequence[Recommendation],
+    facts: Mapping[str, Any] | None,
+) -> None:
     """Insert those that are not there, and say that they were shown."""
     hold(connection, dialect, "advice")
     known = {one.recommendation_id for one in load_recommendations_of(connection, _ids(added))}
     new = [one for one in added if one.recommendation_id not in known]
     if new:
         last = _last(connection, advice_events.c.number)
-        events = [replace(shown(one), number=number) for number, one in enumerate(new, start=last + 1)]
+        events = shown(new, facts, after=last)
         connection.execute(insert(recommendations), [_recommendation_row(one) for one in new])
         connection.execute(insert(advice_events), [_event_row(event) for event in events])
 

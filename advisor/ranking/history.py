@@ -12,6 +12,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import ValidationError
@@ -27,6 +28,7 @@ from inframind.traces.advice import (
     RecommendationKind,
 )
 
+Undone = Literal["", "taken back", "rolled back"]
 _EventKey = tuple[AdviceEventKind, float, str]
 
 
@@ -58,7 +60,9 @@ class Fate:
         verdict: of a person, or None.
         decided_at_s: when the verdict came.
         undone_at_s: when a person took it back, or the gate did for what it saw of it, after it was accepted.
+        undone: how it was undone: ``taken back`` or ``rolled back``; "" where it was not.
         set_aside_at_s: when its trial ended for want of evidence, with nothing that speaks against it.
+        lost_at_s: when the file was seen to lack it, and nobody had said anything.
         measured: the latest measurement.
         latest_s: when the latest of this came.
     """
@@ -71,14 +75,17 @@ class Fate:
     verdict: Verdict | None
     decided_at_s: float
     undone_at_s: float | None
+    undone: Undone
     set_aside_at_s: float | None
+    lost_at_s: float | None
     measured: Measured | None
     latest_s: float
 
     @property
     def is_in_force(self) -> bool:
-        """Whether somebody accepted it, nobody undid it, and no trial of it ended without proof."""
-        return self.verdict == "accepted" and self.undone_at_s is None and self.set_aside_at_s is None
+        """Whether somebody accepted it, nobody undid it, no trial of it ended without proof, and the file has it."""
+        over_s = (self.undone_at_s, self.set_aside_at_s, self.lost_at_s)
+        return self.verdict == "accepted" and over_s == (None, None, None)
 
     @property
     def group(self) -> int:
@@ -211,19 +218,22 @@ class History:
         """Why a change is not to be recommended to a segment now, in words; "" where it may be.
 
         What was accepted and not undone is in force. What this segment rejected, or anybody undid, comes back after a
-        pause, and then only with other predictions: see `inframind.advisor.ranking.changes.have_changed`. What was set
-        aside for want of evidence nobody refused: it comes back with other predictions, or after a pause.
+        pause, and then only with other predictions: see `inframind.advisor.ranking.changes.have_changed`; unless the
+        same segment accepted it later. What was set aside for want of evidence nobody refused: it comes back with other
+        predictions, or after a pause. What the file was merely seen to lack may come back at once.
         """
         fates = [self._fates[one] for one in self._by_change.get(change, ())]
         if any(fate.is_in_force for fate in fates):
             return "accepted before"
         refusals = [(at_s, fate) for fate in fates if (at_s := _refused_at(fate, segment)) is not None]
+        refusals = [one for one in refusals if not _accepted_later(one, fates)]
         if refusals:
             at_s, fate = max(refusals, key=_when)
+            refused = fate.undone or "rejected"
             if now_s - at_s < pause_s:
-                return "rejected not long ago"
+                return f"{refused} not long ago"
             if not have_changed(fate.recommendation.predictions, predictions):
-                return "rejected, and its predictions are what they were"
+                return f"{refused}, and its predictions are what they were"
         tried = [(fate.set_aside_at_s, fate) for fate in fates if fate.set_aside_at_s is not None]
         if tried:
             at_s, fate = max(tried, key=_when)
@@ -275,13 +285,14 @@ class History:
 def _fate_of(made: Recommendation, events: Sequence[AdviceEvent], old: Fate | None) -> Fate:
     first: dict[AdviceEventKind, float] = {}
     for event in events:
-        first[event.kind] = min(event.at_s, first.get(event.kind, math.inf))
+        if not event.is_loss:
+            first[event.kind] = min(event.at_s, first.get(event.kind, math.inf))
     set_aside_at_s = first.get("rolled_back") if any(event.is_unproven for event in events) else None
     if set_aside_at_s is not None:
         # Who then takes the rules out of the file, where they do nothing any more, objects to nothing.
         first = {kind: at_s for kind, at_s in first.items() if kind not in ("rolled_back", "reverted")}
     verdict, decided_at_s = _verdict_of(first)
-    undone = [first[kind] for kind in ("reverted", "rolled_back") if kind in first]
+    undone_at_s, undone = _undone_of(first)
     shown = [first["shown"]] if "shown" in first else [decided_at_s] if verdict else []
     change, switches, well_formed = (
         (old.change, old.switches, old.well_formed) if old is not None else _read(made.rules)
@@ -294,8 +305,10 @@ def _fate_of(made: Recommendation, events: Sequence[AdviceEvent], old: Fate | No
         shown_at_s=shown[0] if shown else None,
         verdict=verdict,
         decided_at_s=decided_at_s,
-        undone_at_s=max(undone) if undone else None,
+        undone_at_s=undone_at_s,
+        undone=undone,
         set_aside_at_s=set_aside_at_s,
+        lost_at_s=min((event.at_s for event in events if event.is_loss), default=None),
         measured=_measured_of(events),
         latest_s=max((event.at_s for event in events), default=made.made_at_s),
     )
@@ -314,6 +327,14 @@ def _verdict_of(first: Mapping[AdviceEventKind, float]) -> tuple[Verdict | None,
         return None, 0.0
     at_s, verdict = min(said)
     return verdict, at_s
+
+
+def _undone_of(first: Mapping[AdviceEventKind, float]) -> tuple[float | None, Undone]:
+    ways: tuple[tuple[AdviceEventKind, Undone], ...] = (
+        ("reverted", "taken back"),
+        ("rolled_back", "rolled back"),
+    )
+    return max(((first[kind], how) for kind, how in ways if kind in first), default=(None, ""))
 
 
 def _measured_of(events: Sequence[AdviceEvent]) -> Measured | None:
@@ -341,6 +362,17 @@ def _refused_at(fate: Fate, segment: str) -> float | None:
     if fate.verdict == "rejected" and fate.recommendation.segment == segment:
         return fate.decided_at_s
     return None
+
+
+def _accepted_later(refusal: tuple[float, Fate], fates: Iterable[Fate]) -> bool:
+    """Whether who refused a change changed their mind: the same segment accepted it since."""
+    at_s, refused = refusal
+    return any(
+        fate.verdict == "accepted"
+        and fate.decided_at_s > at_s
+        and fate.recommendation.segment == refused.recommendation.segment
+        for fate in fates
+    )
 
 
 def _when(one: tuple[float, Fate]) -> tuple[float, str]:

@@ -22,10 +22,7 @@ from inframind.plugin.advice.toml_edit import (
     without_rules,
 )
 from inframind.router.rules import RoutingRule
-from inframind.traces.advice import AdviceEvent, AdviceEventKind, Recommendation
-
-BY_FILE = "file"
-"""Who decided, where the file alone says what was decided."""
+from inframind.traces.advice import BY_FILE, AdviceEvent, AdviceEventKind, Recommendation
 
 
 class ConfigFile:

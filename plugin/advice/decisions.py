@@ -9,7 +9,8 @@ from typing import Any
 
 from inframind.errors import AdviceMoved, ConfigError
 from inframind.fleet.clock import Clock
-from inframind.plugin.advice.config_file import BY_FILE, ConfigFile
+from inframind.plugin.advice.again import AGAIN, once_more
+from inframind.plugin.advice.config_file import ConfigFile
 from inframind.plugin.advice.decided import Decided
 from inframind.plugin.advice.follow_up import FollowUp
 from inframind.plugin.advice.offers import Offers
@@ -17,7 +18,7 @@ from inframind.plugin.advice.rules import documents_of
 from inframind.plugin.advice.serving import Serving
 from inframind.plugin.advice.stories import Stories, Story
 from inframind.plugin.advice.toml_edit import SHOWN_DIGITS, FileEdit
-from inframind.traces.advice import AdviceEvent, AdviceEventKind
+from inframind.traces.advice import BY_FILE, AdviceEvent, AdviceEventKind
 
 
 class Decisions:
@@ -47,16 +48,18 @@ class Decisions:
         self._stories, self._offers, self._follow_up = stories, offers, follow_up
         self._file, self._serving, self._clock = file, serving, clock
 
-    async def acceptance(self, prefix: str) -> FileEdit | None:
+    async def acceptance(self, prefix: str, *, again: bool) -> FileEdit | None:
         """See `AdviceDesk.acceptance`."""
         await self._follow_up.catch_up()
-        return self._adding(await self._undecided(prefix, "accepted"))
+        return self._adding(await self._acceptable(prefix, again=again))
 
-    async def accept(self, prefix: str, *, by: str, shown: FileEdit | None) -> Decided:
+    async def accept(self, prefix: str, *, by: str, again: bool, shown: FileEdit | None) -> Decided:
         """See `AdviceDesk.accept`."""
         await self._follow_up.catch_up()
-        story = await self._undecided(prefix, "accepted")
+        story = await self._acceptable(prefix, again=again)
         edit = _agreed(shown, self._adding(story))
+        if not story.events:
+            await self._stories.keep([story.recommendation], {AGAIN: await self._named(prefix)})
         rules = documents_of(story.recommendation)
         backup, facts = await self._write(edit)
         try:
@@ -69,7 +72,7 @@ class Decisions:
     async def reject(self, prefix: str, *, by: str, reason: str) -> Story:
         """See `AdviceDesk.reject`."""
         await self._follow_up.catch_up()
-        story = await self._undecided(prefix, "rejected")
+        story = self._undecided(await self._stories.find(prefix), "rejected")
         await self._stories.add(self._event(story, "rejected", by, {"reason": reason}))
         await self._stories.read()
         return self._told(story)
@@ -93,16 +96,25 @@ class Decisions:
 
     # Which ---------------------------------------------------------------------------------------------
 
-    async def _undecided(self, prefix: str, kind: AdviceEventKind) -> Story:
-        story = self._offers.told(await self._stories.find(prefix))
-        if story.last_word:
-            raise AdviceMoved(story.recommendation.recommendation_id, kind, story.last_word)
-        if kind == "accepted" and story.through:
+    async def _acceptable(self, prefix: str, *, again: bool) -> Story:
+        story = await self._stories.find(prefix)
+        if again:
+            story = await once_more(self._stories, story, at_s=self._clock.wall_s())
+        story = self._undecided(story, "accepted")
+        if story.through:
             raise _refusal(
                 story,
                 f"what it changes is in force already through {story.through}: there is nothing to accept",
             )
         return story
+
+    async def _named(self, prefix: str) -> str:
+        return (await self._stories.find(prefix)).recommendation.recommendation_id
+
+    def _undecided(self, story: Story, kind: AdviceEventKind) -> Story:
+        if story.last_word:
+            raise AdviceMoved(story.recommendation.recommendation_id, kind, story.last_word)
+        return self._offers.told(story)
 
     async def _accepted(self, prefix: str) -> Story:
         story = self._offers.told(await self._stories.find(prefix))

@@ -177,25 +177,33 @@ class AdviceDesk:
 
     # Deciding ------------------------------------------------------------------------------------------
 
-    async def acceptance(self, prefix: str) -> FileEdit | None:
+    async def acceptance(self, prefix: str, *, again: bool = False) -> FileEdit | None:
         """What accepting a recommendation would write; None where there is no file.
+
+        Args:
+            prefix: of its id.
+            again: whether it may have been rejected, or accepted and taken back.
 
         Raises:
             UnknownRecommendation: there is none.
-            AdviceMoved: it was decided on already.
+            AdviceMoved: it was decided on already; with ``again`` only if it is accepted.
             ConfigError: the file cannot be edited, or no application could be made of it with these rules; or what
                 they do is in force already; or there is neither a file nor a roll-out.
             StoreError: the store cannot be read or written.
         """
         async with self._one_at_a_time:
-            return await self._decisions.acceptance(prefix)
+            return await self._decisions.acceptance(prefix, again=again)
 
-    async def accept(self, prefix: str, *, by: str, edit: FileEdit | None = None) -> Decided:
+    async def accept(
+        self, prefix: str, *, by: str, again: bool = False, edit: FileEdit | None = None
+    ) -> Decided:
         """Write a recommendation's rules into the file, with a copy beside it, and have the roll-out try them.
 
         Args:
             prefix: of its id.
             by: who accepts it: ``user:<name>``.
+            again: whether it may have been rejected, or accepted and taken back: the same change is then accepted as a
+                recommendation of its own, which is told.
             edit: what was shown and agreed to, see `acceptance`; refused where another would be written by now.
 
         Raises:
@@ -204,7 +212,7 @@ class AdviceDesk:
             UnknownPolicy, CheckpointError: it was accepted, and this release cannot read what serves: as `tend`.
         """
         async with self._one_at_a_time:
-            return await self._decisions.accept(prefix, by=by, shown=edit)
+            return await self._decisions.accept(prefix, by=by, again=again, shown=edit)
 
     async def reject(self, prefix: str, *, by: str, reason: str = "") -> Story:
         """Say that a recommendation is not wanted; it teaches what to recommend next.

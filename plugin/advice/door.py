@@ -76,22 +76,28 @@ class Advice:
         """`arecommend` for callers without an event loop."""
         return self._run(lambda desk: desk.recommend(segment=segment, domain=domain, most=most))
 
-    async def aaccept(self, recommendation_id: str, *, by: str = USER) -> Decided:
+    async def aaccept(self, recommendation_id: str, *, by: str = USER, again: bool = False) -> Decided:
         """Write its rules into the configuration file, with a copy beside it, and have the roll-out try them.
 
         Without ``[online]`` they take effect when processes start anew. Without a file the roll-out alone has them.
 
+        Args:
+            recommendation_id: or its first six or more digits.
+            by: who accepts it.
+            again: whether it may have been rejected, or accepted and taken back: the same change is then accepted as a
+                recommendation of its own, ``story.recommendation``.
+
         Raises:
             UnknownRecommendation: there is none whose id begins so.
-            AdviceMoved: it was decided on already.
+            AdviceMoved: it was decided on already; with ``again`` only if it is accepted.
             ConfigError: the file cannot be edited, or there is neither a file nor a roll-out; nothing was changed.
             StoreError: the store failed; `atend` does what is left.
         """
-        return await self._there(lambda desk: desk.accept(recommendation_id, by=by))
+        return await self._there(lambda desk: desk.accept(recommendation_id, by=by, again=again))
 
-    def accept(self, recommendation_id: str, *, by: str = USER) -> Decided:
+    def accept(self, recommendation_id: str, *, by: str = USER, again: bool = False) -> Decided:
         """`aaccept` for callers without an event loop."""
-        return self._run(lambda desk: desk.accept(recommendation_id, by=by))
+        return self._run(lambda desk: desk.accept(recommendation_id, by=by, again=again))
 
     async def areject(self, recommendation_id: str, *, by: str = USER, reason: str = "") -> Story:
         """Say that it is not wanted.

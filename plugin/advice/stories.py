@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from inframind.advisor.recommending import Ranking
 from inframind.errors import AdviceMoved, ConfigError
@@ -143,14 +143,20 @@ class Stories:
 
     # Keeping -------------------------------------------------------------------------------------------
 
-    async def keep(self, made: Sequence[Recommendation]) -> tuple[Recommendation, ...]:
+    async def keep(
+        self, made: Sequence[Recommendation], facts: Mapping[str, Any] | None = None
+    ) -> tuple[Recommendation, ...]:
         """Recommendations as they are kept, each as shown; where an id was taken meanwhile, what has it.
+
+        Args:
+            made: at once.
+            facts: of the events: what they were made of and for.
 
         Raises:
             ConfigError: one cannot be kept.
             StoreError: the store cannot be read or written.
         """
-        await self._graph.add_recommendations(made)
+        await self._graph.add_recommendations(made, facts=facts)
         await self.read()
         return tuple(self._made[one.recommendation_id] for one in made)
 
@@ -190,6 +196,14 @@ class Stories:
             fix = f"{error.fix}; `inframind advise list` shows them"
             raise ConfigError(error.field, error.value, fix) from error
         return self.story(made.recommendation_id) or Story(recommendation=made)
+
+    async def known(self, recommendation_id: str) -> Story | None:
+        """Of one that there is, read where it is not known yet; None where there is none.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return self.story(recommendation_id)
 
     def story(self, recommendation_id: str) -> Story | None:
         """Of one, or None where it is not known."""

@@ -47,6 +47,8 @@ from inframind.traces.store import TraceStore
 FRESH_S = 3600.0
 """Age in seconds from which on an analysis is made anew."""
 SHOWN_CLUSTERS = 5
+_REFUSED = ("rejected", "taken back", "rolled back")
+_AGAIN = "`inframind advise list --decided` tells what was refused, and `advise accept --again ID` accepts it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +186,9 @@ def _nothing(hidden: Mapping[str, int]) -> str:
     total = sum(hidden.values())
     why = "; ".join(f"{count} {reason}" for reason, count in hidden.items())
     found = "1 change was found, and is" if total == 1 else f"{total} changes were found, and are"
-    return f"nothing new to recommend: {found} not shown: {why}"
+    told = f"nothing new to recommend: {found} not shown: {why}"
+    refused = any(reason.startswith(_REFUSED) for reason in hidden)
+    return f"{told}; {_AGAIN}" if refused else told
 
 
 def _plain(advised: Advised) -> dict[str, Any]:

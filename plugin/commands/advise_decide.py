@@ -21,16 +21,18 @@ from inframind.plugin.terminal import err, safe
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
-def accept_advice(place: DeskPlace, prefix: str, *, asks: bool, as_json: bool, console: Console) -> None:
+def accept_advice(
+    place: DeskPlace, prefix: str, *, again: bool, asks: bool, as_json: bool, console: Console
+) -> None:
     """Show what would be written, ask, and write it.
 
     Raises:
         UnknownRecommendation, AdviceMoved, ConfigError: see `AdviceDesk.accept`; nothing was changed.
     """
     _require_answer(asks=asks, as_json=as_json)
-    story, edit = asyncio.run(_acceptance(place, prefix))
+    story, edit = asyncio.run(_acceptance(place, prefix, again=again))
     _make_sure(story, edit, asks=asks, as_json=as_json, console=console)
-    decided, tries = asyncio.run(_accept(place, story, edit))
+    decided, tries = asyncio.run(_accept(place, story, edit, again=again))
     _tell(place, decided.story, decided, as_json=as_json, console=console)
     if not as_json:
         console.print(_what_follows(decided.story, tries=tries, is_judged=place.is_judged()))
@@ -135,15 +137,17 @@ def _what_follows(story: Story, *, tries: bool, is_judged: bool) -> str:
     return "it waits: something else is tried now, or the roll-out is frozen; see `inframind policies list`"
 
 
-async def _acceptance(place: DeskPlace, prefix: str) -> tuple[Story, FileEdit | None]:
+async def _acceptance(place: DeskPlace, prefix: str, *, again: bool) -> tuple[Story, FileEdit | None]:
     async with place.opened() as (desk, _):
-        return await desk.story(prefix), await desk.acceptance(prefix)
+        return await desk.story(prefix), await desk.acceptance(prefix, again=again)
 
 
-async def _accept(place: DeskPlace, story: Story, edit: FileEdit | None) -> tuple[Decided, bool]:
+async def _accept(
+    place: DeskPlace, story: Story, edit: FileEdit | None, *, again: bool
+) -> tuple[Decided, bool]:
     async with place.opened() as (desk, _):
-        found = await desk.accept(story.recommendation.recommendation_id, by=place.user, edit=edit)
-        return found, desk.tries
+        own_id = story.recommendation.recommendation_id
+        return await desk.accept(own_id, by=place.user, again=again, edit=edit), desk.tries
 
 
 async def _reject(place: DeskPlace, prefix: str, reason: str) -> Story:

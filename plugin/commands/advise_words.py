@@ -10,6 +10,7 @@ from rich.text import Text
 
 from inframind.advisor.analysis import Analysis
 from inframind.advisor.cluster import FailureCluster, Trait
+from inframind.plugin.advice.again import AGAIN
 from inframind.plugin.advice.measuring import Moved
 from inframind.plugin.advice.promises import Promise, Verdict
 from inframind.plugin.advice.stories import Standing, Story
@@ -268,6 +269,8 @@ def _event_facts(event: AdviceEvent) -> Iterator[str]:
         yield name_of(str(facts["version"]))
     if facts.get("reason"):
         yield str(facts["reason"])
+    if facts.get(AGAIN):
+        yield f"the change of {str(facts[AGAIN])[:DIGITS]} again"
     if facts.get("file"):
         yield f"{facts['file']}" + (f", backup: {facts['backup']}" if facts.get("backup") else "")
     if event.kind == "measured":

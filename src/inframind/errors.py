@@ -257,7 +257,7 @@ class AdviceMoved(Overtaken):
     """A recommendation was decided on already."""
 
     def __init__(self, recommendation_id: str, kind: str, earlier: str) -> None:
-        again = "; `inframind advise` recommends it again, after a while, if it still helps"
+        again = f"; `inframind advise accept --again {recommendation_id[:12]}` accepts the same change anew"
         super().__init__(
             f"recommendation {recommendation_id[:12]} was {earlier} already, and cannot be {kind}; "
             f"`inframind advise show {recommendation_id[:12]}` tells its story"

@@ -204,11 +204,11 @@ def test_what_a_segment_rejected_comes_back_to_it_after_a_pause_and_with_other_p
     assert objection(history, bench, made, segment="b", now_s=1.0) == ""
 
 
-@pytest.mark.parametrize("kind", ["reverted", "rolled_back"])
-def test_what_was_undone_pauses_for_everybody(bench: Any, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "word"), [("reverted", "taken back"), ("rolled_back", "rolled back")])
+def test_what_was_undone_pauses_for_everybody(bench: Any, kind: str, word: str) -> None:
     made = bench.recommendation(segment="a")
     history = History.of([made], [bench.event(made, "accepted", 0.0), bench.event(made, kind, 1.0)])
-    assert objection(history, bench, made, segment="b", now_s=2.0) == "rejected not long ago"
+    assert objection(history, bench, made, segment="b", now_s=2.0) == f"{word} not long ago"
     assert objection(history, bench, made, predictions=(bench.prediction("success", 0.2),)) == ""
 
 
@@ -252,3 +252,40 @@ def test_a_refusal_outweighs_that_another_was_set_aside(bench: Any) -> None:
     ]
     history = History.of([made, later], events)
     assert objection(history, bench, made, now_s=52.0) == "rejected not long ago"
+
+
+def test_what_the_file_was_merely_seen_to_lack_nobody_refused(bench: Any) -> None:
+    made = bench.recommendation(segment="a")
+    events = [bench.event(made, "accepted", 0.0), bench.event(made, "reverted", 1.0, by="file")]
+    history = History.of([made], events)
+    fate = history.fate(made.recommendation_id)
+    assert fate is not None
+    assert (fate.verdict, fate.is_in_force, fate.undone_at_s, fate.lost_at_s) == (
+        "accepted",
+        False,
+        None,
+        1.0,
+    )
+    assert history.tally() == Tally(1, 0)
+    assert objection(history, bench, made, now_s=2.0) == ""
+
+
+def test_a_revert_that_was_interrupted_is_one(bench: Any) -> None:
+    made = bench.recommendation(segment="a")
+    taken_out = bench.event(made, "reverted", 1.0, by="file", backup="inframind.toml.bak-1")
+    history = History.of([made], [bench.event(made, "accepted", 0.0), taken_out])
+    assert history.tally() == Tally(0, 1)
+    assert objection(history, bench, made, now_s=2.0) == "taken back not long ago"
+
+
+def test_who_accepts_again_what_they_refused_has_changed_their_mind(bench: Any) -> None:
+    made, again = bench.recommendation(segment="a"), bench.recommendation(segment="a", made_at_s=50.0)
+    events = [
+        bench.event(made, "accepted", 0.0),
+        bench.event(made, "reverted", 1.0),
+        bench.event(again, "accepted", 51.0),
+    ]
+    history = History.of([made, again], events)
+    assert objection(history, bench, made, now_s=52.0) == "accepted before"
+    history.add(events=[bench.event(again, "reverted", 53.0, by="file")])
+    assert objection(history, bench, made, now_s=54.0) == ""

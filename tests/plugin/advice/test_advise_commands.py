@@ -100,7 +100,8 @@ def offered(folder: Path) -> str:
 def test_without_traces_it_says_what_makes_some(folder: Path) -> None:
     done = advise(folder)
     assert (done.exit_code, "no traces yet" in done.output, "inframind run" in done.output) == (0, True, True)
-    assert said(folder) == {"analysis": None, "clusters": [], "recommendations": [], "hidden": {}}
+    nothing = {"analysis": None, "clusters": [], "recommendations": [], "hidden": {}, "in_force": []}
+    assert said(folder) == nothing
     assert "no recommendations yet" in advise(folder, "list").output
 
 
@@ -399,7 +400,23 @@ def test_taking_back_what_was_taken_back_has_nothing_to_do(folder: Path) -> None
         False,
     )
     refused = advise(folder, "accept", advice, "--yes")
-    assert "recommends it again" in refused.stderr
+    assert f"advise accept --again {advice[:12]}" in refused.stderr
+    done = advise(folder, "accept", advice, "--again", "--yes")
+    assert done.exit_code == 0
+    (rule,) = load_settings(folder / "inframind.toml").rules
+    assert rule.advice != advice and rule.avoid_models == {"large"}
+    assert f"the change of {advice[:8]} again" in advise(folder, "show", rule.advice).output
+
+
+def test_where_all_was_refused_it_says_how_to_accept_it_all_the_same(folder: Path) -> None:
+    advice = offered(folder)
+    advise(folder, "accept", advice, "--yes")
+    advise(folder, "revert", advice, "--yes")
+    for one in said(folder)["recommendations"]:
+        if one["state"] == "open":
+            advise(folder, "reject", one["recommendation_id"])
+    out = " ".join(advise(folder).output.split())
+    assert "1 taken back not long ago" in out and "advise accept --again ID" in out
 
 
 def test_taking_one_back_says_through_what_its_change_stays_in_force(folder: Path) -> None:

@@ -62,6 +62,59 @@ async def test_reverting_gives_the_very_file_back_and_may_be_done_twice(office: 
     assert done.story.standing == "reverted"
 
 
+@pytest.mark.parametrize("refused", ["reverted", "rejected"])
+async def test_what_was_refused_is_accepted_again_under_an_id_of_its_own(
+    office: Office, refused: str
+) -> None:
+    advice = await office.offered()
+    if refused == "reverted":
+        await office.desk().accept(advice, by="user:ann")
+        await office.desk().revert(advice, by="user:ann")
+    else:
+        await office.desk().reject(advice, by="user:ann")
+    with pytest.raises(AdviceMoved, match=f"advise accept --again {advice[:12]}"):
+        await office.desk().accept(advice, by="user:ann")
+    seen = await office.kinds()
+    edit = await office.desk().acceptance(advice, again=True)
+    assert await office.kinds() == seen
+    names = []
+    for _ in range(2):
+        done = await office.desk().accept(advice, by="user:ann", again=True, edit=edit)
+        made, old = done.story.recommendation, await office.graph.recommendation(advice)
+        assert (made.title, made.predictions, done.story.standing) == (old.title, old.predictions, "accepted")
+        assert [(rule.advice, rule.avoid_models) for rule in load_settings(office.file).rules] == [
+            (made.recommendation_id, {"large"})
+        ]
+        names.append(made.recommendation_id)
+        for own_id in (advice, made.recommendation_id):
+            with pytest.raises(AdviceMoved, match="was accepted already"):
+                await office.desk().accept(own_id, by="user:ann", again=True)
+        await office.desk().revert(made.recommendation_id, by="user:ann")
+        edit = None
+    assert len({advice, *names}) == 3
+    assert office.file.read_text() == PLAIN
+
+
+async def test_two_who_accept_again_at_once_accept_once(office: Office) -> None:
+    advice = await office.offered()
+    await office.desk().reject(advice, by="user:ann")
+    said = await asyncio.gather(
+        *(office.desk().accept(advice, by="user:ann", again=True) for _ in range(2)), return_exceptions=True
+    )
+    assert sum(isinstance(one, (AdviceMoved, ConfigError)) for one in said) == 1
+    assert await office.kinds() == ["shown", "rejected", "shown", "accepted"]
+    assert len(load_settings(office.file).rules) == 1
+
+
+async def test_what_a_deployment_lost_is_recommended_again_at_once(plain: Office) -> None:
+    advice = await plain.offered()
+    await plain.desk().accept(advice, by="user:ann")
+    plain.file.write_text(PLAIN + "\n[run]\nbudget_s = 5\n")
+    await plain.desk().tend()
+    (made,) = await plain.desk().recommend()
+    assert made.recommendation_id != advice and await plain.desk().hidden() == {}
+
+
 async def test_what_was_taken_back_and_stands_in_the_file_again_can_be_taken_out_again(
     plain: Office,
 ) -> None:

@@ -91,7 +91,7 @@ async def test_what_was_vouched_for_and_does_harm_is_rolled_back_and_counts_as_r
     careful.clock.pass_s(8 * DAY_S)
     await careful.keep(option(2, NO_DEBATE, kind="cheapest", predictions=(SAME, CHEAPER)))
     assert await careful.desk().recommend() == ()
-    assert await careful.desk().hidden() == {"rejected, and its predictions are what they were": 1}
+    assert await careful.desk().hidden() == {"rolled back, and its predictions are what they were": 1}
 
 
 async def test_what_nobody_vouches_for_is_set_aside_and_recommended_again(careful: Office) -> None:

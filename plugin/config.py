@@ -109,9 +109,8 @@ class PolicySection(_Section):
     greedy: bool = False
     """Evaluation mode: always the best candidate."""
     seed: int | None = None
-    """Of all chance. For experiments, each with a store of its own: processes that begin with the same one draw the same
-    trace ids, and the later one's traces take the place of the earlier one's."""
-    """Seed of all chance; None takes a fresh one."""
+    """Seed of all chance; None takes a fresh one. For experiments, each with a store of its own: processes that begin
+    with the same one draw the same trace ids, and the later one's traces take the place of the earlier one's."""
     max_team: int = Field(default=MAX_TEAM_SIZE, ge=1, le=MAX_TEAM_SIZE)
     """Largest team that is planned."""
     topologies: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, TypedDict, Unpack, cast
+from typing import Any, Never, TypedDict, Unpack, cast
 
 from langchain_core.messages import AIMessage
 
@@ -16,6 +16,7 @@ from inframind.graphs.services import Services
 from inframind.graphs.state import RouteContext
 from inframind.graphs.workflow import RoutedWorkflow, as_state
 from inframind.plugin.result import Event, EventKind, Result
+from inframind.plugin.unknown_options import refuse_unknown
 
 Question = str | Mapping[str, Any]
 """A question's text, or a mapping with ``question`` and any of `RunOptions`."""
@@ -152,8 +153,10 @@ class Asking:
         domain: str | None = None,
         question_id: str = "",
         metadata: Mapping[str, Any] | None = None,
+        **unknown: Never,
     ) -> RouteContext:
         """The run's context, checked before anything is opened."""
+        refuse_unknown(unknown.keys(), tuple(RunOptions.__annotations__))
         defaults = self._services.defaults
         require_question(question, defaults)
         return RouteContext(

@@ -121,14 +121,15 @@ def outcome_of(
 
     Raises:
         ValueError: neither, or both.
-        ConfigError: a score that is not a finite number, or a value that JSON cannot say.
+        ConfigError: a verdict that is neither True nor False, a score that is not a finite number, or a value that
+            JSON cannot say.
     """
     if (solved is None) == (key is None):
         raise ValueError("give either solved=True/False, or key= with score=, value= or comment=")
     if solved is not None and (score is not None or value is not None):
         raise ValueError("solved= says it all; give score= or value= with key= instead")
     if solved is not None:
-        key, score = "solved", float(solved)
+        key, score = "solved", _verdict(solved)
     elif score is None and value is None and not comment:
         raise ValueError(f"feedback {key!r} needs a score=, a value= or a comment=")
     return Outcome(
@@ -157,6 +158,12 @@ def as_text(value: Value) -> str:
         raise ConfigError(
             "value", type(value).__name__, f"give text, a number or plain data ({error})"
         ) from None
+
+
+def _verdict(solved: bool) -> float:
+    if solved not in (True, False):
+        raise ConfigError("solved", solved, "give True or False; a share or a grade is score= with key=")
+    return float(solved)
 
 
 def _number(score: float) -> float:

@@ -22,8 +22,9 @@ from inframind.plugin.graphs.listener import CallListener
 from inframind.plugin.graphs.live_runs import LiveRuns, RunTerms
 from inframind.plugin.graphs.nodes import WrappedNode, node_names, with_nodes
 from inframind.plugin.graphs.remarks import Remarks
-from inframind.plugin.graphs.route_options import Field, Needs, RouteOptions, refuse_unknown
+from inframind.plugin.graphs.route_options import KNOWN, Field, Needs, RouteOptions
 from inframind.plugin.graphs.tracker import Graph, followed, require_compiled
+from inframind.plugin.unknown_options import refuse_unknown
 from inframind.traces.aliases import run_alias
 
 ROUTE_METADATA = "inframind_route"
@@ -300,7 +301,7 @@ def route(
             or an unknown LangGraph.
         InvalidBudget: not a positive, finite number of seconds.
     """
-    refuse_unknown(unknown.keys())
+    refuse_unknown(unknown.keys(), KNOWN)
     require_compiled(graph)
     options = RouteOptions.of(fields=fields, prefix=prefix, only=only, skip=skip, needs=needs)
     options.require_nodes(node_names(graph))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from inframind.errors import ConfigError
@@ -92,18 +91,6 @@ class RouteOptions:
         for what, named in (("only", self.only or ()), ("skip", self.skip), ("needs", self.needs)):
             for name in sorted(set(named) - known):
                 raise ConfigError(what, name, f"the graph has the nodes {', '.join(sorted(known))}")
-
-
-def refuse_unknown(options: Collection[str]) -> None:
-    """Name the options that there are to a caller who gives another.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    for name in sorted(options):
-        near = get_close_matches(name, KNOWN, n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError("route", name, f"{meant}it takes {', '.join(KNOWN)}")
 
 
 def _names(given: str | Iterable[str]) -> tuple[str, ...]:

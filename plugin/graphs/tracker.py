@@ -12,6 +12,7 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent, GraphResumeEvent
 from langgraph.errors import GraphInterrupt
 from langgraph.graph.state import CompiledStateGraph, StateGraph
+from langgraph.pregel import Pregel
 
 from inframind.errors import CallerError, ConfigError
 from inframind.plugin.calls.scope import RunScope
@@ -194,10 +195,12 @@ def require_compiled(graph: object) -> None:
     """Check that a graph can be followed.
 
     Raises:
-        ConfigError: it is the builder of one.
+        ConfigError: it is the builder of one, or no graph at all.
     """
     if isinstance(graph, StateGraph):
         raise ConfigError("graph", type(graph).__name__, "compile it first: builder.compile()")
+    if not isinstance(graph, Pregel):
+        raise ConfigError("graph", type(graph).__name__, "give a compiled LangGraph graph: builder.compile()")
 
 
 def followed(graph: Graph, follower: RunFollower) -> Graph:

@@ -48,6 +48,12 @@ async def say(
     return await record_feedback(store, about, clock=At(at_s), **what)
 
 
+@pytest.mark.parametrize("solved", ["yes", 0.5, 7])
+def test_a_verdict_is_true_or_false(solved: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^solved = .*: give True or False"):
+        outcome_of(recorded_at_s=1.0, solved=solved)
+
+
 WAYS: list[dict[str, Any]] = [
     {"about": ROOT.hex},
     {"about": ROOT.hex[:8]},

@@ -193,6 +193,23 @@ async def test_impossible_options_are_the_callers_mistake(
     assert mind.servers[0].asked == []
 
 
+async def test_an_option_that_there_is_not_is_refused_with_what_was_meant(mind: Any) -> None:
+    for ask in (mind.ainvoke("Why?", budget=3), mind.abatch([{"question": "Why?", "budget": 3}])):
+        with pytest.raises(
+            ConfigError, match=r"^budget = '...': unknown option; did you mean budget_s\? it takes"
+        ):
+            await ask
+    with pytest.raises(ConfigError, match="did you mean topology"):
+        await anext(mind.astream("Why?", topolgy="IO"))
+    assert mind.servers[0].asked == []
+
+
+@pytest.mark.parametrize("door", ["route", "observe", "budget"])
+async def test_what_is_no_graph_is_refused_by_name(mind: Any, door: str) -> None:
+    with pytest.raises(ConfigError, match=r"^graph = 'str': give a compiled LangGraph graph"):
+        getattr(mind, door)("x")
+
+
 async def test_auto_lets_the_planner_choose(mind: Any) -> None:
     result = await mind.ainvoke("How many primes are below 100?", topology="auto", domain="auto")
     trace = await mind.atrace(result.trace_id)

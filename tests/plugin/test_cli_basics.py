@@ -154,6 +154,12 @@ def test_init_into_a_missing_folder_says_so(tmp_path: Path) -> None:
     assert "cannot be written: No such file or directory" in result.stderr
 
 
+def test_the_package_runs_as_the_command_line() -> None:
+    command = [sys.executable, "-m", "inframind", "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said == f"inframind {__version__}\n"
+
+
 # Errors ----------------------------------------------------------------------------------------------------
 
 

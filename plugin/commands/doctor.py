@@ -20,7 +20,7 @@ from inframind.plugin.commands.doctor_policy import served_policy
 from inframind.plugin.commands.doctor_rules import checked_rules, served_rules
 from inframind.plugin.config import EndpointSection, Settings, load_settings
 from inframind.traces.records import Trajectory
-from inframind.traces.store import open_store, shown_url
+from inframind.traces.store import POSTGRES_PREFIXES, open_store, shown_url
 
 STORE = "trace store"
 POLICY = "policy"
@@ -92,15 +92,20 @@ async def _store(url: str, clock: Clock) -> list[Finding]:
             await store.delete(probe.trace_id)
             count = await store.count()
     except (ConfigError, StoreError) as error:
-        fix = (
-            error.fix if isinstance(error, ConfigError) else "check the folder, its owner and its free space"
-        )
+        fix = error.fix if isinstance(error, ConfigError) else _store_fix(url)
         return [Finding(check="store", level="fail", found=str(error), fix=fix)]
     if not is_same:
         found = f"{shown_url(url)} gave back another trace than was written"
         return [Finding(check="store", level="fail", found=found, fix="move the file away: it is damaged")]
     found = f"{shown_url(url)}: written in {1000 * written_s:.1f} ms, read, deleted; {count:,} traces"
     return [Finding(check="store", level="ok", found=found)]
+
+
+def _store_fix(url: str) -> str:
+    """By kind of store: what is to be looked at where it cannot be opened, written or read."""
+    if url.startswith(POSTGRES_PREFIXES):
+        return "check that PostgreSQL runs, is reachable from here, and has the user and the database of traces.url"
+    return "check the folder, its owner and its free space"
 
 
 def _table(report: Report) -> Table:

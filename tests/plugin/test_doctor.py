@@ -136,3 +136,14 @@ def test_an_unknown_key_in_the_file_is_an_error_not_a_check(config: Path) -> Non
 
     assert result.exit_code == 2
     assert result.stderr.startswith("ConfigError: endpoints.0.sizeb = 3: unknown key")
+
+
+def test_a_postgresql_that_is_down_is_not_taken_for_a_folder(
+    fleet: SimulatedFleetProcess, config: Path
+) -> None:
+    url = 'url = "postgresql://ann@127.0.0.1:1/inframind"'
+    result = doctor(config, endpoint("a", fleet.base_urls["open"]), "[traces]", url)
+
+    said = " ".join(result.stdout.split())
+    assert result.exit_code == 1 and "folder" not in said
+    assert "PostgreSQL" in said and "reachable" in said

@@ -155,11 +155,11 @@ def policies_freeze(
 
 @policies_app.command("thaw")
 def policies_thaw(
-    reason: Reason, yes: Yes = False, config: Config = DEFAULT_CONFIG, store: Store = None
+    reason: Reason = "", yes: Yes = False, config: Config = DEFAULT_CONFIG, store: Store = None
 ) -> None:
     """Let the gate go on where it was.
 
-    Example: [bold]inframind policies thaw --reason "released"[/bold]
+    Examples: [bold]inframind policies thaw[/bold], [bold]inframind policies thaw --reason "released"[/bold]
     """
     from inframind.plugin.commands.policies import set_frozen
     from inframind.plugin.terminal import out

@@ -76,4 +76,4 @@ def event_line(event: RolloutEvent, now_s: float) -> Text:
         text.append("frozen" if event.frozen else "thawed", "cyan")
     else:
         text.append(f"remark on {name_of(event.version)}" if event.version else "remark", "dim")
-    return text.append(f"; {one_line(event.reason, 400)}")
+    return text.append(f"; {one_line(event.reason, 400)}") if event.reason else text

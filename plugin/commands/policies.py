@@ -297,7 +297,7 @@ def set_frozen(desk: PolicyDesk, frozen: bool, *, reason: str, asks: bool, conso
 
 def _require_promotable(rollout: Rollout, version: str, share: float | None) -> None:
     if rollout.frozen:
-        raise ConfigError("rollout.frozen", True, "thaw it first: inframind policies thaw --reason ...")
+        raise ConfigError("rollout.frozen", True, "thaw it first: inframind policies thaw")
     if rollout.candidate not in ("", version):
         fix = "another version is being tried: roll it back first, or promote it"
         raise ConfigError("rollout.candidate", rollout.candidate[:VERSION_DIGITS], fix)

@@ -15,11 +15,11 @@ def freeze(rollout: Rollout, *, at_s: float, by: str, reason: str) -> RolloutEve
     return _switch(rollout, True, at_s, by, reason)
 
 
-def thaw(rollout: Rollout, *, at_s: float, by: str, reason: str) -> RolloutEvent:
-    """The event that ends a freeze; a candidate goes on where it was.
+def thaw(rollout: Rollout, *, at_s: float, by: str, reason: str = "") -> RolloutEvent:
+    """The event that ends a freeze, which was the exception that needed a reason; a candidate goes on where it was.
 
     Raises:
-        ConfigError: it is not frozen, or no reason is given.
+        ConfigError: it is not frozen.
     """
     return _switch(rollout, False, at_s, by, reason)
 
@@ -27,6 +27,6 @@ def thaw(rollout: Rollout, *, at_s: float, by: str, reason: str) -> RolloutEvent
 def _switch(rollout: Rollout, frozen: bool, at_s: float, by: str, reason: str) -> RolloutEvent:
     if rollout.frozen is frozen:
         raise ConfigError("rollout.frozen", frozen, "it is so already")
-    if not reason:
+    if frozen and not reason:
         raise ConfigError("reason", reason, "say why, for whoever reads the roll-out's events")
     return RolloutEvent(at_s=at_s, version="", stage=None, frozen=frozen, by=by, reason=reason)

@@ -140,7 +140,9 @@ def test_while_frozen_nothing_is_promoted_and_a_person_may_still_roll_back(folde
     assert (refused.exit_code, "inframind policies thaw" in refused.output) == (2, True)
     assert run(folder, "rollback", "-r", "an emergency", "-y").exit_code == 0
     assert (rollout(folder).serving, rollout(folder).frozen) == ("", True)
-    assert run(folder, "thaw", "-r", "released", "-y").exit_code == 0
+    assert run(folder, "thaw", "-y").exit_code == 0
+    assert rollout(folder).frozen is False
+    assert "thawed" in run(folder, "list").output.splitlines()[-1]
     assert "it is so already" in run(folder, "thaw", "-r", "again", "-y").output
 
 

@@ -27,6 +27,7 @@ def test_what_is_so_already_is_refused() -> None:
         freeze(replace(TRIED, frozen=True), at_s=9.0, by="user:ann", reason="?")
 
 
-def test_a_reason_is_asked_for() -> None:
+def test_a_reason_is_asked_for_by_what_stops_change_alone() -> None:
     with pytest.raises(ConfigError, match="say why"):
         freeze(TRIED, at_s=9.0, by="user:ann", reason="")
+    assert thaw(replace(TRIED, frozen=True), at_s=9.0, by="user:ann").reason == ""

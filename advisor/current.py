@@ -117,14 +117,16 @@ class _HeldAgainst:
         )
 
     def _has_moved(self, name: str, thing: Thing) -> bool:
-        """Whether a configuration has something that is otherwise now; what it lacks it has not otherwise."""
+        """Whether a configuration has something that is otherwise now; of what either does not speak nobody knows."""
         key = (name, thing)
         if key not in self._moved:
             then, now = _part(self.documents[name], thing), _part(self.now, thing)
-            if thing[0] == "roles":
-                self._moved[key] = not set(then or ()) <= set(now or ())
+            if then is None or thing[0] not in self.now:
+                self._moved[key] = False
+            elif thing[0] == "roles":
+                self._moved[key] = not set(then) <= set(now or ())
             else:
-                self._moved[key] = then is not None and then != now
+                self._moved[key] = then != now
         return self._moved[key]
 
     def _things(self, run: Trajectory) -> Iterator[Thing]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -17,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from inframind.graphs.recorder import BOOK, DEALT
+from inframind.plugin.explain_seen import figure, what_was_seen
 from inframind.plugin.fitted_table import Column, FittedTable, Row
 from inframind.plugin.graphs.shadow import ShadowDecision, shadows_of
 from inframind.plugin.terminal import latency_text, one_line, safe, seconds, solved_text
@@ -27,8 +27,6 @@ TEXT_WIDTH = 120
 """Columns of `explain_trajectory`."""
 CANDIDATES_SHOWN = 6
 """Allowed candidates that a cut table shows, the chosen one included."""
-LOADS_SHOWN = 8
-"""Endpoints that a cut table of loads shows."""
 
 _INDENT = (0, 0, 0, 2)
 
@@ -47,9 +45,10 @@ def explanation(trajectory: Trajectory, *, show_all: bool = False) -> Group:
     undecided = [step for step in trajectory.steps if not step.decision_id]
     shares = [share for decision in trajectory.decisions if (share := _exploration_share(decision))]
     parts: list[RenderableType] = [_head(trajectory)]
+    labels = next((one.actions for one in trajectory.decisions if one.kind == "step"), ())
     for decision in trajectory.decisions:
         step = steps.get(decision.decision_id)
-        parts += ["", *_decision(decision, step, shares, show_all=show_all)]
+        parts += ["", *_decision(decision, step, shares, labels, show_all=show_all)]
     shadows = shadows_of(trajectory)
     for step in undecided:
         parts += ["", _undecided(step, shadows.get(step.step_id)), *_came_of_it(step)]
@@ -141,14 +140,11 @@ def _outcome(outcome: Outcome) -> Text:
 
 
 def _decision(
-    decision: Decision, step: Step | None, shares: Sequence[float], *, show_all: bool
+    decision: Decision, step: Step | None, shares: Sequence[float], labels: Sequence[str], *, show_all: bool
 ) -> Iterator[RenderableType]:
     yield _title(decision)
     yield _indented(_why(decision, shares))
-    yield from map(_indented, _saw(decision))
-    loads = decision.seen.get("loads")
-    if isinstance(loads, Mapping) and loads:
-        yield from map(_indented, _load_table(loads, step, show_all=show_all))
+    yield from map(_indented, what_was_seen(decision, step, labels, show_all=show_all))
     yield _indented(_candidate_table(decision, show_all=show_all))
     if not show_all:
         yield from map(_indented, _left_out(decision))
@@ -206,80 +202,6 @@ def _exploration_share(decision: Decision) -> float | None:
         return None
     lowest, next_lowest = probabilities[:2]
     return len(probabilities) * lowest if math.isclose(lowest, next_lowest) else None
-
-
-def _saw(decision: Decision) -> Iterator[Text]:
-    silent = _SAYS_NOTHING if "node" in decision.seen else frozenset({"loads"})
-    seen = [_seen(name, value) for name, value in decision.seen.items() if name not in silent]
-    if seen:
-        yield Text(f"saw: {'; '.join(seen)}")
-
-
-_SAYS_NOTHING = frozenset(
-    {
-        "loads",
-        "kind",
-        "topology",
-        "position",
-        "team_size",
-        "round",
-        "depth_left",
-        "agreement",
-        "role",
-        "task_id",
-    }
-)
-"""Of a call in an application: where it stands in a team it has none of."""
-
-
-def _seen(name: str, value: object) -> str:
-    if name.endswith("_s") and isinstance(value, int | float):
-        return f"{name.removesuffix('_s').replace('_', ' ')} {seconds(float(value))}"
-    return f"{name.replace('_', ' ')} {_figure(value)}"
-
-
-def _figure(value: object) -> str:
-    if value is None:
-        return "unknown"
-    return f"{value:.3g}" if isinstance(value, float) else safe(str(value))
-
-
-_LOAD_COLUMNS = (
-    Column(name="load of"),
-    Column(name="breaker", leave_out=6),
-    Column(name="running", justify="right", leave_out=4),
-    Column(name="waiting", justify="right", leave_out=5),
-    Column(name="KV use", justify="right", leave_out=2),
-    Column(name="ours there", justify="right", leave_out=1),
-    Column(name="reading's age", justify="right", leave_out=3),
-)
-
-
-def _load_table(
-    loads: Mapping[str, Mapping[str, Any]], step: Step | None, *, show_all: bool
-) -> Iterator[RenderableType]:
-    """Loads as they were known then; the endpoint that answered comes first where the table is cut."""
-    names = list(loads)
-    if step is not None and step.endpoint in names:
-        names.sort(key=lambda name: name != step.endpoint)
-    shown = names if show_all else names[:LOADS_SHOWN]
-    yield FittedTable(_LOAD_COLUMNS, [_load_row(name, loads[name]) for name in shown])
-    if len(shown) < len(names):
-        yield Text(f"and {len(names) - len(shown)} more", "dim")
-
-
-def _load_row(name: str, load: Mapping[str, Any]) -> Row:
-    age_s = load.get("age_s")
-    cells = (
-        name,
-        _figure(load.get("breaker")),
-        _figure(load.get("running")),
-        _figure(load.get("waiting")),
-        _figure(load.get("kv_cache_usage")),
-        f"{_figure(load.get('in_flight'))} + {_figure(load.get('waiting_here'))} waiting",
-        "never read" if age_s is None else seconds(float(age_s)),
-    )
-    return Row(tuple(Text(cell) for cell in cells))
 
 
 _QUANTILE_COLUMNS = (
@@ -368,8 +290,8 @@ def _step(step: Step) -> Text:
     if step.queue_s is not None:
         parts.append(f"queued {seconds(step.queue_s)} there")
     parts.append(
-        f"tokens {_figure(step.prompt_tokens)} in ({_figure(step.cached_tokens)} cached), "
-        f"{_figure(step.completion_tokens)} out"
+        f"tokens {figure(step.prompt_tokens)} in ({figure(step.cached_tokens)} cached), "
+        f"{figure(step.completion_tokens)} out"
     )
     if step.priority is not None:
         parts.append(f"priority {step.priority}")

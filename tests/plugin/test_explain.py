@@ -269,3 +269,38 @@ def test_hostile_text_cannot_move_the_cursor_or_break_the_markup() -> None:
 
     assert "[/red] �[2J� [bold]x" in page
     assert "\x1b" not in page and "\x9b" not in page
+
+
+PLAN_DECISION = replace(
+    STEP_DECISION,
+    decision_id="t-0",
+    kind="plan",
+    actions=("IO/1",),
+    probabilities=(1.0,),
+    masked=("",),
+    latency_q50_s=(0.2,),
+    latency_q90_s=(0.4,),
+    seen={
+        "remaining_s": 10.0,
+        "step_quality": 0.61234,
+        "step_allowed": [True, False, True, True],
+        "step_q50_s": [0.21524800000000005, 1.5, 0.9, 6.0],
+        "loads": {},
+    },
+)
+
+
+def test_what_a_plan_was_told_of_steps_is_a_table_of_its_own_and_only_of_all() -> None:
+    trace = replace(TRACE, decisions=(PLAN_DECISION, STEP_DECISION))
+    cut, whole = explain_trajectory(trace), explain_trajectory(trace, show_all=True)
+    assert "saw: remaining 10.0 s; step quality 0.612\n" in cut
+    assert "allowed" not in cut and "[" not in cut
+    assert line_with(whole, "a step").split() == ["a", "step", "allowed", "q50"]
+    (row, *_) = [line.split() for line in whole.splitlines() if line.split()[:1] == ["small/Flash"]]
+    assert row == ["small/Flash", "yes", "0.215", "s"]
+    assert ["small/Plain", "no", "1.50", "s"] in [line.split() for line in whole.splitlines()]
+
+
+def test_lists_of_steps_that_nothing_labels_are_left_out() -> None:
+    page = explain_trajectory(replace(TRACE, decisions=(PLAN_DECISION,)), show_all=True)
+    assert "q50 s" not in page and "True" not in page

@@ -60,7 +60,20 @@ def test_every_section_reaches_its_part() -> None:
     [
         ({}, "endpoints", "required"),
         ({"endpoints": []}, "endpoints", "at least 1"),
-        ({**with_endpoint(), "runn": {}}, "runn", "did you mean 'run'"),
+        ({**with_endpoint(), "runn": {}}, "runn", "unknown section [runn]; did you mean [run]?"),
+        (
+            {**with_endpoint(), "polcy": {"seed": 1}},
+            "polcy",
+            "unknown section [polcy]; did you mean [policy]?",
+        ),
+        ({"endpoint": [{}]}, "endpoint", "unknown section [[endpoint]]; did you mean [[endpoints]]?"),
+        ({**with_endpoint(), "roles_fil": "x"}, "roles_fil", "unknown key; did you mean 'roles_file'?"),
+        (
+            {**with_endpoint(), "strategies": [{"name": "Bullets", "max_tokens": 9}]},
+            "strategies.Bullets.expected_output_tokens",
+            "this key is required",
+        ),
+        ({**with_endpoint(), "strategies": [{}]}, "strategies.1.name", "this key is required"),
         ({**with_endpoint(), "run": {"budget": 5}}, "run.budget", "did you mean 'budget_s'"),
         ({**with_endpoint(), "run": {"budget_s": 0}}, "run.budget_s", "greater than 0"),
         ({**with_endpoint(), "run": {"budget_s": float("inf")}}, "run.budget_s", "finite"),

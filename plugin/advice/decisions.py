@@ -132,7 +132,11 @@ class Decisions:
         if self._file is None and self._serving is None:
             fix = "name the configuration file: without [online], its rules are all that takes effect"
             raise ConfigError("config", "", fix)
-        return self._file.adding(story.recommendation) if self._file else None
+        if self._file is not None:
+            return self._file.adding(story.recommendation)
+        if story.without_effect:
+            raise _refusal(story, f"{story.without_effect[0]}; look at runs again")
+        return None
 
     def _removing(self, story: Story) -> FileEdit | None:
         return self._file.removing(story.recommendation) if self._file else None

@@ -168,3 +168,11 @@ async def test_advice_in_force_is_told_with_when_it_was_accepted_and_how_its_run
         (advice, False),
         ("e" * 32, True),
     ]
+
+
+async def test_without_a_file_too_nothing_is_accepted_that_speaks_of_what_is_gone(filed: Office) -> None:
+    advice = await filed.offered(NO_LARGE)
+    without_large(filed)
+    with pytest.raises(ConfigError, match="there is no model 'large'; look at runs again"):
+        await filed.desk(file=False).accept(advice, by="user:ann")
+    assert ((await filed.shelf.rollout()).number, await filed.kinds()) == (0, ["shown"])

@@ -120,12 +120,20 @@ class Analyst:
         Raises:
             StoreError: the store cannot be read.
         """
+        return (await self.newest())[1]
+
+    async def newest(self) -> tuple[int, Analysis | None]:
+        """The same with its number; 0 before the first.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
         kept = await self._graph.latest_analysis()
         if kept is None:
-            return None
+            return 0, None
         if self._latest is None or self._latest[0] != kept.number:
             self._latest = (kept.number, _analysis_of(kept))
-        return self._latest[1]
+        return self._latest
 
     async def configuration(self, analysis: Analysis) -> Configuration | None:
         """That of an analysis, or None where it is not known.

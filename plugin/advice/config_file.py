@@ -46,6 +46,14 @@ class ConfigFile:
         """
         return rules_written(self.path) if self.path.is_file() else ()
 
+    def advice(self) -> frozenset[str]:
+        """Ids of the recommendations that it has rules of; none where there is no such file.
+
+        Raises:
+            ConfigError: it is no TOML.
+        """
+        return advice_in(values_in(self.path)) if self.path.is_file() else frozenset()
+
     def adding(self, made: Recommendation) -> FileEdit:
         """What accepting a recommendation would write.
 

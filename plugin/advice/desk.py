@@ -104,7 +104,8 @@ class AdviceDesk:
     ) -> tuple[Recommendation, ...]:
         """The best of the latest analysis for a person, best first; empty where there is nothing to recommend.
 
-        They are kept, as shown: what is then accepted, rejected and measured teaches what to recommend next.
+        They are kept, as shown: what is then accepted, rejected and measured teaches what to recommend next. Where the
+        same would be shown again to the same segment, it is what is kept already.
 
         Args:
             segment: group of people whom the person belongs to; "" for none.
@@ -112,24 +113,25 @@ class AdviceDesk:
             most: recommendations; the configured number unless given.
 
         Raises:
-            ConfigError: no question has such a domain, or the file cannot be read.
+            ConfigError: no question has such a domain, ``most`` is below 1, or the file cannot be read.
             StoreError: the store cannot be read or written.
         """
         self.require_domain(domain)
         async with self._one_at_a_time:
             return await self._recommender.recommend(segment=segment, domain=domain, most=most)
 
-    async def shown(self, *, segment: str = "") -> tuple[Story, ...]:
-        """What was recommended to a segment last, if it is of the latest analysis; empty otherwise.
+    async def shown(self, *, segment: str = "", domain: str = "") -> tuple[Story, ...]:
+        """What was recommended to a segment last for a domain, if it is of the latest analysis; empty otherwise.
 
         What came into force through something else since, or was refused, is left out.
 
         Raises:
-            ConfigError: the file cannot be read.
+            ConfigError: no question has such a domain, or the file cannot be read.
             StoreError: the store cannot be read.
         """
+        self.require_domain(domain)
         async with self._one_at_a_time:
-            return await self._recommender.shown(segment=segment)
+            return await self._recommender.shown(segment=segment, domain=domain)
 
     async def hidden(self, *, segment: str = "", domain: str = "") -> Mapping[str, int]:
         """How many options of the latest analysis are not shown to a person, by why not.
@@ -161,6 +163,7 @@ class AdviceDesk:
         """
         async with self._one_at_a_time:
             await self._stories.read()
+            await self._stories.know_all()
             return self._offers.all()
 
     async def story(self, prefix: str) -> Story:

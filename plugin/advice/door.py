@@ -54,10 +54,24 @@ class Advice:
         """`aanalyse` for callers without an event loop."""
         return self._run(lambda desk: desk.analyse(last=last))
 
+    async def aanalysis(self) -> Analysis | None:
+        """The latest one, whoever made it; None before the first.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await self._there(lambda desk: desk.analysis())
+
+    def analysis(self) -> Analysis | None:
+        """`aanalysis` for callers without an event loop."""
+        return self._run(lambda desk: desk.analysis())
+
     async def arecommend(
         self, *, segment: str = "", domain: str = "", most: int | None = None
     ) -> tuple[Recommendation, ...]:
         """The best changes of the latest analysis for a person, best first; empty before the first analysis.
+
+        What the same group of people was shown of it already, and is still open, is shown again as it is kept.
 
         Args:
             segment: group of people whom the person belongs to; "" for none.
@@ -65,7 +79,7 @@ class Advice:
             most: recommendations; the configured number unless given.
 
         Raises:
-            ConfigError: no question has such a domain, or the configuration file cannot be read.
+            ConfigError: no question has such a domain, ``most`` is below 1, or the configuration file cannot be read.
             StoreError: the store cannot be read or written.
         """
         return await self._there(lambda desk: desk.recommend(segment=segment, domain=domain, most=most))
@@ -75,6 +89,23 @@ class Advice:
     ) -> tuple[Recommendation, ...]:
         """`arecommend` for callers without an event loop."""
         return self._run(lambda desk: desk.recommend(segment=segment, domain=domain, most=most))
+
+    async def ashown(self, *, segment: str = "", domain: str = "") -> tuple[Story, ...]:
+        """What a group of people was recommended last, of the latest analysis, and how it stands; makes nothing new.
+
+        Args:
+            segment: group of people; "" for none.
+            domain: of the questions that was asked about; "" for all.
+
+        Raises:
+            ConfigError: no question has such a domain, or the configuration file cannot be read.
+            StoreError: the store cannot be read.
+        """
+        return await self._there(lambda desk: desk.shown(segment=segment, domain=domain))
+
+    def shown(self, *, segment: str = "", domain: str = "") -> tuple[Story, ...]:
+        """`ashown` for callers without an event loop."""
+        return self._run(lambda desk: desk.shown(segment=segment, domain=domain))
 
     async def aaccept(self, recommendation_id: str, *, by: str = USER, again: bool = False) -> Decided:
         """Write its rules into the configuration file, with a copy beside it, and have the roll-out try them.

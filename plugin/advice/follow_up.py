@@ -39,6 +39,7 @@ class FollowUp:
         await self._stories.read()
         if self._file is None:
             return []
+        await self._stories.know(self._file.advice())
         noted = [
             await self._stories.add_unless_moved(event) for event in [*self._file.unnoted(self._stories)]
         ]

@@ -110,26 +110,21 @@ class Offers:
         effects = self._effects()
         return tuple(self._told(story, effects) for story in self._stories.all())
 
-    def latest(self, analysis: Analysis, segment: str) -> tuple[Story, ...]:
-        """What was recommended to a segment last, best first, if it is of this analysis: the open ones as far as
-        nothing was decided since that speaks against them, and those that were decided on.
+    def still_shown(self, together: Iterable[Story]) -> tuple[Story, ...]:
+        """Of what was shown together, best first: the open ones as far as nothing was decided since that speaks against
+        them, and those that were decided on.
 
         Raises:
             ConfigError: the file cannot be read.
         """
-        mine = [one for one in self._stories.all() if one.recommendation.segment == segment]
-        newest_s = max((one.recommendation.made_at_s for one in mine), default=float("-inf"))
-        if newest_s < analysis.at_s:
-            return ()
         effects = self._effects()
-        found = [self._told(one, effects) for one in mine if one.recommendation.made_at_s == newest_s]
-        shown = (one for one in found if one.standing != "open" or not self._refusal(one))
-        return tuple(
-            sorted(
-                (one for one in shown if one.standing != "in force"),
-                key=lambda one: one.recommendation.rank,
-            )
+        told = (self._told(one, effects) for one in together)
+        left = (
+            one
+            for one in told
+            if one.standing != "in force" and (one.standing != "open" or not self._refusal(one))
         )
+        return tuple(sorted(left, key=lambda one: one.recommendation.rank))
 
     def without_what_is_in_force(self, analysis: Analysis) -> Analysis:
         """The analysis with the other options alone.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from inframind.advisor.ranking.changes import Change
 from inframind.advisor.recommending import Ranking
+from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
 from inframind.plugin.advice.analysts import Analyst
-from inframind.plugin.advice.offers import Offers
+from inframind.plugin.advice.batches import Audience
+from inframind.plugin.advice.offers import Offers, change_in
 from inframind.plugin.advice.stories import Stories, Story
-from inframind.traces.advice import Recommendation
+from inframind.traces.advice import Recommendation, RecommendationKind
 from inframind.traces.ids import new_ids
 
 
@@ -44,13 +47,18 @@ class Recommender:
 
     async def recommend(self, *, segment: str, domain: str, most: int | None) -> tuple[Recommendation, ...]:
         """See `AdviceDesk.recommend`."""
-        analysis = await self._analyst.latest()
+        if most is not None and most < 1:
+            raise ConfigError(
+                "most", most, "ask for at least 1, or leave it out: then as many as are configured"
+            )
+        number, analysis = await self._analyst.newest()
         if analysis is None:
             return ()
         await self._stories.read()
+        audience = self._audience(number, segment, domain)
         made = self._ranking.recommend(
             self._offers.without_what_is_in_force(analysis),
-            segment=self._analyst.segment_of(segment),
+            segment=audience.segment,
             domain=domain,
             configuration=await self._analyst.configuration(analysis),
             most=most,
@@ -58,13 +66,32 @@ class Recommender:
             rng=self._draws(),
             new_id=self._unused_id,
         )
-        return await self._stories.keep(made) if made else ()
+        if not made:
+            return ()
+        return await self._shown_before(audience, made) or await self._stories.keep(
+            made, audience.facts(made[0].recommendation_id)
+        )
 
-    async def shown(self, *, segment: str) -> tuple[Story, ...]:
+    async def _shown_before(
+        self, audience: Audience, made: Sequence[Recommendation]
+    ) -> tuple[Recommendation, ...]:
+        """What is open of what the same people were shown together, where that is the same; empty otherwise."""
+        wanted = {*map(_what, made)}
+        for batch in await self._stories.shown(audience):
+            left = [one.recommendation for one in self._offers.still_shown(batch) if one.standing == "open"]
+            if {*map(_what, left)} == wanted:
+                return tuple(left)
+        return ()
+
+    async def shown(self, *, segment: str, domain: str) -> tuple[Story, ...]:
         """See `AdviceDesk.shown`."""
-        analysis = await self._analyst.latest()
+        number, _ = await self._analyst.newest()
         await self._stories.read()
-        return self._offers.latest(analysis, self._analyst.segment_of(segment)) if analysis else ()
+        batches = await self._stories.shown(self._audience(number, segment, domain))
+        return self._offers.still_shown(batches[0]) if batches else ()
+
+    def _audience(self, number: int, segment: str, domain: str) -> Audience:
+        return Audience(analysis=number, segment=self._analyst.segment_of(segment), domain=domain)
 
     async def hidden(self, *, segment: str, domain: str) -> Mapping[str, int]:
         """See `AdviceDesk.hidden`."""
@@ -82,6 +109,11 @@ class Recommender:
 
     def _unused_id(self) -> str:
         """The next one that nothing has: a process that starts anew with the same seed draws the same ones again."""
-        while self._stories.story(found := self._new_id()) is not None:
+        while self._stories.has(found := self._new_id()):
             pass
         return found
+
+
+def _what(made: Recommendation) -> tuple[RecommendationKind, Change]:
+    """What it is for and what it changes, whatever it is called."""
+    return made.kind, change_in(made)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from inframind.advisor.recommending import Ranking
 from inframind.errors import AdviceMoved, ConfigError
+from inframind.plugin.advice.batches import Audience, Batches
 from inframind.plugin.advice.promises import Promise, promise_of
 from inframind.traces.advice import AdviceEvent, AdviceEventKind, Recommendation
 from inframind.traces.outcome_graph import OutcomeGraph
 
-PAGE = 2000
+PAGE = 5000
 """Most events that are read at once."""
+RECENT = 500
+"""Latest events whose recommendations are read although nobody decided on them."""
 Standing = Literal[
     "open", "in force", "rejected", "accepted", "on trial", "serves", "set aside", "rolled back", "reverted"
 ]
@@ -98,7 +101,8 @@ class Story:
 class Stories:
     """All recommendations with their events, and a ranking that has learned from them. Not thread-safe.
 
-    What is told is what was read last: `read` goes on to what came since.
+    What is told is what was read last: `read` goes on to what came since. Of recommendations that nobody decided on,
+    only the latest are read before somebody asks for others: a service may show thousands, and they teach nothing.
 
     Args:
         graph: where they are.
@@ -107,9 +111,12 @@ class Stories:
 
     def __init__(self, graph: OutcomeGraph, ranking: Ranking) -> None:
         self._graph, self._ranking = graph, ranking
+        self._learns_all = ranking.config.mode == "process"  # there, what was ignored teaches as well
         self._made: dict[str, Recommendation] = {}
+        self._ranked: set[str] = set()
         self._events: defaultdict[str, list[AdviceEvent]] = defaultdict(list)
         self._accepted: list[str] = []
+        self._batches = Batches()
         self._number = 0
 
     async def read(self) -> None:
@@ -118,23 +125,69 @@ class Stories:
         Raises:
             StoreError: the store cannot be read.
         """
+        events: list[AdviceEvent] = []
         while True:
-            events = await self._graph.advice_events(after=self._number, limit=PAGE)
-            await self._learn_of(events)
-            if len(events) < PAGE:
-                return
+            after = events[-1].number if events else self._number
+            page = await self._graph.advice_events(after=after, limit=PAGE)
+            events += page
+            if len(page) < PAGE:
+                break
+        await self._know(self._to_learn(events))
+        self._learn_of(events)
 
-    async def _learn_of(self, events: Sequence[AdviceEvent]) -> None:
-        named = dict.fromkeys(event.recommendation_id for event in events)
-        unknown = [one for one in named if one not in self._made]
-        made = await self._graph.recommendations_of(unknown) if unknown else ()
-        self._made |= {one.recommendation_id: one for one in made}
+    def _to_learn(self, events: Sequence[AdviceEvent]) -> list[str]:
+        """Those that teach something, and the latest."""
+        first = 0 if self._learns_all else max(0, len(events) - RECENT)
+        named = (
+            event.recommendation_id
+            for place, event in enumerate(events)
+            if place >= first or event.kind != "shown"
+        )
+        return [one for one in dict.fromkeys(named) if one not in self._ranked]
+
+    def _learn_of(self, events: Sequence[AdviceEvent]) -> None:
+        new = dict.fromkeys(self._to_learn(events))
+        further = [event for event in events if event.recommendation_id in self._ranked]
         for event in events:
             self._events[event.recommendation_id].append(event)
+            self._batches.add(event)
             if event.kind == "accepted":
                 self._accepted.append(event.recommendation_id)
             self._number = max(self._number, event.number)
-        self._ranking.add(made, events)
+        self._ranked.update(new)
+        told = [event for one in new for event in self._events[one]]
+        self._ranking.add([self._made[one] for one in new if one in self._made], [*told, *further])
+
+    async def _know(self, names: Collection[str]) -> None:
+        unknown = [one for one in names if one not in self._made]
+        made = await self._graph.recommendations_of(unknown) if unknown else ()
+        self._made |= {one.recommendation_id: one for one in made}
+
+    async def know(self, names: Iterable[str]) -> None:
+        """Read those of them that there are, so that `story` knows them.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        await self._know([one for one in names if one in self._events])
+
+    async def know_all(self) -> None:
+        """The same of all.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        await self.know([*self._events])
+
+    async def shown(self, audience: Audience) -> tuple[tuple[Story, ...], ...]:
+        """What was shown to somebody together, the latest first.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        batches = self._batches.of(audience)
+        await self.know(one for batch in batches for one in batch)
+        return tuple(tuple(self._story(self._made[one]) for one in batch) for batch in batches)
 
     @property
     def number(self) -> int:
@@ -158,6 +211,7 @@ class Stories:
         """
         await self._graph.add_recommendations(made, facts=facts)
         await self.read()
+        await self.know(one.recommendation_id for one in made)
         return tuple(self._made[one.recommendation_id] for one in made)
 
     async def add(self, event: AdviceEvent) -> AdviceEvent:
@@ -195,7 +249,8 @@ class Stories:
         except ConfigError as error:
             fix = f"{error.fix}; `inframind advise list` shows them"
             raise ConfigError(error.field, error.value, fix) from error
-        return self.story(made.recommendation_id) or Story(recommendation=made)
+        self._made.setdefault(made.recommendation_id, made)
+        return Story(recommendation=made, events=tuple(self._events.get(made.recommendation_id, ())))
 
     async def known(self, recommendation_id: str) -> Story | None:
         """Of one that there is, read where it is not known yet; None where there is none.
@@ -203,16 +258,21 @@ class Stories:
         Raises:
             StoreError: the store cannot be read.
         """
+        await self.know([recommendation_id])
         return self.story(recommendation_id)
 
+    def has(self, recommendation_id: str) -> bool:
+        """Whether there is one of that id."""
+        return recommendation_id in self._events
+
     def story(self, recommendation_id: str) -> Story | None:
-        """Of one, or None where it is not known."""
+        """Of one that was read, or None."""
         made = self._made.get(recommendation_id)
         return self._story(made) if made is not None else None
 
     def all(self) -> tuple[Story, ...]:
-        """In the order in which they were made."""
-        return tuple(self._story(made) for made in self._made.values())
+        """Those that were read, in the order in which they were made; see `know_all`."""
+        return tuple(self._story(self._made[one]) for one in self._events if one in self._made)
 
     def accepted(self) -> tuple[Story, ...]:
         """Those that somebody accepted, in that order."""

@@ -115,7 +115,7 @@ async def _advise(place: DeskPlace, wanted: Wanted, progress: Console) -> Advise
         analysis = await _analysis(place, wanted, desk, store, progress)
         if analysis is None:
             return Advised(analysis=None)
-        stories = () if wanted.domain else await desk.shown(segment=wanted.segment)
+        stories = await desk.shown(segment=wanted.segment, domain=wanted.domain)
         if not any(story.standing == "open" for story in stories):
             made = await desk.recommend(segment=wanted.segment, domain=wanted.domain)
             stories = tuple(Story(recommendation=one) for one in made)

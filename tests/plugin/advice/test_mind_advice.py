@@ -25,7 +25,7 @@ from inframind.traces.outcome_graphs import graph_of
 from inframind.traces.shelf import RolloutEvent
 from inframind.traces.store import open_store
 
-from .conftest import NO_LARGE, PLAIN, HandClock, Office, option
+from .conftest import NO_DEBATE, NO_LARGE, PLAIN, HandClock, Office, option
 
 SETTINGS = {"policy": {"name": "learned", "exploration": 0.5, "seed": 1}}
 M1_IS_OUT = RoutingRule(name="no m1", avoid_models=frozenset({"m1"}))
@@ -102,6 +102,28 @@ def test_without_an_event_loop_and_with_a_file_it_is_the_same(tmp_path: Path) ->
         analysis = mind.advice.analyse(last=10)
         assert (analysis.runs, analysis.options) == (0, ())
         assert mind.advice.file == file
+
+
+def test_what_a_service_asks_for_at_each_visit_is_kept_once(tmp_path: Path) -> None:
+    file = tmp_path / "inframind.toml"
+    file.write_text(PLAIN + '\n[traces]\nurl = "sqlite:///traces.db"\n')
+    with InfraMind.from_config(file) as mind:
+        assert (mind.advice.analysis(), mind.advice.shown()) == (None, ())
+        office = Office(file=file, store=mind.store, clock=HandClock())
+        analysis = asyncio.run(office.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest")))
+        assert mind.advice.analysis() == analysis
+        first, *others = (mind.advice.recommend(segment="cost") for _ in range(5))
+        assert all(one == first for one in others)
+        assert [story.recommendation for story in mind.advice.shown(segment="cost")] == list(first)
+        assert mind.advice.shown() == ()
+        assert len(mind.advice.stories()) == 2
+        mind.advice.reject(first[0].recommendation_id)
+        assert mind.advice.recommend(segment="cost") == first[1:]
+        assert len(mind.advice.recommend(segment="cost", domain="math")) == 1
+        assert len(mind.advice.stories()) == 3
+        for none in (0, -1):
+            with pytest.raises(ConfigError, match="ask for at least 1"):
+                mind.advice.recommend(most=none)
 
 
 def test_of_many_threads_that_accept_at_once_one_does(tmp_path: Path) -> None:

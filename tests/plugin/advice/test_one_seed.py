@@ -26,9 +26,9 @@ async def drawn(tmp_path: Path, *, processes: int, name: str = "traces") -> list
         await Office(file=file, store=store, clock=clock).keep(
             option(1, NO_LARGE), option(2, NO_DEBATE, kind="balanced"), option(3, ALONE, kind="cheapest")
         )
-        for _ in range(processes):
+        for number in range(processes):
             async with InfraMind.from_config(file, store=store, clock=clock) as mind:
-                made = await mind.advice.arecommend()
+                made = await mind.advice.arecommend(segment=f"segment {number}")
             orders.append(tuple(one.kind for one in made))
     return orders
 

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from inframind.errors import ConfigError
+from inframind.plugin.advice.toml_edit import with_rules
 from inframind.router.rules import RoutingRule
 from inframind.traces.store import open_store
 
@@ -116,6 +117,47 @@ async def test_segments_that_are_shared_are_one(plain: Office) -> None:
 async def test_without_an_analysis_nothing_is_recommended(plain: Office) -> None:
     desk = plain.desk()
     assert (await desk.recommend(), await desk.analysis(), await desk.stories()) == ((), None, ())
+
+
+async def test_what_was_shown_is_told_by_the_analysis_and_not_by_clocks(office: Office) -> None:
+    office.clock.pass_s(600.0)
+    await office.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"))
+    office.clock.pass_s(-600.0)
+    made = await office.desk().recommend()
+    for _ in range(3):
+        office.clock.pass_s(60.0)
+        assert [story.recommendation for story in await office.desk().shown()] == list(made)
+        assert await office.desk().recommend() == made
+    assert len(await office.desk().stories()) == 2
+
+
+async def test_what_was_shown_for_a_domain_is_not_what_was_shown_for_all(plain: Office) -> None:
+    code = RoutingRule(name="s", avoid_strategies=frozenset({"Flash"}))
+    await plain.keep(option(1, NO_LARGE), option(2, code, kind="cheapest", domain="code"))
+    of_all = await plain.desk().recommend()
+    (of_math,) = await plain.desk().recommend(domain="math")
+    assert {one.kind for one in of_all} == {"model_switch", "cheapest"}
+    assert [story.recommendation for story in await plain.desk().shown()] == list(of_all)
+    assert [story.recommendation for story in await plain.desk().shown(domain="math")] == [of_math]
+    assert await plain.desk().shown(domain="code") == ()
+
+
+async def test_what_nobody_decided_on_is_found_however_much_was_shown_since(
+    plain: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inframind.plugin.advice.stories.RECENT", 1)
+    first = await plain.offered()
+    rejected = await plain.offered(NO_DEBATE)
+    await plain.offered(NO_LARGE, NO_DEBATE)
+    desk = plain.desk()
+    await desk.reject(rejected, by="user:ann")
+    told = await plain.desk().story(first)
+    assert (told.standing, [event.kind for event in told.events]) == ("open", ["shown"])
+    by_hand = with_rules(plain.file, told.recommendation.rules, advice=first, title="by hand").after
+    plain.file.write_text(by_hand)
+    assert [event.kind for event in await plain.desk().tend()] == ["accepted"]
+    standings = [story.standing for story in await plain.desk().stories()]
+    assert standings == ["accepted", "rejected", "open"]
 
 
 # Ids -------------------------------------------------------------------------------------------------------

@@ -67,5 +67,6 @@ async def test_another_process_ends_it_with_the_same_decisions(
             await mind.aclose()
         after = await office.only_trace()
     assert after.status == "ok" and after.decisions[:lasting] == before.decisions
-    assert sorted(step.position for step in after.steps) == list(range(team_size))
+    # LangGraph writes checkpoints beside the next step: a process that dies may have to repeat the step before.
+    assert {step.position for step in after.steps} == set(range(team_size))
     assert len({step.decision_id for step in after.steps}) == team_size == len(after.decisions) - 1

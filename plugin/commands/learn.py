@@ -87,14 +87,15 @@ async def _learn(options: LearnOptions, settings: Settings, clock: Clock, consol
                 rounds.append(done)
             board.take(done)
 
-        service = _service(settings, store, clock, tell)
+        standing = _Standing(shelf_of(store), settings, clock, board.say)
+        service = _service(settings, store, clock, tell, stands=standing.note)
         with board:
             if options.mode == "once":
                 leads = await service.once()
                 if not options.as_json:
                     console.print(_how_it_went(leads, rounds))
                 return leads
-            await _beside(service.follow(), board.count())
+            await _beside(service.follow(), board.count(), standing.follow())
     return True
 
 
@@ -107,14 +108,15 @@ def _how_it_went(leads: bool, rounds: Sequence[Round]) -> str:
     return f"{what}; {in_all:,} labelled in all"
 
 
-async def _beside(work: Any, display: Any) -> None:
-    """Both until the work ends."""
-    shown = asyncio.create_task(display)
+async def _beside(work: Any, *displays: Any) -> None:
+    """All until the work ends."""
+    shown = [asyncio.create_task(display) for display in displays]
     try:
         await work
     finally:
-        shown.cancel()
-        await asyncio.gather(shown, return_exceptions=True)
+        for task in shown:
+            task.cancel()
+        await asyncio.gather(*shown, return_exceptions=True)
 
 
 def _service(
@@ -122,11 +124,13 @@ def _service(
     store: TraceStore,
     clock: Clock,
     tell: Callable[[Round], None],
+    *,
+    stands: Callable[[bool], None] = lambda leads: None,
     shelf: Shelf | None = None,
 ) -> LearnerService:
-    actions = _actions_of(settings)
+    actions, holder = _actions_of(settings), replica_name()
     return learner_service(
-        settings, store, actions, holder=replica_name(), clock=clock, tell=tell, shelf=shelf
+        settings, store, actions, holder=holder, clock=clock, tell=tell, stands=stands, shelf=shelf
     )
 
 
@@ -170,7 +174,7 @@ async def _dry_run(
     options: LearnOptions, settings: Settings, store: TraceStore, clock: Clock, console: Console
 ) -> bool:
     shelf = shelf_of(store)
-    service = _service(settings, store, clock, lambda done: None, cast(Shelf, _Dry(shelf)))
+    service = _service(settings, store, clock, lambda done: None, shelf=cast(Shelf, _Dry(shelf)))
     done = await service.round()
     counts = await _counts(shelf, settings, clock)
     if options.as_json:
@@ -181,6 +185,39 @@ async def _dry_run(
     for event in done.events:
         console.print(event_line(event, clock.wall_s()))
     return True
+
+
+class _Standing:
+    """Says who leads, at first and whenever that changes."""
+
+    def __init__(self, shelf: Shelf, settings: Settings, clock: Clock, say: Callable[[str], None]) -> None:
+        self._shelf, self._settings, self._clock, self._say = shelf, settings, clock, say
+        self._leads: bool | None = None
+        self._has_news = asyncio.Event()
+
+    def note(self, leads: bool) -> None:
+        """Be told whether this process leads."""
+        if leads is not self._leads:
+            self._leads = leads
+            self._has_news.set()
+
+    async def follow(self) -> None:
+        """Say what there is to say, until cancelled."""
+        while await self._has_news.wait():
+            self._has_news.clear()
+            self._say(await (self._leading() if self._leads else self._standing_by()))
+
+    async def _leading(self) -> str:
+        counts = await _counts(self._shelf, self._settings, self._clock)
+        ready = counts.get("matured", 0)
+        return (
+            f"leading; {counts.get('pending', 0):,} runs wait for feedback, {ready:,} are ready to be learned"
+        )
+
+    async def _standing_by(self) -> str:
+        progress = await self._shelf.progress(LEARNER)
+        last = f" ({progress.holder} learned last)" if progress is not None else ""
+        return f"another learner leads{last}; standing by"
 
 
 # Showing ---------------------------------------------------------------------------------------------------
@@ -208,6 +245,10 @@ class _Silent:
         for event in done.events:
             self._console.print(event_line(event, self._clock.wall_s()))
 
+    def say(self, news: str) -> None:
+        """A line."""
+        self._console.print(news)
+
     async def count(self) -> None:
         """Nothing to count."""
 
@@ -219,6 +260,9 @@ class _Lines(_Silent):
         """A line."""
         if done.learned or done.events:
             typer.echo(json.dumps(_plain(done, {})))
+
+    def say(self, news: str) -> None:
+        """Nothing: it is no round."""
 
 
 class _Board(_Silent):

@@ -36,6 +36,7 @@ def learner_service(
     holder: str,
     clock: Clock,
     tell: Callable[[Round], None] = lambda round: None,
+    stands: Callable[[bool], None] = lambda leads: None,
     shelf: Shelf | None = None,
 ) -> LearnerService:
     """Who learns from the store's traces as the section ``[online]`` says.
@@ -47,6 +48,7 @@ def learner_service(
         holder: name of the process.
         clock: time.
         tell: is shown every round.
+        stands: is told whether it leads, whenever it has tried to.
         shelf: instead of the store's own.
 
     Raises:
@@ -84,6 +86,7 @@ def learner_service(
         clock=clock,
         holder=holder,
         tell=tell,
+        stands=stands,
         advice=_advice(settings, store, actions, clock),
     )
 

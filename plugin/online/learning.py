@@ -89,6 +89,7 @@ class LearnerService:
         clock: time.
         holder: name of this process.
         tell: is shown every round; must be quick and must not raise.
+        stands: is told whether it leads, whenever it has tried to; the same.
         advice: is seen to between rounds, by whoever leads.
     """
 
@@ -104,11 +105,13 @@ class LearnerService:
         clock: Clock,
         holder: str,
         tell: Callable[[Round], None] = lambda round: None,
+        stands: Callable[[bool], None] = lambda leads: None,
         advice: AdviceTender | None = None,
     ) -> None:
         self._store, self._shelf, self._school = store, shelf, school
         self._hearing, self._judge, self._config = hearing, judge, config
-        self._clock, self._holder, self._tell, self._advice = clock, holder, tell, advice
+        self._clock, self._holder, self._advice = clock, holder, advice
+        self._tell, self._stands = tell, stands
         self._desk: _Desk | None = None
         self._adopted_s = float("-inf")
 
@@ -191,6 +194,7 @@ class LearnerService:
         """Teach until somebody else leads; at once where somebody does, and then False."""
         led = False
         async with self._leading() as leads:
+            self._stands(leads)
             while leads:
                 led = True
                 try:

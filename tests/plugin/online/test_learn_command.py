@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -140,3 +143,40 @@ async def test_a_diff_says_what_a_candidate_would_do_otherwise(written: Callable
     shown = (await asyncio.to_thread(CliRunner().invoke, app, words)).output
     assert "of 8 decisions of the last 4 runs" in shown
     assert "graded runs" in shown
+
+
+async def first_line(config: Path) -> str:
+    """What a learner that goes on says first."""
+    words = (sys.executable, "-m", "inframind", "learn", "--config", str(config))
+    learner = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE)
+    assert learner.stdout is not None
+    try:
+        return (await learner.stdout.readline()).decode()
+    finally:
+        learner.terminate()
+        await learner.wait()
+
+
+async def test_a_learner_says_at_once_that_it_leads_and_what_it_waits_for(
+    written: Callable[..., Path],
+) -> None:
+    config = written()
+    async with InfraMind.from_config(config) as mind:
+        for number in range(3):
+            await mind.ainvoke(f"q{number}", topology="IO", team_size=1)
+    assert await first_line(config) == "leading; 3 runs wait for feedback, 0 are ready to be learned\n"
+
+
+async def test_a_learner_that_stands_by_says_so_and_who_learned_last(written: Callable[..., Path]) -> None:
+    config = written()
+    await answer(config, 2)
+    assert (await run(config, "--once")).exit_code == 0
+
+    async def lead(shelf: Shelf) -> str:
+        async with shelf.lead(LEARNER, "another", now_s=SystemClock().wall_s(), ttl_s=60) as leads:
+            assert leads
+            return await first_line(config)
+
+    said = await on_shelf(config, lead)
+    assert said.startswith(f"another learner leads ({socket.gethostname()}-")
+    assert said.endswith(" learned last); standing by\n")

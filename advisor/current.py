@@ -124,7 +124,7 @@ class _HeldAgainst:
             if then is None or thing[0] not in self.now:
                 self._moved[key] = False
             elif thing[0] == "roles":
-                self._moved[key] = not set(then) <= set(now or ())
+                self._moved[key] = not _are_kept(then, now or {})
             else:
                 self._moved[key] = then != now
         return self._moved[key]
@@ -154,11 +154,19 @@ def _part(document: Document, thing: Thing) -> Any:
     section, name = thing
     parts = document.get(section, {})
     if section == "roles":
-        return parts.get(name) or parts.get(_GENERAL)
+        names, texts = parts.get(name) or parts.get(_GENERAL), document.get("role_texts", {})
+        return None if names is None else {role: texts.get(role) for role in names}
     part = parts.get(name)
     if section != "models" or part is None:
         return part
     return {key: value for key, value in part.items() if key not in _PRICES}
+
+
+def _are_kept(then: Mapping[str, str | None], now: Mapping[str, str | None]) -> bool:
+    """Whether all roles are still there, and told the same as far as anybody knows."""
+    return all(
+        role in now and (None in (text, now[role]) or text == now[role]) for role, text in then.items()
+    )
 
 
 def _told(set_aside: int, runs: int, moved: Counter[Thing], now: Document) -> Iterator[str]:

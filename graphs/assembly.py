@@ -15,7 +15,7 @@ from inframind.fleet.wire import Wire
 from inframind.graphs.outbox import Outbox
 from inframind.graphs.prompts import PromptBuilder
 from inframind.graphs.registry import TopologyRegistry
-from inframind.graphs.roles import RoleSpec, default_roles, merge_roles, roles_by_domain
+from inframind.graphs.roles import RoleSpec, default_roles, digests_of, merge_roles, roles_by_domain
 from inframind.graphs.services import RunDefaults, Services, whole
 from inframind.router.actions import DEFAULT_STRATEGIES, ActionSpace, StrategySpec, strategies_by_name
 from inframind.router.decide import DecideConfig, Decider
@@ -63,6 +63,7 @@ class Parts:
             strategies=strategies_by_name(self.strategies),
             topologies=self.registry.specs,
             roles=roles_by_domain(self.roles),
+            role_texts=digests_of(self.roles),
             max_team=self.max_team,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -68,6 +69,11 @@ def parse_roles(text: str, where: str) -> tuple[RoleSpec, ...]:
 def merge_roles(*catalogues: Iterable[RoleSpec]) -> Mapping[str, RoleSpec]:
     """Roles by name; a later catalogue replaces a role of the same name."""
     return {role.name: role for catalogue in catalogues for role in catalogue}
+
+
+def digests_of(roles: Mapping[str, RoleSpec]) -> Mapping[str, str]:
+    """16 hex digits of each role's prompt, by name."""
+    return {name: hashlib.sha256(role.prompt.encode()).hexdigest()[:16] for name, role in roles.items()}
 
 
 def roles_by_domain(roles: Mapping[str, RoleSpec]) -> Mapping[str, tuple[str, ...]]:

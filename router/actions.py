@@ -108,6 +108,8 @@ class ActionSpace:
     """By topology name."""
     roles: Mapping[str, tuple[str, ...]]
     """Role names by domain."""
+    role_texts: Mapping[str, str] = field(default_factory=dict)
+    """A digest of what each role is told, by name, as far as it is known: who is told otherwise is another role."""
     max_team: int = MAX_TEAM_SIZE
     """Largest team that is planned."""
     executor_actions: tuple[ExecutorAction, ...] = field(init=False)

@@ -42,6 +42,7 @@ def document_of(decider: Decider) -> Mapping[str, Any]:
         "strategies": {name: _strategy(strategy) for name, strategy in actions.strategies.items()},
         "topologies": {name: _topology(spec) for name, spec in actions.topologies.items()},
         "roles": {domain: list(names) for domain, names in actions.roles.items()},
+        "role_texts": dict(actions.role_texts),
         "max_team": actions.max_team,
         "cost_unit": Prices.of(actions.models).unit,
         "rules": [rule.to_plain() for rule in decider.book.rules],

@@ -19,9 +19,9 @@ class Configuration:
     Attributes:
         configuration_id: SHA-256 of the document, 64 hex digits.
         family: SHA-256 of the document without the policy's version: what is left when the policy learns.
-        document: plain data: ``models``, ``strategies``, ``topologies``, ``roles``, ``max_team``, ``cost_unit``,
-            ``rules``, ``tools``, ``policy`` (name, version, exploration, ...). Keys in any order; lists in the order
-            that means something.
+        document: plain data: ``models``, ``strategies``, ``topologies``, ``roles``, ``role_texts``, ``max_team``,
+            ``cost_unit``, ``rules``, ``tools``, ``policy`` (name, version, exploration, ...). Keys in any order; lists
+            in the order that means something.
     """
 
     configuration_id: str

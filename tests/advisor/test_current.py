@@ -19,6 +19,7 @@ def document(**sections: Mapping[str, Any]) -> dict[str, Any]:
         "strategies": {"Plain": {"instruction": ""}, "Concise": {"instruction": "be short"}},
         "topologies": {"IO": {"rounds": 1}, "Chain": {"rounds": 1}},
         "roles": {"general": ["Solver", "Critic"], "math": ["Prover"]},
+        "role_texts": {"Solver": "solve", "Critic": "criticise"},
         "rules": [],
         "policy": {"name": "uniform", "version": "1"},
     }
@@ -68,6 +69,7 @@ def run(number: int, configuration: str, *decisions: Decision, domain: str = "ge
         ("strategies", {"Concise": {"instruction": "be brief"}}, "strategy Concise (1 runs)"),
         ("topologies", {"Chain": {"rounds": 2}}, "topology Chain (1 runs)"),
         ("roles", {"general": ["Solver"]}, "the roles of general (1 runs)"),
+        ("role_texts", {"Critic": "praise"}, "the roles of general (1 runs)"),
     ],
 )
 def test_runs_that_could_choose_what_has_changed_are_set_aside(
@@ -90,6 +92,7 @@ def test_runs_that_could_choose_what_has_changed_are_set_aside(
         {"models": {"m2": {"quality": 0.9}}},
         {"roles": {"general": ["Solver", "Critic", "Judge"]}},
         {"roles": {"math": ["Solver"]}},
+        {"role_texts": {"Prover": "prove"}},
         {"policy": {"version": "2", "exploration": 0.3}},
     ],
 )

@@ -14,6 +14,7 @@ from inframind.fleet.endpoints import EndpointSpec
 from inframind.fleet.pool import Fleet
 from inframind.graphs.assembly import Parts
 from inframind.graphs.configured import Configured
+from inframind.graphs.roles import default_roles, merge_roles
 from inframind.router.decide import Decider
 from inframind.router.latency_learned import LearnedLatencyModel
 from inframind.router.policy import JustEnoughPolicy, UniformPolicy
@@ -45,6 +46,17 @@ async def test_what_was_seen_is_kept_once(decider: Decider) -> None:
     assert configured.see(decider) == name == decider.configuration.configuration_id
     assert not configured.is_news
     assert await kept(store) == [name]
+
+
+def test_a_role_that_is_told_something_else_is_another_role() -> None:
+    models, catalogue = Fleet([SPEC]).models, merge_roles(default_roles())
+    judge = catalogue["Judge"].model_copy(update={"prompt": "Praise."})
+    other = merge_roles(default_roles(), [judge])
+    one, two = (
+        Parts(endpoints=[SPEC], roles=roles).action_space(models).role_texts for roles in (catalogue, other)
+    )
+    assert {name for name in one if one[name] != two[name]} == {"Judge"}
+    assert catalogue["Judge"].prompt not in one.values()
 
 
 async def test_another_policy_is_another_configuration(decider: Decider) -> None:

@@ -33,7 +33,7 @@ def test_it_says_what_may_be_chosen_and_who_chooses(bench: Any) -> None:
     assert document["strategies"]["Flash"]["temperature"] == 0.2
     assert document["topologies"]["Debate"]["max_rounds"] >= 2
     assert document["roles"]["math"] == ["Solver", "Checker"]
-    assert (document["max_team"], document["tools"]) == (6, [])
+    assert (document["max_team"], document["tools"], document["role_texts"]) == (6, [], {})
     assert document["rules"] == [{"name": "no-a", "avoid_models": ["a"]}]
     assert document["policy"] == {
         "name": "uniform",

@@ -26,7 +26,7 @@ from inframind.arena.online.judging import Interval
 from inframind.router.learning.threads import use_one_thread
 
 ATTENTIVE = "performance"
-"""Segment of who decides: people who look for advice because runs fail."""
+"""Segment of who decides unless another is asked for: people who look for advice because runs fail."""
 BAR = 0.15
 _NAMED = ("named", "shown", "named_by_accepted")
 """Whether a change that is about what is wrong could be recommended, was among those shown, and was accepted."""
@@ -41,10 +41,13 @@ class Job:
     world: str
     seed: int
     config: TrialConfig
+    segment: str = ATTENTIVE
 
     @property
     def name(self) -> str:
-        return f"{self.world}-{self.seed}-{self.config.before}-{self.config.after}"
+        """Of its file: another trial has another."""
+        runs = f"{self.config.earlier}-{self.config.before}-{self.config.after}"
+        return f"{self.world}-{self.seed}-{runs}-{self.segment}"
 
 
 def play(job: Job) -> Figures:
@@ -52,7 +55,7 @@ def play(job: Job) -> Figures:
     use_one_thread()
     gc.freeze()
     gc.set_threshold(*SELDOM)  # a season makes millions of short-lived objects, hardly any of them in cycles
-    person = person_of(ATTENTIVE, np.random.default_rng((job.seed, 5)))
+    person = person_of(job.segment, np.random.default_rng((job.seed, 5)))
     return figures_of(run_trial(defect_named(job.world), person, seed=job.seed, config=job.config))
 
 
@@ -82,6 +85,7 @@ def figures_of(trial: Trial) -> dict[str, Any]:
         "accepted": "" if trial.accepted is None else trial.accepted.title,
         "kind": "" if trial.accepted is None else trial.accepted.kind,
         "promised": _promised(trial),
+        "kept": trial.is_kept,
         "recommended": [f"{one.kind}: {one.title}" for one in trial.recommended],
         "liked": {segment: "" if one is None else one.title for segment, one in liked.items()},
         "analysing_s": trial.analysing_s,
@@ -109,21 +113,23 @@ def report_defects(
     *,
     seeds: Sequence[int],
     worlds: Sequence[str],
+    segment: str,
     folder: Path,
     workers: int,
     quick: bool,
 ) -> None:
     """Run all trials, and hold them against the bars."""
     config = TrialConfig(before=720, after=120) if quick else TrialConfig(with_cure=True)
-    jobs = [Job(world=world, seed=seed, config=config) for seed in seeds for world in worlds]
+    jobs = [Job(world=world, seed=seed, config=config, segment=segment) for seed in seeds for world in worlds]
     found = all_kept("trials", play, jobs, folder=folder, workers=workers)
     _tell(bench, console, found, worlds)
+    console.print(_by_segment(found))
 
 
 def _tell(bench: Bench, console: Console, found: Sequence[Figures], worlds: Sequence[str]) -> None:
     table = Table(
-        "what is wrong", "before", "without", "with", "gain, %", "promised, %", "cure, %", "found", "named", "shown",
-        "taken", "accepted", title=f"Defects, {len(found) // len(worlds)} seeds", title_justify="left",
+        "what is wrong", "before", "without", "with", "gain, %", "promised, %", "kept", "cure, %", "found", "named",
+        "shown", "taken", "accepted", title=f"Defects, {len(found) // len(worlds)} seeds", title_justify="left",
     )  # fmt: skip
     gains: list[float] = []
     named: list[bool] = []
@@ -138,6 +144,7 @@ def _tell(bench: Bench, console: Console, found: Sequence[Figures], worlds: Sequ
             *(f"{mean:.3f}" for mean in means),
             f"{100 * gain.mean:+.0f}{_give_or_take(100 * gain.half, 0)}",
             _percent([one["promised"][0] for one in mine if one["promised"]]),
+            _count([one["kept"] for one in mine]),
             _percent([one["cure_gain"] for one in mine if one["cure_gain"] is not None and is_ill]),
             f"{sum(place is not None for place in places)}/{len(mine)}" if is_ill else "",
             *(f"{sum(one[name] for one in mine)}/{len(mine)}" if is_ill else "" for name in _NAMED),
@@ -162,6 +169,23 @@ def _tell(bench: Bench, console: Console, found: Sequence[Figures], worlds: Sequ
         bench.add_bar("defects/found and named", float(np.mean(named)), 1.0, "share", direction="at least")
         bench.add_figure("defects/gain", float(all_gains.mean()), "", f"least {all_gains.min():.2f}")
     bench.add_figure("defects/analysis", float(np.median([one["analysing_s"] for one in found])), "s, median")
+
+
+def _by_segment(found: Sequence[Figures]) -> Table:
+    """In how many trials with something wrong somebody of each segment accepts a change, and which."""
+    ill = [one for one in found if defect_named(one["world"]).planted is not None]
+    table = Table("segment", "accepts one", "which", title="Who would accept", title_justify="left")
+    for segment in SEGMENTS:
+        liked = [one["liked"][segment] for one in ill]
+        which = sorted({title for title in liked if title}, key=lambda title: -liked.count(title))
+        said = "; ".join(f"{liked.count(title)} x {title}" for title in which)
+        table.add_row(segment, f"{sum(map(bool, liked))}/{len(liked)}", said)
+    return table
+
+
+def _count(values: Sequence[bool | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{sum(known)}/{len(known)}"
 
 
 def _percent(values: Sequence[float]) -> str:

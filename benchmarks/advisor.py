@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from _advisor_defects import all_worlds, report_defects
+from _advisor_defects import ATTENTIVE, all_worlds, report_defects
 from _advisor_desk import report_desk
 from _advisor_equal import report_equal
 from _advisor_files import report_files
@@ -40,6 +40,8 @@ from _advisor_shares import report_shares
 from _advisor_store import TRACES
 from _common import Bench, arguments
 from rich.console import Console
+
+from inframind.arena.advice.people import SEGMENTS
 
 PARTS = (
     "acceptance",
@@ -64,6 +66,9 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--seeds", type=int, default=5, help="plays and trials of each kind (default 5)")
     parser.add_argument("--worlds", default=",".join(all_worlds()), help="of the part defects")
+    parser.add_argument(
+        "--segment", default=ATTENTIVE, choices=SEGMENTS, help="of who decides in the part defects"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes for trials (default 1)")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of what takes long")
     parser.add_argument(
@@ -103,6 +108,7 @@ def reports_of(
         report_defects,
         seeds=seeds[:1] if quick else seeds,
         worlds=QUICK_WORLDS if quick else options.worlds.split(","),
+        segment=options.segment,
         folder=out / "trials",
         workers=workers,
     )

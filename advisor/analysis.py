@@ -29,6 +29,9 @@ class Analysis:
         options: changes that could be recommended.
         notes: what a person should know: what could not be looked at, and why.
         in_force: accepted advice, and how the runs do that it narrowed.
+        stored: runs in the store when it was made; 0 where nobody counted.
+        under: ids of the recommendations whose rules were in force when it was made: what its options promise is
+            predicted with them.
     """
 
     at_s: float
@@ -42,6 +45,8 @@ class Analysis:
     options: tuple[Option, ...] = ()
     notes: tuple[str, ...] = field(default=())
     in_force: tuple[InForce, ...] = ()
+    stored: int = 0
+    under: tuple[str, ...] = ()
 
     def cluster(self, cluster_id: str) -> FailureCluster | None:
         """The failure pattern of that id, or None."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from inframind.advisor.analysis import Analysis
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
-from inframind.graphs.recorder import BOOK, DEALT
+from inframind.plugin.advice.freshness import Freshness, freshness_of, served
 from inframind.plugin.latest_runs import Progress, latest_runs
 from inframind.router.actions import ActionSpace
 from inframind.router.policy import Policy
@@ -135,6 +135,19 @@ class Analyst:
             self._latest = (kept.number, _analysis_of(kept))
         return self._latest
 
+    async def freshness(self, analysis: Analysis) -> Freshness:
+        """How an analysis stands to the store.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await freshness_of(analysis, self._store, under=_advice_of((await self._in_force()).rules))
+
+    @property
+    def window_s(self) -> float:
+        """Age in seconds of the oldest runs that are read."""
+        return self._config.window_s
+
     async def configuration(self, analysis: Analysis) -> Configuration | None:
         """That of an analysis, or None where it is not known.
 
@@ -150,6 +163,7 @@ class Analyst:
     async def analyse(self, *, last: int | None, tell: Progress) -> Analysis:
         """See `AdviceDesk.analyse`."""
         since_s, most = self._clock.wall_s() - self._config.window_s, last or self._config.last
+        stored = await self._store.count()  # before they are read: what comes meanwhile is newer
         runs = await latest_runs(self._store, since_s=since_s, most=most, tell=tell)
         actions, force, previous = self._actions(), await self._in_force(), await self.latest()
         own_id = _latest_configuration(runs)
@@ -173,6 +187,7 @@ class Analyst:
             documents=documents,
         )
         tell("analysing", 1, 1)
+        found = replace(found, stored=stored, under=_advice_of(force.rules))
         kept = KeptAnalysis(
             at_s=found.at_s, configuration_id=found.configuration_id, document=found.to_json()
         )
@@ -200,7 +215,11 @@ def _analysis_of(kept: KeptAnalysis) -> Analysis | None:
 
 def _latest_configuration(runs: Sequence[Trajectory]) -> str:
     """That of the latest run, but not of what is only tried: a change is offered for what serves."""
-    known = [run for run in runs if run.configuration]
-    served = (run for run in known if run.metadata.get(BOOK, {}).get(DEALT, {}).get("arm") != "candidate")
-    latest = next(served, None) or next(iter(known), None)
+    known = (run for run in runs if run.configuration)
+    latest = next(iter(served(runs)), None) or next(known, None)
     return latest.configuration if latest else ""
+
+
+def _advice_of(rules: Iterable[RoutingRule]) -> tuple[str, ...]:
+    """Whose rules these are, as far as they are advice."""
+    return tuple(sorted({rule.advice for rule in rules if rule.advice}))

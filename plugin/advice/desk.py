@@ -15,6 +15,7 @@ from inframind.plugin.advice.config_file import ConfigFile
 from inframind.plugin.advice.decided import Decided
 from inframind.plugin.advice.decisions import Decisions
 from inframind.plugin.advice.follow_up import FollowUp
+from inframind.plugin.advice.freshness import Freshness
 from inframind.plugin.advice.measurer import Measurer
 from inframind.plugin.advice.offers import Offers
 from inframind.plugin.advice.recommender import Recommender
@@ -98,6 +99,20 @@ class AdviceDesk:
             StoreError: the store cannot be read.
         """
         return await self._analyst.latest()
+
+    async def freshness(self, analysis: Analysis) -> Freshness:
+        """Whether an analysis still says what the store says; counts runs, and reads a few of them.
+
+        Raises:
+            StoreError: the store cannot be read.
+            UnknownPolicy, CheckpointError: what serves cannot be read by this release.
+        """
+        return await self._analyst.freshness(analysis)
+
+    @property
+    def window_s(self) -> float:
+        """Age in seconds of the oldest runs that an analysis reads, see ``[advisor] days``."""
+        return self._analyst.window_s
 
     async def recommend(
         self, *, segment: str = "", domain: str = "", most: int | None = None

@@ -17,6 +17,9 @@ from inframind.plugin.advice.stories import Stories, Story
 from inframind.traces.advice import Recommendation, RecommendationKind
 from inframind.traces.ids import new_ids
 
+UNDER = "under"
+"""Fact of the ``shown`` event: the recommendations with whose rules what is promised was predicted."""
+
 
 class Recommender:
     """Makes recommendations. Not for two callers at once: see `AdviceDesk`, which also says what is raised.
@@ -69,7 +72,7 @@ class Recommender:
         if not made:
             return ()
         return await self._shown_before(audience, made) or await self._stories.keep(
-            made, audience.facts(made[0].recommendation_id)
+            made, {**audience.facts(made[0].recommendation_id), UNDER: [*analysis.under]}
         )
 
     async def _shown_before(

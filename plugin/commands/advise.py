@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from rich.text import Text
 from inframind.advisor.analysis import Analysis
 from inframind.advisor.cluster import FailureCluster
 from inframind.plugin.advice.desk import AdviceDesk
+from inframind.plugin.advice.freshness import Freshness
 from inframind.plugin.advice.offers import same_together
 from inframind.plugin.advice.rules import documents_of
 from inframind.plugin.advice.stories import Story
@@ -40,6 +42,7 @@ from inframind.plugin.commands.advise_words import (
     prediction_table,
     standing_text,
 )
+from inframind.plugin.config_advisor import SECONDS_PER_DAY
 from inframind.plugin.rollout_words import ago
 from inframind.plugin.terminal import safe
 from inframind.traces.store import TraceStore
@@ -47,6 +50,8 @@ from inframind.traces.store import TraceStore
 FRESH_S = 3600.0
 """Age in seconds from which on an analysis is made anew."""
 SHOWN_CLUSTERS = 5
+_MORE_DAYS = 30
+"""Days before the latest run that old ones are suggested to be read of."""
 _REFUSED = ("rejected", "taken back", "rolled back")
 _AGAIN = "`inframind advise list --decided` tells what was refused, and `advise accept --again ID` accepts it"
 
@@ -79,6 +84,8 @@ class Advised:
         hidden: how many other changes were found, by why they are not shown.
         tries: whether the roll-out tries what is accepted.
         decided: what was decided on, where runs were decided under some of it.
+        fresh: how the analysis stands to the store.
+        window_s: age in seconds of the oldest runs that it read.
     """
 
     analysis: Analysis | None
@@ -87,6 +94,8 @@ class Advised:
     hidden: Mapping[str, int] = field(default_factory=dict)
     tries: bool = False
     decided: tuple[Story, ...] = ()
+    fresh: Freshness = field(default_factory=lambda: Freshness(stored=0))
+    window_s: float = 0.0
 
 
 def advise(place: DeskPlace, wanted: Wanted, *, as_json: bool, console: Console, progress: Console) -> None:
@@ -112,9 +121,10 @@ def advise(place: DeskPlace, wanted: Wanted, *, as_json: bool, console: Console,
 async def _advise(place: DeskPlace, wanted: Wanted, progress: Console) -> Advised:
     async with place.opened() as (desk, store):
         desk.require_domain(wanted.domain)
-        analysis = await _analysis(place, wanted, desk, store, progress)
-        if analysis is None:
+        looked = await _analysis(place, wanted, desk, store, progress)
+        if looked is None:
             return Advised(analysis=None)
+        analysis, fresh = looked
         stories = await desk.shown(segment=wanted.segment, domain=wanted.domain)
         if not any(story.standing == "open" for story in stories):
             made = await desk.recommend(segment=wanted.segment, domain=wanted.domain)
@@ -126,21 +136,26 @@ async def _advise(place: DeskPlace, wanted: Wanted, progress: Console) -> Advise
             hidden=await desk.hidden(segment=wanted.segment, domain=wanted.domain),
             tries=desk.tries,
             decided=await desk.stories() if analysis.in_force else (),
+            fresh=fresh,
+            window_s=desk.window_s,
         )
 
 
 async def _analysis(
     place: DeskPlace, wanted: Wanted, desk: AdviceDesk, store: TraceStore, progress: Console
-) -> Analysis | None:
+) -> tuple[Analysis, Freshness] | None:
     """The latest, or a new one where that is wanted or due; None where there is nothing to look at."""
     latest = await desk.analysis()
-    is_old = latest is None or place.clock.wall_s() - latest.at_s >= FRESH_S
-    if not (is_old or wanted.fresh or wanted.last):
-        return latest
+    is_old = latest is None or abs(place.clock.wall_s() - latest.at_s) >= FRESH_S  # a clock may be ahead
+    if latest is not None and not (is_old or wanted.fresh or wanted.last):
+        fresh = await desk.freshness(latest)
+        if not fresh.why_old:
+            return latest, fresh
     if not await store.count():
         return None
     with _bar(progress) as tell:
-        return await desk.analyse(last=wanted.last, tell=tell)
+        made = await desk.analyse(last=wanted.last, tell=tell)
+    return made, await desk.freshness(made)
 
 
 @contextmanager
@@ -153,7 +168,12 @@ def _bar(console: Console) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _report(advised: Advised, analysis: Analysis, now_s: float) -> Iterator[Any]:
+    if advised.fresh.latest_s is not None:
+        yield _too_old(advised.fresh, advised.fresh.latest_s, advised.window_s, now_s)
+        return
     yield analysis_line(analysis, now_s)
+    if newer := advised.fresh.newer:
+        yield Text(f"{newer:,} newer run{'s' if newer > 1 else ''}; --fresh reads them", "dim")
     if not analysis.labelled:
         yield Text(
             "nobody has said yet which answers were right: see `inframind feedback --help`",
@@ -179,6 +199,17 @@ def _report(advised: Advised, analysis: Analysis, now_s: float) -> Iterator[Any]
         yield Text(f"inframind advise accept {first}   change it; `reject` says that it is not wanted", "dim")
 
 
+def _too_old(fresh: Freshness, latest_s: float, window_s: float, now_s: float) -> Text:
+    """Why nothing was read, and what would read it."""
+    age_days = (now_s - latest_s) / SECONDS_PER_DAY
+    return Text(
+        f"none of the {fresh.stored:,} runs in the store is of the last {window_s / SECONDS_PER_DAY:g} days "
+        f"(advisor.days), the latest came {ago(latest_s, now_s)}: make new ones, or read old ones with "
+        f"`days = {math.floor(age_days) + 1 + _MORE_DAYS}` under [advisor]",
+        "yellow",
+    )
+
+
 def _nothing(hidden: Mapping[str, int]) -> str:
     """Why nothing is recommended."""
     if not hidden:
@@ -197,7 +228,10 @@ def _plain(advised: Advised) -> dict[str, Any]:
         return {"analysis": None, "clusters": [], "recommendations": [], "hidden": {}, "in_force": []}
     figures = ("at_s", "configuration_id", "runs", "labelled", "failures", "since_s", "until_s", "notes")
     return {
-        "analysis": {name: getattr(analysis, name) for name in figures},
+        "analysis": {
+            **{name: getattr(analysis, name) for name in figures},
+            "newer_runs": advised.fresh.newer,
+        },
         "clusters": [plain_cluster(cluster) for cluster in advised.clusters],
         "recommendations": [plain_story(story) for story in advised.stories],
         "hidden": dict(advised.hidden),

@@ -480,6 +480,83 @@ def test_a_measurement_says_where_it_was_made_and_that_it_is_adjusted() -> None:
     assert "+12.0 points [+2.0, +20.0], adjusted for when each was dealt out, measured in the canary" in told
 
 
+# What was analysed, and what came since -------------------------------------------------------------------
+
+
+def answered(folder: Path, runs: int, *, first: int = 0, age_s: float = 0.0, configuration: str = "") -> None:
+    """Runs of which every other one was right, the oldest of this age before those that there are."""
+
+    async def put(office: Office) -> None:
+        for number in range(first, first + runs):
+            at_s = office.clock.wall_s() - age_s + number * 0.001
+            said = verdict(number % 2 == 0, at_s)
+            await office.store.put(run(number, at_s, configuration=configuration, outcomes=said))
+
+    at_office(folder, put)
+
+
+def read(folder: Path) -> tuple[int, int]:
+    """Runs that the analysis read, and how many are newer."""
+    found = said(folder)["analysis"]
+    return found["runs"], found["newer_runs"]
+
+
+def test_an_analysis_is_made_anew_when_runs_have_grown_by_half_and_says_how_many_are_newer(
+    folder: Path,
+) -> None:
+    answered(folder, 21)
+    assert read(folder) == (21, 0)
+    answered(folder, 49, first=21)
+    assert read(folder) == (21, 49)
+    assert "49 newer runs; --fresh reads them" in advise(folder).output
+    answered(folder, 1, first=70)
+    assert read(folder) == (71, 0)
+    assert "newer run" not in advise(folder).output
+
+
+def test_an_analysis_is_made_anew_when_the_configuration_changed(folder: Path) -> None:
+    old = at_office(folder, lambda office: office.configure(version="a"))
+    new = at_office(folder, lambda office: office.configure(version="b"))
+    answered(folder, 60, configuration=old.configuration_id)
+    assert read(folder) == (60, 0)
+    answered(folder, 1, first=60, configuration=old.configuration_id)
+    assert read(folder) == (60, 1)
+    answered(folder, 2, first=100, configuration=new.configuration_id)
+    assert read(folder) == (60, 3)  # one of the newer ones is still of the old one
+    answered(folder, 20, first=200, configuration=new.configuration_id)
+    assert read(folder) == (83, 0)
+
+
+def test_an_analysis_is_made_anew_when_something_was_accepted_or_taken_back(folder: Path) -> None:
+    answered(folder, 60)
+    advice = offered(folder)
+    made_at_s = said(folder)["analysis"]["at_s"]
+    assert said(folder)["analysis"]["at_s"] == made_at_s
+    for word in ("accept", "revert"):
+        advise(folder, word, advice, "--yes")
+        anew = said(folder)["analysis"]
+        assert (anew["runs"], anew["at_s"] > made_at_s) == (60, True)
+        made_at_s = anew["at_s"]
+        assert said(folder)["analysis"]["at_s"] == made_at_s
+
+
+def test_an_analysis_by_a_clock_that_is_far_ahead_is_made_anew(folder: Path) -> None:
+    answered(folder, 10)
+    two_days_ahead = SystemClock().wall_s() + 2 * 86_400.0
+    at_office(folder, lambda office: office.keep(at_s=two_days_ahead, stored=10))
+    assert read(folder) == (10, 0)
+
+
+def test_where_all_runs_are_too_old_it_names_the_setting_and_what_would_help(folder: Path) -> None:
+    answered(folder, 3, age_s=45.5 * 86_400.0)
+    out = " ".join(advise(folder).output.split())
+    assert "none of the 3 runs in the store is of the last 30 days (advisor.days)" in out
+    assert "`days = 76` under [advisor]" in out and "there are no runs" not in out
+    file = folder / "inframind.toml"
+    file.write_text(file.read_text() + "\n[advisor]\ndays = 76\n")
+    assert read(folder) == (3, 0)
+
+
 # What came of it ------------------------------------------------------------------------------------------
 
 

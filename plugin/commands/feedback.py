@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +13,16 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from rich.console import Console
+from rich.text import Text
 
 from inframind.errors import ConfigError
 from inframind.fleet.clock import Clock
-from inframind.plugin.commands.traces import SOURCE, StorePlace
+from inframind.plugin.commands.traces import SOURCE, StorePlace, solved_keys_of
 from inframind.plugin.feedback import outcome_of
 from inframind.plugin.importers.source import START, Cursor, FeedbackSource, ImportReport, import_pages
 from inframind.plugin.references import FeedbackTarget
 from inframind.plugin.terminal import safe
-from inframind.traces.records import Outcome
+from inframind.traces.records import Outcome, SolvedKeys
 
 if TYPE_CHECKING:
     from inframind.plugin.importers.langfuse import LangfuseFeedback
@@ -61,7 +63,25 @@ def give_feedback(
         comment=comment,
         source=SOURCE,
     )
-    console.print(safe(asyncio.run(_record(place, target, outcome))))
+    console.print(Text(safe(asyncio.run(_record(place, target, outcome)))))
+    if hint := _says_nothing_of_solved(outcome, solved_keys_of(place)):
+        console.print(Text(safe(hint), "dim"))
+
+
+def _says_nothing_of_solved(outcome: Outcome, keys: SolvedKeys) -> str:
+    """Why the run's verdict is what it was, and what would change it; "" where feedback counts, or only comments."""
+    if outcome.score is None and outcome.value is None:
+        return ""
+    if outcome.score is None:
+        return "whether the run was solved is not said by labels: give a score, or --solved"
+    if any(key == outcome.key for key, _ in keys.thresholds):
+        return ""
+    counts = ", ".join(key for key, _ in keys.thresholds)
+    example = f"[feedback] solved_keys = {{{json.dumps(outcome.key)} = 0.5}}"
+    return (
+        f"whether the run was solved is not said by it, but by {counts}: with {example} in the configuration, "
+        "scores from 0.5 on would say so"
+    )
 
 
 async def _record(place: StorePlace, target: FeedbackTarget, outcome: Outcome) -> str:

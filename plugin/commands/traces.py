@@ -25,7 +25,7 @@ from inframind.traces.content import HashedContent
 from inframind.traces.export import Exported, export_jsonl, export_rows
 from inframind.traces.mishaps import ErrorEvent, errors_of
 from inframind.traces.query import TraceQuery, TraceSummary
-from inframind.traces.records import SolvedKeys, Step, Trajectory
+from inframind.traces.records import SOLVED_ONLY, SolvedKeys, Step, Trajectory
 from inframind.traces.store import POSTGRES_PREFIXES, TraceStore, open_store
 from inframind.traces.training_rows import TrainingRows
 
@@ -73,9 +73,14 @@ class StorePlace:
 
 def by_our_keys(place: StorePlace, query: TraceQuery) -> TraceQuery:
     """The query, with the configuration's word on what says that a run was solved."""
+    return query if place.store is not None else replace(query, solved_keys=solved_keys_of(place))
+
+
+def solved_keys_of(place: StorePlace) -> SolvedKeys:
+    """What says that a run was solved: by the configuration, or where none is read, ``solved`` alone."""
     if place.store is not None:
-        return query
-    return replace(query, solved_keys=SolvedKeys(load_settings(place.config).feedback.solved_keys))
+        return SOLVED_ONLY
+    return SolvedKeys(load_settings(place.config).feedback.solved_keys)
 
 
 def since(text: str, clock: Clock) -> float:

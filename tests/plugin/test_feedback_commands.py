@@ -90,8 +90,29 @@ def test_feedback_is_recorded_on_the_run_that_is_named(place: StorePlace, about:
 
 
 def test_feedback_on_a_thread_is_on_its_latest_run(place: StorePlace) -> None:
-    assert say(place, None, thread="chat-7", key="tone", value="rude") == f"tone = rude recorded on {T1}\n"
+    said = say(place, None, thread="chat-7", key="tone", value="rude")
+    assert said.startswith(f"tone = rude recorded on {T1}\n")
     assert say(place, None, thread="chat-7", key="note", comment="hm") == f"note recorded on {T1}\n"
+
+
+def test_a_score_that_says_nothing_of_solved_is_told_what_would(place: StorePlace, tmp_path: Path) -> None:
+    said = say(place, T1, key="thumbs", score=1.0).splitlines()
+    assert said[0] == f"thumbs = 1 recorded on {T1}"
+    assert said[1].startswith("whether the run was solved is not said by it, but by solved: ")
+    assert '[feedback] solved_keys = {"thumbs" = 0.5}' in said[1]
+    assert "not said by labels" in say(place, T1, key="tone", value="rude")
+
+    place.config.write_text(
+        '[[endpoints]]\nname = "e"\nbase_url = "http://localhost:1/v1"\nmodel = "m"\n'
+        '[traces]\nurl = "sqlite:///traces.db"\n[feedback]\nsolved_keys = {thumbs = 0.5}\n'
+    )
+    ours = StorePlace(config=place.config)
+    assert say(ours, T1, key="thumbs", score=0.0) == f"thumbs = 0 recorded on {T1}\n"
+    assert "but by solved, thumbs: " in say(ours, T1, key="stars", score=5.0)
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(place: StorePlace) -> None:
+    assert say(place, T1, key="[bold]", comment="x") == f"[bold] recorded on {T1}\n"
 
 
 def test_feedback_on_an_unknown_run_says_that_it_waits(place: StorePlace) -> None:

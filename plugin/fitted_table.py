@@ -16,7 +16,7 @@ PLAIN_WIDTH = 120
 GAP = 2
 """Blank columns between two cells."""
 LEAST_CUT_WIDTH = 12
-"""Terminal columns below which a cut cell says nothing, so that its column is left out."""
+"""Terminal columns below which most cut cells say nothing, so that their column is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,7 @@ class Column:
         leave_out: rank in which narrow terminals do without it, 1 first; 0 always stays.
         may_cut: whether cells may end in an ellipsis; ids, numbers and labels may not.
         may_wrap: whether they go on in the next line instead, between words: what ends in what matters may not be cut.
+        least: terminal columns below which cells that are cut or wrapped say nothing, so that others go first.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Column:
     leave_out: int = 0
     may_cut: bool = False
     may_wrap: bool = False
+    least: int = LEAST_CUT_WIDTH
 
     @property
     def may_shrink(self) -> bool:
@@ -91,7 +93,7 @@ class FittedTable:
 
     def _least_width(self, kept: Sequence[int]) -> int:
         widths = [
-            min(self._width(place), LEAST_CUT_WIDTH)
+            min(self._width(place), self._columns[place].least)
             if self._columns[place].may_shrink
             else self._width(place)
             for place in kept
@@ -107,7 +109,7 @@ class FittedTable:
         spare = max(width - self._least_width(kept), 0)
         for place in kept:
             column, natural = self._columns[place], self._width(place)
-            shown = min(natural, LEAST_CUT_WIDTH + spare) if column.may_shrink else natural
+            shown = min(natural, column.least + spare) if column.may_shrink else natural
             table.add_column(
                 column.name,
                 justify=column.justify,

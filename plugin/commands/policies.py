@@ -136,11 +136,11 @@ _COLUMNS = (
     Column(name="#", justify="right"),
     Column(name="version"),
     Column(name="standing"),
-    Column(name="share", justify="right", leave_out=5),
-    Column(name="parent", leave_out=4),
+    Column(name="share", justify="right", leave_out=4),
+    Column(name="parent", leave_out=2),
     Column(name="made", leave_out=3),
-    Column(name="by", leave_out=2),
-    Column(name="facts", leave_out=1, may_cut=True),
+    Column(name="by", leave_out=1),
+    Column(name="facts", leave_out=5, may_wrap=True, least=36),
 )
 
 
@@ -163,7 +163,7 @@ def _row(version: PolicyVersion, seen: Seen, now_s: float) -> Row:
         Text(version.parent[:VERSION_DIGITS] or "configured"),
         Text(ago(version.created_at_s, now_s)),
         Text(safe(version.created_by)),
-        Text(one_line(facts, 80)),
+        Text(one_line(facts, 200)),
     )
     return Row(cells)
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from inframind.fleet.clock import SystemClock
 from inframind.plugin.cli import app
+from inframind.plugin.commands.policies import PolicyDesk, list_policies
+from inframind.plugin.commands.traces import StorePlace
 from inframind.router.policy_file import save_policy
 from inframind.router.policy_shelf import content_of, version_of
 from inframind.router.policy_shipped import shipped_policy
@@ -190,6 +195,18 @@ def test_the_list_reads_like_what_happened(folder: Path) -> None:
     assert "gate: version" in lines
     assert "200 runs without a sign of harm" in lines
     assert "no process has reported" in lines
+
+
+def test_a_narrow_list_leaves_out_who_made_a_version_before_what_it_learned(folder: Path) -> None:
+    facts = {"labelled": 11, "fresh": 11, "fraction": 1, "decisions": 18, "changed": 0, "moved": 0}
+    add(folder, "one", facts=facts)
+    page = io.StringIO()
+    place = StorePlace(config=folder / "inframind.toml")
+    desk = PolicyDesk(place=place, clock=SystemClock(), user="user:ann")
+    list_policies(desk, events=0, as_json=False, console=Console(file=page, width=100))
+    said = " ".join(page.getvalue().split())
+    assert "labelled 11, fresh 11" in said and "moved 0" in said and "…" not in said
+    assert said.endswith("a wider terminal also shows: by")
 
 
 def test_one_version_tells_of_itself_and_of_who_serves_it(folder: Path) -> None:

@@ -198,6 +198,19 @@ def test_reading_a_store_that_is_not_there_does_not_create_it(config: Path, tmp_
     assert not (tmp_path / "typo.db").exists()
 
 
+def test_the_first_decision_of_a_single_question_knows_the_load(config: Path, trace_id: str) -> None:
+    trace = json.loads(inframind(config, "traces", "show", trace_id, "--json").stdout)
+    loads = trace["decisions"][0]["seen"]["loads"]
+    assert len(loads) == 4 and all(load["age_s"] is not None for load in loads.values())
+
+
+def test_a_callers_mistake_is_in_no_statistics(config: Path, answered: dict[str, object]) -> None:
+    before = inframind(config, "traces", "list", "--json").stdout
+    for wrong in (("--topology", "debate"), ("--domain", "math", "--topology", "Foo")):
+        assert inframind(config, "run", QUESTION, *wrong).exit_code == 2
+    assert inframind(config, "traces", "list", "--json").stdout == before
+
+
 def test_a_port_that_is_taken_is_named(config: Path) -> None:
     taken = urlsplit(load_settings(config).endpoints[0].base_url).port
 

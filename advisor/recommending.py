@@ -98,8 +98,8 @@ class Standing:
 class Ranking:
     """Everything that ranks, kept up to date as recommendations are made and decided on.
 
-    Not thread-safe. What it believes hangs on the recommendations and events alone, in whatever order they came; only
-    that the mode ``process`` was stopped is not forgotten while it lives.
+    Not thread-safe. What it believes, and whether the mode ``process`` was stopped, hangs on the recommendations and
+    events alone, in whatever order they came here.
 
     Args:
         config: how.
@@ -137,7 +137,6 @@ class Ranking:
         To last beyond this object, it has to stand in the configuration as well: `RankingConfig.resumed_at_s`.
         """
         self._resumed_at_s = max(at_s, self._resumed_at_s)
-        self._stop = None
         self._is_process_stale = True
 
     @property
@@ -159,9 +158,8 @@ class Ranking:
         """Why the mode ``process`` was stopped, or None where it was not or is not on."""
         if self.config.mode == "process" and self._is_process_stale:
             self._process.learn(self.history.lessons())
-            if self._stop is None:
-                news = news_of(self.history, self._process.name)
-                self._stop = first_stop(news, self.config.monitor, resumed_at_s=self._resumed_at_s)
+            news = news_of(self.history, self._process.name)
+            self._stop = first_stop(news, self.config.monitor, resumed_at_s=self._resumed_at_s)
             self._is_process_stale = False
         return self._stop
 

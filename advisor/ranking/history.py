@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from inframind.advisor.ranking.changes import Change, change_of, have_changed, rules_of, switches_model
 from inframind.advisor.ranking.features import COLUMNS, VERSION, Tally
+from inframind.advisor.ranking.measured import Measured, measured_by
 from inframind.advisor.ranking.protocol import Lesson, Verdict
 from inframind.traces.advice import (
     AdviceEvent,
@@ -30,21 +31,6 @@ from inframind.traces.advice import (
 
 Undone = Literal["", "taken back", "rolled back"]
 _EventKey = tuple[AdviceEventKind, float, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """How reliable runs were after a change, less before.
-
-    Attributes:
-        at_s: when that was found, seconds since the Unix epoch.
-        change: difference of the shares of success, -1 to 1.
-        improved: whether that is above 0 for sure.
-    """
-
-    at_s: float
-    change: float
-    improved: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +138,11 @@ class History:
         """What became of one, or None where it is not known."""
         return self._fates.get(recommendation_id)
 
+    def events(self, chosen_by: str) -> tuple[AdviceEvent, ...]:
+        """Of the recommendations of a chooser, in the order in which the store took them; those it has not yet last."""
+        mine = (one.recommendation_id for one in self._made.values() if one.chosen_by == chosen_by)
+        return tuple(sorted((event for one in mine for event in self._told(one)), key=_when_taken))
+
     def decided(self) -> tuple[Fate, ...]:
         """Those with a verdict, in the order of the verdicts."""
         found = (fate for fate in self._fates.values() if fate.verdict is not None)
@@ -253,8 +244,7 @@ class History:
         old = self._fates.get(recommendation_id)
         if old is not None:
             self._count(old, -1)
-        events = self._events.get(recommendation_id, {})
-        fate = _fate_of(self._made[recommendation_id], tuple(events.values()), old)
+        fate = _fate_of(self._made[recommendation_id], self._told(recommendation_id), old)
         self._fates[recommendation_id] = fate
         self._by_change[fate.change].add(recommendation_id)
         self._count(fate, 1)
@@ -262,6 +252,9 @@ class History:
             segment = fate.recommendation.segment
             newest_s = self._newest_shown_s.get(segment, -math.inf)
             self._newest_shown_s[segment] = max(newest_s, fate.shown_at_s)
+
+    def _told(self, recommendation_id: str) -> tuple[AdviceEvent, ...]:
+        return tuple(self._events.get(recommendation_id, {}).values())
 
     def _count(self, fate: Fate, by: int) -> None:
         if fate.verdict is None:
@@ -338,13 +331,11 @@ def _undone_of(first: Mapping[AdviceEventKind, float]) -> tuple[float | None, Un
 
 
 def _measured_of(events: Sequence[AdviceEvent]) -> Measured | None:
-    """The latest measurement whose facts can be read: ``change``, with ``low`` or ``improved``."""
-    measured = [event for event in events if event.kind == "measured"]
-    for event in sorted(measured, key=lambda one: (one.at_s, one.number, one.by), reverse=True):
-        change, low = event.facts.get("change"), event.facts.get("low")
-        if isinstance(change, int | float) and math.isfinite(change) and -1 <= change <= 1:
-            improved = event.facts.get("improved", isinstance(low, int | float) and low > 0)
-            return Measured(event.at_s, float(change), bool(improved))
+    """The latest measurement that can be read."""
+    told = [event for event in events if event.kind == "measured"]
+    for event in sorted(told, key=lambda one: (one.at_s, one.number, one.by), reverse=True):
+        if (found := measured_by(event)) is not None:
+            return found
     return None
 
 
@@ -385,3 +376,7 @@ def _when_decided(fate: Fate) -> tuple[float, str]:
 
 def _when_shown(fate: Fate) -> tuple[float, str]:
     return fate.shown_at_s or 0.0, fate.recommendation.recommendation_id
+
+
+def _when_taken(event: AdviceEvent) -> tuple[float, float, str, str]:
+    return event.number or math.inf, event.at_s, event.recommendation_id, event.kind

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -305,6 +306,23 @@ def test_the_process_mode_is_in_charge_until_rewards_outrun_reliability(bench: A
     again = Ranking(RankingConfig(mode="process"))
     again.add(made, events)
     assert again.stop == ranking.stop
+
+
+def test_every_process_says_of_the_same_events_whether_the_mode_was_stopped(bench: Any) -> None:
+    """What is measured again, or taken back, after the stop takes back nothing of what led to it."""
+    made, events = gamed(bench, 300, gain=0.0)
+    applied = [event for event in events if event.kind == "measured"]
+    again = [replace(one, at_s=2000.0 + place, facts={"change": 0.1}) for place, one in enumerate(applied)]
+    taken_back = [replace(one, kind="reverted", at_s=one.at_s + 3000.0, facts={}) for one in applied]
+    told = [replace(one, number=number) for number, one in enumerate([*events, *again, *taken_back], start=1)]
+    lived = Ranking(RankingConfig(mode="process"))
+    lived.add(made, told[: len(events)])
+    stop = lived.stop
+    assert stop is not None
+    lived.add((), told[len(events) :])
+    fresh = Ranking(RankingConfig(mode="process"))
+    fresh.add(made, reversed(told))
+    assert lived.stop == fresh.stop == stop
 
 
 def test_only_a_person_lets_the_process_mode_go_on(bench: Any) -> None:

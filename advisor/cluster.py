@@ -25,6 +25,8 @@ TraitName = Literal[
 ]
 """What is looked at. ``model``, ``endpoint``, ``strategy``, ``role``, ``finish_reason`` and ``error`` are of any step
 of the run; ``hour_utc`` is the hour of arrival; ``prompt_length``, ``load`` and ``budget`` are low, middle or high."""
+OTHER_THAN = "other than "
+"""Stands before the value of a ``model``, ``strategy`` or ``topology`` where any other one is meant, in any step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class Trait:
 
     Attributes:
         values: value of each feature, such as ``{"strategy": "Flash", "role": "Critic"}``. An ``hour_utc`` range is
-            written ``"22-6"``.
+            written ``"22-6"``; ``{"strategy": "other than Plain"}`` is any other, see `OTHER_THAN`.
         share: of the cluster's runs that have it.
         share_elsewhere: of the runs that did not fail that have it.
         failing: share of all runs with it that fail as this cluster does.

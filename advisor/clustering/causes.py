@@ -5,9 +5,13 @@ runs have in common, so its own runs can prove nothing about it. A cause that is
 (a model that is mostly chosen at night, when an endpoint is slow) has nothing left to say once the stronger one is
 fitted, and is never selected, or goes in the second look.
 
+That one model, strategy or topology alone is good is a cause, too: whatever has any other fails. No other one by itself
+need be beyond doubt for that. It is claimed only where each of the others fails more than the good one, so that two bad
+ones of four are not taken for two good ones.
+
 How many things are looked at is paid for (Bonferroni), a third of the level for each of three classes: single
-features, pairs, and ranges of hours alone or with a feature. So a plain cause need not be as plain as one in
-thousands.
+features and their opposites, pairs, and ranges of hours alone or with a feature. So a plain cause need not be as plain
+as one in thousands.
 """
 
 from __future__ import annotations
@@ -18,17 +22,29 @@ from statistics import NormalDist
 
 import numpy as np
 
-from inframind.advisor.cluster import TraitName
+from inframind.advisor.cluster import OTHER_THAN, TraitName
 from inframind.advisor.clustering.config import ClusterConfig
 from inframind.advisor.clustering.hours import HOURS, LONGEST, SHORTEST, range_sums, span
 from inframind.advisor.clustering.logistic import Array, Fit, fit
-from inframind.advisor.clustering.observing import SYMPTOMS, Columns, Facts, Flags, Observed, ordered_facts
+from inframind.advisor.clustering.observing import (
+    SYMPTOMS,
+    Columns,
+    Facts,
+    Flags,
+    Observed,
+    joined,
+    ordered_facts,
+)
 
 _WITH_HOURS: tuple[TraitName, ...] = ("model", "endpoint", "strategy", "topology", "domain")
 _LEVELS: tuple[TraitName, ...] = ("prompt_length", "load", "budget")
 _LEAST_SEEN = 10
 _LEAST_FAILURES = 5
 _MOST_ALIKE = 0.98
+_EACH_WORSE_Z = 2.0
+"""Deviates by which each other value must fail more than one that is said to be the only good one. All of them must,
+beside what all together must, so that it need not be much: of two that are equally good, one in forty is taken for the
+only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +88,9 @@ class _Search:
         self._rows_N = known_N
         self._hour_N = observed.hour_N[known_N]
         self._outcome_N = failing_N[known_N].astype(np.float64)
-        self._singles = _distinct(_causal(observed.singles, known_N))
+        self._singles = _distinct(
+            joined(*(_causal(one, known_N) for one in (observed.singles, observed.others)))
+        )
         self._pairs = _saying_more_than_singles(_causal(observed.pairs, known_N), self._singles)
         self._with_hours = _all_and(self._singles, len(self._outcome_N))
         ranges = HOURS * (LONGEST - SHORTEST + 1)
@@ -127,10 +145,31 @@ class _Search:
         for cause in found:
             alone: list[Facts] = [(fact,) for fact in cause.facts] if len(cause.facts) > 1 else []
             stands_back = any(facts in known for facts in alone)
-            if cause.facts not in selected and (
-                not stands_back or self._says_more(cause.facts, alone, selected)
-            ):
+            if cause.facts in selected or not self._is_only_good_one(cause.facts, selected):
+                continue
+            if not stands_back or self._says_more(cause.facts, alone, selected):
                 yield cause.facts
+
+    def _is_only_good_one(self, facts: Facts, selected: list[Facts]) -> bool:
+        """Whether every other value fails more than the one that is left out; of other facts nothing is asked."""
+        if not is_opposite(facts):
+            return True
+        ((name, said),) = facts
+        good: Facts = ((name, said.removeprefix(OTHER_THAN)),)
+        of_name = [one for one in self._observed.singles.facts if one[0][0] == name]
+        rivals = [one for one in of_name if one != good and self._holds_N(one).any()]
+        given = [one for one in selected if len(one) > 1 or one[0][0] != name]
+        return all(self._z_beside(rival, rivals, given) >= _EACH_WORSE_Z for rival in rivals)
+
+    def _z_beside(self, rival: Facts, rivals: list[Facts], given: list[Facts]) -> float:
+        """Of a value, among runs that have none of its rivals: those with it, and those with the good one alone."""
+        others = [self._holds_N(one) > 0 for one in rivals if one != rival]
+        rows_n = ~np.any(others, axis=0) if others else np.ones(len(self._outcome_N), dtype=np.bool_)
+        outcome_n = self._outcome_N[rows_n]
+        if not outcome_n.any() or outcome_n.all():
+            return 0.0
+        fitted = fit([self._holds_N(one)[rows_n] for one in given], outcome_n)
+        return float(fitted.z_of(self._holds_N(rival)[rows_n] @ fitted.parts_NK))
 
     def _says_more(self, pair: Facts, alone: list[Facts], selected: list[Facts]) -> bool:
         given = [*selected, *(facts for facts in alone if facts not in selected), pair]
@@ -166,6 +205,11 @@ def _only_aggravates(facts: Facts, selected: Sequence[Facts]) -> bool:
     return len(facts) > 1 and any(
         name in _LEVELS and tuple(fact for fact in facts if fact[0] != name) in selected for name, _ in facts
     )
+
+
+def is_opposite(facts: Facts) -> bool:
+    """Whether facts say that something is any other than one, instead of what it is."""
+    return any(value.startswith(OTHER_THAN) for _, value in facts)
 
 
 def _critical(level: float, looks: int) -> float:
@@ -209,7 +253,11 @@ def _saying_more_than_singles(pairs: Columns, singles: Columns) -> Columns:
 
 def _all_and(singles: Columns, runs: int) -> Columns:
     """All runs, and those of each feature that is looked at together with hours."""
-    keep = [column for column, facts in enumerate(singles.facts) if facts[0][0] in _WITH_HOURS]
+    keep = [
+        column
+        for column, facts in enumerate(singles.facts)
+        if facts[0][0] in _WITH_HOURS and not is_opposite(facts)
+    ]
     everything = np.ones((runs, 1), dtype=np.bool_)
     chosen = _kept(singles, keep)
     return Columns(facts=((), *chosen.facts), holds_NM=np.concatenate([everything, chosen.holds_NM], axis=1))

@@ -169,7 +169,7 @@ def _notes(
     failures = len(observed.failed)
     left = failures - sum(cluster.size for cluster in found)
     if left:
-        yield f"{left:,} of {failures:,} failures have nothing in common that runs without a failure have not"
+        yield f"{left:,} of {failures:,} failures: no single condition sets them apart from runs that did not fail"
     for explained in ways:
         if explained.way.symptom and not explained.causes and not _tells_alone(explained.way):
             count, error = int(explained.way.failing_N.sum()), explained.way.symptom[0][1]

@@ -16,7 +16,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.advisor.cluster import TraitName
+from inframind.advisor.cluster import OTHER_THAN, TraitName
 from inframind.advisor.clustering.levels import Cuts, load_of, prompt_tokens_of
 from inframind.advisor.failure import FailureKind, failure_of
 from inframind.router.rules import SECONDS_PER_HOUR
@@ -56,6 +56,8 @@ _IN_ONE_RUN: tuple[tuple[TraitName, TraitName], ...] = (
     ("topology", "load"),
     ("topology", "budget"),
 )
+_EXCLUSIVE: tuple[TraitName, ...] = ("model", "strategy", "topology")
+"""Of which one value may be the only good one: what a rule can keep to."""
 _HOURS = 24
 _LEAST_SEEN = 10
 _Seen = tuple[str, ...]
@@ -85,6 +87,7 @@ class Observed:
         hour_N: hour of arrival, UTC.
         singles: single facts, hours left out.
         pairs: pairs of facts, hours left out.
+        others: that something in the run is of another model, strategy or topology than one.
         cuts: of what is told in levels.
     """
 
@@ -94,6 +97,7 @@ class Observed:
     hour_N: NDArray[np.int64] = field(repr=False)
     singles: Columns
     pairs: Columns
+    others: Columns
     cuts: dict[TraitName, Cuts]
 
     @property
@@ -129,7 +133,7 @@ class Observed:
         return holds_N & in_hours(self.hour_N, hours) if hours else holds_N
 
     def _without_hours_N(self, facts: Facts) -> Flags:
-        for columns in (self.singles, self.pairs):
+        for columns in (self.singles, self.others, self.pairs):
             if facts in columns.facts:
                 return columns.holds_NM[:, columns.facts.index(facts)]
         holds_N = np.ones(len(self.runs), dtype=np.bool_)
@@ -157,7 +161,8 @@ def observe(runs: Sequence[Trajectory], keys: SolvedKeys) -> Observed:
             [int(run.arrived_at_s // SECONDS_PER_HOUR) % _HOURS for run in ordered], dtype=np.int64
         ),
         singles=singles,
-        pairs=_joined(_columns(together), _crossed(singles)),
+        pairs=joined(_columns(together), _crossed(singles)),
+        others=_others(singles, of_runs),
         cuts=cuts,
     )
 
@@ -266,7 +271,22 @@ def _crossed(singles: Columns) -> Columns:
     )
 
 
-def _joined(left: Columns, right: Columns) -> Columns:
+def _others(singles: Columns, of_runs: Sequence[set[Facts]]) -> Columns:
+    """For each value that could be the only good one: the runs that have any other, whatever else they have."""
+    values_of = {
+        name: np.array([sum(facts[0][0] == name for facts in seen) for seen in of_runs])
+        for name in _EXCLUSIVE
+    }
+    columns = [column for column, facts in enumerate(singles.facts) if facts[0][0] in _EXCLUSIVE]
+    facts = [singles.facts[column][0] for column in columns]
+    holds_NM = np.zeros((len(of_runs), len(columns)), dtype=np.bool_, order="F")
+    for place, ((name, _), column) in enumerate(zip(facts, columns, strict=True)):
+        holds_NM[:, place] = values_of[name] > singles.holds_NM[:, column]
+    return Columns(facts=tuple(((name, OTHER_THAN + value),) for name, value in facts), holds_NM=holds_NM)
+
+
+def joined(left: Columns, right: Columns) -> Columns:
+    """Columns of the same runs, side by side."""
     return Columns(
         facts=left.facts + right.facts, holds_NM=np.concatenate([left.holds_NM, right.holds_NM], axis=1)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inframind.advisor.cluster import TraitName
+from inframind.advisor.cluster import OTHER_THAN, TraitName
 from inframind.advisor.clustering.observing import Facts
 from inframind.advisor.failure import FailureKind
 
@@ -35,9 +35,12 @@ _ORDER: tuple[TraitName, ...] = (
 
 
 def label(kind: FailureKind, facts: Facts) -> str:
-    """A pattern in a few words, such as "late runs at 22-6 UTC on gpu-3"."""
-    values = dict(facts)
-    return " ".join((_what(kind, values), *_where(values)))
+    """A pattern in a few words, such as "late runs at 22-6 UTC on gpu-3", "late runs unless topology is IO"."""
+    values = {name: value for name, value in facts if not value.startswith(OTHER_THAN)}
+    unless = [
+        f"unless {name} is {value.removeprefix(OTHER_THAN)}" for name, value in facts if name not in values
+    ]
+    return " ".join((_what(kind, values), *_where(values), *unless))
 
 
 def _what(kind: FailureKind, values: Mapping[TraitName, str]) -> str:

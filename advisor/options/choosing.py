@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from inframind.advisor.cluster import FailureCluster, TraitName
+from inframind.advisor.cluster import OTHER_THAN, FailureCluster, TraitName
+from inframind.advisor.options.alone import is_surely_better
 from inframind.advisor.options.claims import Claim, claim_of, errors_at, has_support, objection_of
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.options.effect import Effect, Effects
-from inframind.advisor.options.generating import Contrast, Pattern, is_telling
+from inframind.advisor.options.generating import Contrast, Pattern, is_alone, is_telling, modest
 from inframind.advisor.options.logs import Mask
 from inframind.advisor.options.looks import FIRST_LOOK, Look
 from inframind.router.rules import RoutingRule
@@ -134,9 +135,8 @@ class Chooser:
         for rule in dict.fromkeys(rules):
             effect = self._effects.of(rule, is_choosing=True)
             if effect.affected:
-                key = (effect.affected, *np.round([*effect.change_M, *effect.error_M], 12).tolist())
                 effort = _conditions(rule) + self._rng.random() / 2
-                same.setdefault(key, []).append((effort, effect))
+                same.setdefault(_what_it_does(effect), []).append((effort, effect))
         return {
             effect.rule: min(alike, key=lambda one: one[0])[1]
             for alike in same.values()
@@ -204,7 +204,48 @@ class Chooser:
             if len(passed) >= count:
                 break
         share = max(len(passed), 1) / max(len(able), 1)
-        return [replace(one, delta=share * one.delta) for one in _first_of_each(passed)]
+        return self._leaving_out_less(
+            [replace(one, delta=share * one.delta) for one in _first_of_each(passed)]
+        )
+
+    def _leaving_out_less(self, passed: Sequence[Choice]) -> list[Choice]:
+        """The same, but for what keeps to one thing though it is not surely better than to leave out a bad one.
+
+        No more false claims than before: another change takes the place of one that has passed, and passes the same
+        test after it (a fixed sequence).
+        """
+        less_of = {id(one): self._less_than(one) for one in passed if is_alone(one.effect.rule)}
+        taken = {one.effect.rule for one in passed if less_of.get(id(one)) is None}
+        found = []
+        for one in passed:
+            less = less_of.get(id(one))
+            if less is None:
+                found.append(one)
+            elif less.effect.rule not in taken:
+                taken.add(less.effect.rule)
+                found.append(less)
+        return found
+
+    def _less_than(self, choice: Choice) -> Choice | None:
+        """The best change that leaves out one thing of what this one does, if this is not surely better than that."""
+        bucket, kind, rule = choice.bucket, choice.kind, choice.effect.rule
+        rules = [one for one in modest(rule, bucket.rules) if kind in bucket.kinds(one)]
+        effects = {one: self._effects.of(one, is_choosing=True) for one in rules}
+        ranked = self._ranked(bucket, kind, {one: made for one, made in effects.items() if made.affected})
+        if not ranked:
+            return None
+        best = ranked[0].effect.rule
+        weights = self._look.weight(kind, best), self._look.weight(kind, rule)
+        less = replace(
+            choice,
+            effect=self._effects.of(best, is_choosing=False, asks_again=True),
+            delta=choice.delta * weights[0] / weights[1],
+        )
+        config = self._config
+        if not (has_support(self._claim(less), less.effect, config) and self._holds(less, less.delta)):
+            return None
+        is_better = is_surely_better(rule, best, self._effects, kind, choice.delta, config)
+        return None if is_better else less
 
     def unproven(self, bucket: Bucket) -> Choice | None:
         """What a pattern speaks for most, where the runs do not say what it would do; None where they do.
@@ -260,10 +301,20 @@ def _is_promising(claim: Claim, effect: Effect) -> bool:
 
 
 def _first_of_each(choices: Sequence[Choice]) -> list[Choice]:
+    """One of each kind for each bucket; what does the same as another, in other words, is left out."""
     first: dict[tuple[int, RecommendationKind], Choice] = {}
-    for choice in sorted(choices, key=lambda one: one.rank):
-        first.setdefault((id(choice.bucket), choice.kind), choice)
-    return list(first.values())
+    seen: set[tuple[object, ...]] = set()
+    for choice in sorted(choices, key=lambda one: (one.rank, _conditions(one.effect.rule))):
+        place, same = (id(choice.bucket), choice.kind), _what_it_does(choice.effect)
+        if place not in first and same not in seen:
+            first[place] = choice
+            seen.add(same)
+    order = {id(choice): number for number, choice in enumerate(choices)}
+    return sorted(first.values(), key=lambda one: order[id(one)])
+
+
+def _what_it_does(effect: Effect) -> tuple[object, ...]:
+    return (effect.affected, *np.round([*effect.change_M, *effect.error_M], 12).tolist())
 
 
 def _switches(rule: RoutingRule, pattern: Pattern) -> bool:
@@ -274,7 +325,7 @@ def _switches(rule: RoutingRule, pattern: Pattern) -> bool:
 
 
 def _avoids(rule: RoutingRule, trait: Mapping[TraitName, str]) -> bool:
-    """Whether a rule avoids a model, server, strategy or topology that a trait names."""
+    """Whether a rule avoids a model, server, strategy or topology that a trait names, or keeps to the only good one."""
     avoided: Mapping[TraitName, frozenset[str]] = {
         "model": rule.avoid_models,
         "endpoint": rule.avoid_endpoints,
@@ -282,9 +333,17 @@ def _avoids(rule: RoutingRule, trait: Mapping[TraitName, str]) -> bool:
         "topology": rule.avoid_topologies,
     }
     pair = f"{trait['model']}/{trait.get('strategy', '')}"
+    good_of = {
+        name: said.removeprefix(OTHER_THAN) for name, said in trait.items() if said.startswith(OTHER_THAN)
+    }
+    if good_of:
+        return is_alone(rule) and any(
+            good in rule.only_models if name == "model" else bool(avoided[name]) and good not in avoided[name]
+            for name, good in good_of.items()
+        )
     return pair in rule.avoid_actions or any(trait.get(name) in names for name, names in avoided.items())
 
 
 def _conditions(rule: RoutingRule) -> int:
-    """How much a rule says: conditions, and one more where it allows instead of avoiding."""
-    return len(rule.when.model_dump(exclude_defaults=True)) + bool(rule.only_models)
+    """How much a rule says: conditions, and one more where it keeps to one thing instead of avoiding one."""
+    return len(rule.when.model_dump(exclude_defaults=True)) + is_alone(rule)

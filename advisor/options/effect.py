@@ -119,6 +119,11 @@ class Effects:
         models = tuple(actions.models)
         self._model_C = np.array([models.index(step.model) for step in steps], dtype=np.int64)
 
+    @property
+    def basis(self) -> tuple[Logs, RuleBook, ActionSpace]:
+        """The runs, whatever rules of their choices already, and what these may be."""
+        return self._logs, self._book, self._actions
+
     def of(self, rule: RoutingRule, *, is_choosing: bool, asks_again: bool = False) -> Effect:
         """What one part of the runs says of a rule.
 

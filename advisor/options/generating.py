@@ -57,6 +57,7 @@ def step_contents(actions: ActionSpace, servers: Mapping[str, Sequence[str]]) ->
         yield from ({"only_models": frozenset({model})} for model in models)
     if len(strategies) > 1:
         yield from ({"avoid_strategies": frozenset({name})} for name in strategies)
+    yield from ({"avoid_strategies": names} for names in _all_but_one(strategies))
     if len(models) > 1 and len(strategies) > 1:
         yield from ({"avoid_actions": frozenset({label})} for label in actions.executor_labels)
     for names in servers.values():
@@ -68,7 +69,32 @@ def plan_contents(actions: ActionSpace) -> Iterator[Content]:
     """What rules may ask of plans."""
     if len(actions.topologies) > 1:
         yield from ({"avoid_topologies": frozenset({name})} for name in actions.topologies)
+    yield from ({"avoid_topologies": names} for names in _all_but_one(list(actions.topologies)))
     yield from ({"most_agents": agents} for agents in range(1, actions.max_team))
+
+
+def _all_but_one(names: Sequence[str]) -> Iterator[frozenset[str]]:
+    """What is left out to have each alone; nothing of two, where that is to leave out the other."""
+    if len(names) > 2:
+        yield from (frozenset(names) - {name} for name in names)
+
+
+def is_alone(rule: RoutingRule) -> bool:
+    """Whether a rule of those that are made here keeps to one model, strategy or topology."""
+    return bool(rule.only_models) or max(len(rule.avoid_strategies), len(rule.avoid_topologies)) > 1
+
+
+def modest(rule: RoutingRule, others: Iterable[RoutingRule]) -> list[RoutingRule]:
+    """Of other rules those that leave out one thing, at the same time, where a rule leaves out all but one."""
+    return [one for one in others if one.when == rule.when and not is_alone(one) and _is_part(one, rule)]
+
+
+def _is_part(one: RoutingRule, rule: RoutingRule) -> bool:
+    if rule.only_models:
+        return bool(one.avoid_models) and not one.avoid_models & rule.only_models
+    if rule.avoid_strategies:
+        return bool(one.avoid_strategies) and one.avoid_strategies < rule.avoid_strategies
+    return bool(one.avoid_topologies) and one.avoid_topologies < rule.avoid_topologies
 
 
 def circumstances(logs: Logs, actions: ActionSpace) -> list[Circumstances]:

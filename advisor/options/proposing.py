@@ -102,15 +102,15 @@ class Proposer:
         rule, bucket = choice.effect.rule, choice.bucket
         cluster_id = bucket.cluster.cluster_id if bucket.cluster else ""
         predictions = predictions_of(choice.effect, choice.delta, self.config)
-        named = rule.model_copy(update={"name": name_of(rule, taken)})
+        named = rule.model_copy(update={"name": name_of(rule, taken, self.actions)})
         return Option(
             option_id=digest_of(choice.kind, (rule,), cluster_id),
             kind=choice.kind,
             cluster_id=cluster_id,
             domain=next(iter(rule.when.domains)) if len(rule.when.domains) == 1 else "",
             rules=(named,),
-            title=title_of(rule, bucket.pattern),
-            reason=reason_of(predictions, bucket.cluster),
+            title=title_of(rule, bucket.pattern, self.actions),
+            reason=reason_of(predictions, bucket.cluster, rule),
             predictions=predictions,
             evidence=self._evidence(rule, bucket, effects),
         )

@@ -22,8 +22,15 @@ def _without(field: str, names: Sequence[str]) -> Changes:
 
 
 def _only(actions: ActionSpace) -> Changes:
+    """Each model, strategy and topology alone."""
     if len(actions.models) > 1:
         yield from ((f"only {model}", {"only_models": {model}}) for model in actions.models)
+    for field, names in (
+        ("avoid_strategies", set(actions.strategies)),
+        ("avoid_topologies", set(actions.topologies)),
+    ):
+        if len(names) > 1:
+            yield from ((f"only {name}", {field: names - {name}}) for name in sorted(names))
 
 
 def _teams(actions: ActionSpace) -> Changes:
@@ -42,8 +49,8 @@ _AXES: Mapping[str, Callable[[ActionSpace], Changes]] = MappingProxyType(
     }
 )
 AXES = tuple(_AXES)
-"""Kinds of changes: without a model, with one alone, without a strategy, a model's strategy or a topology, or with
-smaller teams."""
+"""Kinds of changes: without a model, with one model, strategy or topology alone, without a strategy, a model's strategy
+or a topology, or with smaller teams."""
 
 
 def grid_of(axes: Sequence[str], actions: ActionSpace, *, domains: Sequence[str] = ("",)) -> list[Candidate]:

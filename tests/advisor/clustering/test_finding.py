@@ -110,6 +110,41 @@ def test_a_bad_strategy_is_not_dressed_up_as_a_pair() -> None:
     assert [cluster.main_trait for cluster in found.clusters] == [{"strategy": "Flash"}]
 
 
+def all_but(strategy: str, rate: float) -> Defect:
+    return Defect("wrong", some(lambda step: step.strategy != strategy), rate=rate)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_one_strategy_alone_is_good_it_is_named_rather_than_each_bad_one(seed: int) -> None:
+    runs = make_runs(1_000, np.random.default_rng(seed), [all_but("Plain", 0.45)], labelled=0.75, agents=1)
+    (cluster,) = found_in(runs).clusters
+    assert cluster.label == "wrong answers unless strategy is Plain"
+    trait = cluster.traits[0]
+    assert trait.values == {"strategy": "other than Plain"}
+    assert trait.share == 1.0
+    assert trait.failing > 1.5 * trait.failing_without
+
+
+def test_one_good_topology_is_named_where_runs_have_several_steps_too() -> None:
+    late = Defect("late", lambda run: run.topology != "IO", rate=0.45)
+    assert labels(found_in(make_runs(1_000, np.random.default_rng(1), [late]))) == [
+        "late runs unless topology is IO"
+    ]
+
+
+def test_one_good_model_is_named_for_runs_of_two_calls_that_need_both() -> None:
+    bad = Defect("wrong", some(lambda step: step.model != "mistral-24b"), rate=0.6)
+    runs = make_runs(1_000, np.random.default_rng(1), [bad], agents=2)
+    assert labels(found_in(runs)) == ["wrong answers unless model is mistral-24b"]
+
+
+@pytest.mark.parametrize("count", [1_000, 3_000])
+def test_two_bad_strategies_of_four_are_not_taken_for_one_good_one(count: int) -> None:
+    bad = Defect("wrong", some(lambda step: step.strategy in ("Flash", "Concise")), rate=0.5)
+    runs = make_runs(count, np.random.default_rng(1), [bad], agents=1)
+    assert set(labels(found_in(runs))) == {"wrong answers with Concise", "wrong answers with Flash"}
+
+
 def mostly_at_night(rng: np.random.Generator, run: Trajectory) -> str:
     night = hour_of(run) >= 22 or hour_of(run) < 6
     return str(rng.choice(list(ENDPOINTS), p=[0.7, 0.1, 0.1, 0.1] if night else [0.1, 0.3, 0.3, 0.3]))
@@ -223,7 +258,7 @@ def test_what_belongs_to_no_pattern_is_counted_in_the_notes() -> None:
     found = found_in(runs)
     left = failures - found.clusters[0].size
     assert found.notes[0] == (
-        f"{left:,} of {failures:,} failures have nothing in common that runs without a failure have not"
+        f"{left:,} of {failures:,} failures: no single condition sets them apart from runs that did not fail"
     )
 
 
@@ -260,7 +295,9 @@ def test_no_runs_have_no_patterns() -> None:
 def test_where_everything_fails_nothing_sets_failures_apart() -> None:
     found = found_in([run(number, solved=False) for number in range(40)])
     assert found.clusters == ()
-    assert found.notes == ("40 of 40 failures have nothing in common that runs without a failure have not",)
+    assert found.notes == (
+        "40 of 40 failures: no single condition sets them apart from runs that did not fail",
+    )
 
 
 def test_answers_that_every_model_truncates_are_a_pattern_by_themselves() -> None:

@@ -222,7 +222,10 @@ def test_runs_are_kept_as_they_were(runs: tuple[Trajectory, ...], tmp_path: Path
 def test_a_grid_tries_every_change_of_a_kind(baseline: Setup) -> None:
     actions = baseline.actions
     names = [one.name for one in grid_of(["only", "agents"], actions)]
-    assert names == ["only llama-3.2-3b", "only llama-3.1-8b", "one agent alone"]
+    kept = [*actions.models, *sorted(actions.strategies), *sorted(actions.topologies)]
+    assert names == [*(f"only {name}" for name in kept), "one agent alone"]
+    alone = next(one for one in grid_of(["only"], actions) if one.name == "only Plain")
+    assert alone.rules[0].avoid_strategies == set(actions.strategies) - {"Plain"}
     by_domain = grid_of(["strategies"], actions, domains=("", "math"))
     assert len(by_domain) == 8
     assert by_domain[-1].rules[0].when.domains == {"math"}

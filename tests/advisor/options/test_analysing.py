@@ -219,3 +219,30 @@ def test_runs_of_other_choices_and_without_verdict_are_told_of(application: Appl
 def test_no_runs_are_an_analysis_too(application: Application) -> None:
     empty = application.analysed([])
     assert (empty.runs, empty.options, empty.clusters) == (0, (), ())
+
+
+def test_a_defect_that_was_mended_by_another_configuration_is_promised_nothing_about(
+    application: Application,
+) -> None:
+    old, new = "a" * 64, "b" * 64
+    mended = Application(UniformPolicy(), 300, bad="none")
+    runs = [replace(run, configuration=old) for run in application.runs]
+    runs += [
+        replace(
+            run, trace_id=f"{10_000 + place:032x}", configuration=new, arrived_at_s=run.arrived_at_s + 60_000
+        )
+        for place, run in enumerate(mended.runs)
+    ]
+    documents = {
+        name: {"models": {"m0": {"size_b": 8}, "m1": {"size_b": size_b}, "m2": {"size_b": 8}}}
+        for name, size_b in ((old, 8), (new, 14))
+    }
+    unaware = mended.analysed(runs, configuration_id=new)
+    assert any(avoids_the_bad_one(rule) for option in unaware.options for rule in option.rules)
+    found = mended.analysed(runs, configuration_id=new, documents=documents)
+    assert (found.runs, found.clusters) == (300, ())
+    assert "900 of 1,200 runs are set aside" in found.notes[0] and "model m1" in found.notes[0]
+    promised = [
+        option.prediction("success") for option in found.options if avoids_the_bad_one(option.rules[0])
+    ]
+    assert not [one for one in promised if one is not None and one.is_enough and one.low > 0]

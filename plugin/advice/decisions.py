@@ -20,6 +20,9 @@ from inframind.plugin.advice.stories import Stories, Story
 from inframind.plugin.advice.toml_edit import SHOWN_DIGITS, FileEdit
 from inframind.traces.advice import BY_FILE, AdviceEvent, AdviceEventKind
 
+TOGETHER = "together_with"
+"""Fact of an event: ids of what was accepted before and was not measured by then."""
+
 
 class Decisions:
     """Takes decisions. Not for two callers at once: see `AdviceDesk`, which also says what is raised.
@@ -60,14 +63,28 @@ class Decisions:
         edit = _agreed(shown, self._adding(story))
         if not story.events:
             await self._stories.keep([story.recommendation], {AGAIN: await self._named(prefix)})
-        rules = documents_of(story.recommendation)
+        rules, others = documents_of(story.recommendation), self._unmeasured_beside(story)
         backup, facts = await self._write(edit)
+        facts |= {"rules": rules, **({TOGETHER: [*others]} if others else {})}
         try:
-            await self._stories.add(self._event(story, "accepted", by, {"rules": rules, **facts}))
+            await self._stories.add(self._event(story, "accepted", by, facts))
         except AdviceMoved:
             await self._give_way(story)
         await self._follow_up.go_on()
-        return Decided(story=self._told(story), edit=edit, backup=backup)
+        return Decided(story=self._told(story), edit=edit, backup=backup, together_with=(*others,))
+
+    async def unmeasured_beside(self, prefix: str, *, again: bool) -> tuple[Story, ...]:
+        """See `AdviceDesk.unmeasured_beside`."""
+        await self._follow_up.catch_up()
+        return (*self._unmeasured_beside(await self._acceptable(prefix, again=again)).values(),)
+
+    def _unmeasured_beside(self, story: Story) -> dict[str, Story]:
+        found = {one.recommendation.recommendation_id: one for one in self._stories.accepted()}
+        return {
+            own_id: one
+            for own_id, one in found.items()
+            if one.takes_effect and not one.has("measured") and own_id not in story.predicted_with
+        }
 
     async def reject(self, prefix: str, *, by: str, reason: str) -> Story:
         """See `AdviceDesk.reject`."""

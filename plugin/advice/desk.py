@@ -212,6 +212,18 @@ class AdviceDesk:
         async with self._one_at_a_time:
             return await self._decisions.acceptance(prefix, again=again)
 
+    async def unmeasured_beside(self, prefix: str, *, again: bool = False) -> tuple[Story, ...]:
+        """What was accepted before, is not measured yet, and was not in force when a recommendation was predicted.
+
+        What is promised of it together with these nobody knows.
+
+        Raises:
+            UnknownRecommendation, AdviceMoved, ConfigError: as `acceptance`.
+            StoreError: the store cannot be read or written.
+        """
+        async with self._one_at_a_time:
+            return await self._decisions.unmeasured_beside(prefix, again=again)
+
     async def accept(
         self, prefix: str, *, by: str, again: bool = False, edit: FileEdit | None = None
     ) -> Decided:

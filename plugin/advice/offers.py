@@ -201,7 +201,7 @@ class Offers:
             if not (rule.advice and self._tries):
                 yield rule
         for story in self._stories.accepted():
-            if story.is_in_force and not story.has("rolled_back"):
+            if story.takes_effect:
                 advice = story.recommendation.recommendation_id
                 yield from (
                     rule.model_copy(update={"advice": advice}) for rule in _rules_in(story.recommendation)

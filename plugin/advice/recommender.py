@@ -13,12 +13,9 @@ from inframind.fleet.clock import Clock
 from inframind.plugin.advice.analysts import Analyst
 from inframind.plugin.advice.batches import Audience
 from inframind.plugin.advice.offers import Offers, change_in
-from inframind.plugin.advice.stories import Stories, Story
+from inframind.plugin.advice.stories import UNDER, Stories, Story
 from inframind.traces.advice import Recommendation, RecommendationKind
 from inframind.traces.ids import new_ids
-
-UNDER = "under"
-"""Fact of the ``shown`` event: the recommendations with whose rules what is promised was predicted."""
 
 
 class Recommender:

@@ -18,6 +18,8 @@ PAGE = 5000
 """Most events that are read at once."""
 RECENT = 500
 """Latest events whose recommendations are read although nobody decided on them."""
+UNDER = "under"
+"""Fact of the ``shown`` event: the recommendations with whose rules what is promised was predicted."""
 Standing = Literal[
     "open", "in force", "rejected", "accepted", "on trial", "serves", "set aside", "rolled back", "reverted"
 ]
@@ -90,6 +92,17 @@ class Story:
     def is_in_force(self) -> bool:
         """Whether somebody accepted it and nobody took it back; the gate may have."""
         return self.has("accepted") and not self.has("reverted")
+
+    @property
+    def takes_effect(self) -> bool:
+        """Whether it is in force, and the gate has not taken it back either; it may wait or be on trial."""
+        return self.is_in_force and not self.has("rolled_back")
+
+    @property
+    def predicted_with(self) -> frozenset[str]:
+        """Ids of the recommendations in force when what it promises was predicted."""
+        shown = self.event("shown")
+        return frozenset(shown.facts.get(UNDER, ()) if shown else ())
 
     @property
     def promise(self) -> Promise | None:

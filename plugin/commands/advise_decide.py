@@ -15,7 +15,8 @@ from inframind.plugin.advice.decided import Decided
 from inframind.plugin.advice.stories import Story
 from inframind.plugin.advice.toml_edit import FileEdit
 from inframind.plugin.commands.advise_desk import DeskPlace
-from inframind.plugin.commands.advise_words import advice_event_line, plain_story
+from inframind.plugin.commands.advise_words import DIGITS, advice_event_line, plain_story
+from inframind.plugin.rollout_words import ago
 from inframind.plugin.terminal import err, safe
 
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
@@ -30,8 +31,9 @@ def accept_advice(
         UnknownRecommendation, AdviceMoved, ConfigError: see `AdviceDesk.accept`; nothing was changed.
     """
     _require_answer(asks=asks, as_json=as_json)
-    story, edit = asyncio.run(_acceptance(place, prefix, again=again))
-    _make_sure(story, edit, asks=asks, as_json=as_json, console=console)
+    story, edit, beside = asyncio.run(_acceptance(place, prefix, again=again))
+    warning = _together(beside, place.clock.wall_s())
+    _make_sure(story, edit, warning, asks=asks, as_json=as_json, console=console)
     decided, tries = asyncio.run(_accept(place, story, edit, again=again))
     _tell(place, decided.story, decided, as_json=as_json, console=console)
     if not as_json:
@@ -58,7 +60,7 @@ def revert_advice(place: DeskPlace, prefix: str, *, asks: bool, as_json: bool, c
     story, edit = asyncio.run(_reversal(place, prefix))
     is_over = story.has("reverted") and not (edit and edit.is_change)
     if not is_over:
-        _make_sure(story, edit, asks=asks, as_json=as_json, console=console)
+        _make_sure(story, edit, "", asks=asks, as_json=as_json, console=console)
     decided, tries = asyncio.run(_revert(place, story, edit))
     _tell(place, decided.story, decided, as_json=as_json, console=console)
     if not as_json and is_over and not decided.still_serves:
@@ -77,7 +79,9 @@ def _require_answer(*, asks: bool, as_json: bool) -> None:
         raise ConfigError("--yes", False, "give --yes along with --json: there is no terminal to ask at")
 
 
-def _make_sure(story: Story, edit: FileEdit | None, *, asks: bool, as_json: bool, console: Console) -> None:
+def _make_sure(
+    story: Story, edit: FileEdit | None, warning: str, *, asks: bool, as_json: bool, console: Console
+) -> None:
     """Show what would be done, and ask.
 
     Raises:
@@ -87,9 +91,28 @@ def _make_sure(story: Story, edit: FileEdit | None, *, asks: bool, as_json: bool
     if asks or not as_json:
         shown_at.print(Text(safe(story.recommendation.title), "bold"))
         _show(edit, shown_at)
-    if asks and not typer.confirm("Do it?", err=as_json):
+    if warning:
+        shown_at.print(Text(warning, "yellow"))
+    question = "Accept all the same?" if warning else "Do it?"
+    if asks and not typer.confirm(question, err=as_json):
         shown_at.print("nothing was changed")
         raise typer.Exit(1)
+
+
+def _together(beside: tuple[Story, ...], now_s: float) -> str:
+    """What is not known of accepting something beside these; "" where there are none."""
+    if not beside:
+        return ""
+    *most, last = (_accepted_when(story, now_s) for story in beside)
+    told = f"{', '.join(most)} and {last} and are" if most else f"{last} and is"
+    both = "all of them" if most else "both"
+    return f"{told} not measured yet: what is promised of {both} together nobody knows"
+
+
+def _accepted_when(story: Story, now_s: float) -> str:
+    accepted = story.event("accepted")
+    when = ago(accepted.at_s, now_s) if accepted else "before"
+    return f"{story.recommendation.recommendation_id[:DIGITS]} was accepted {when}"
 
 
 def _show(edit: FileEdit | None, console: Console) -> None:
@@ -106,7 +129,8 @@ def _tell(
 ) -> None:
     if as_json:
         backup = str(decided.backup) if decided and decided.backup else ""
-        typer.echo(json.dumps({**plain_story(story), "backup": backup}))
+        beside = [*decided.together_with] if decided else []
+        typer.echo(json.dumps({**plain_story(story), "backup": backup, "together_with": beside}))
         return
     now_s = place.clock.wall_s()
     for event in story.events:
@@ -137,9 +161,13 @@ def _what_follows(story: Story, *, tries: bool, is_judged: bool) -> str:
     return "it waits: something else is tried now, or the roll-out is frozen; see `inframind policies list`"
 
 
-async def _acceptance(place: DeskPlace, prefix: str, *, again: bool) -> tuple[Story, FileEdit | None]:
+async def _acceptance(
+    place: DeskPlace, prefix: str, *, again: bool
+) -> tuple[Story, FileEdit | None, tuple[Story, ...]]:
+    """It, what would be written, and what is not measured yet beside it."""
     async with place.opened() as (desk, _):
-        return await desk.story(prefix), await desk.acceptance(prefix, again=again)
+        edit = await desk.acceptance(prefix, again=again)
+        return await desk.story(prefix), edit, await desk.unmeasured_beside(prefix, again=again)
 
 
 async def _accept(

@@ -11,6 +11,7 @@ from rich.text import Text
 from inframind.advisor.analysis import Analysis
 from inframind.advisor.cluster import FailureCluster, Trait
 from inframind.plugin.advice.again import AGAIN
+from inframind.plugin.advice.decisions import TOGETHER
 from inframind.plugin.advice.measuring import Moved
 from inframind.plugin.advice.promises import Promise, Verdict
 from inframind.plugin.advice.stories import Standing, Story
@@ -269,6 +270,9 @@ def _event_facts(event: AdviceEvent) -> Iterator[str]:
         yield name_of(str(facts["version"]))
     if facts.get("reason"):
         yield str(facts["reason"])
+    if event.kind == "accepted" and facts.get(TOGETHER):
+        others = ", ".join(str(one)[:DIGITS] for one in facts[TOGETHER])
+        yield f"beside {others}, not measured by then"
     if facts.get(AGAIN):
         yield f"the change of {str(facts[AGAIN])[:DIGITS]} again"
     if facts.get("file"):

@@ -148,6 +148,26 @@ def test_accepting_shows_the_difference_and_asks(folder: Path) -> None:
     assert (again.exit_code, "was accepted already" in again.stderr) == (1, True)
 
 
+def test_a_second_one_is_accepted_only_knowing_that_nobody_knows_of_both(folder: Path) -> None:
+    first = offered(folder)
+    second = next(
+        one["recommendation_id"]
+        for one in said(folder)["recommendations"]
+        if one["recommendation_id"] != first
+    )
+    advise(folder, "accept", first, "--yes")
+    asked = advise(folder, "accept", second, answer="n\n")
+    told = " ".join(asked.output.split())
+    assert f"{first[:8]} was accepted" in told and "ago and is not measured yet" in told
+    assert "what is promised of both together nobody knows Accept all the same?" in told
+    assert (asked.exit_code, "nothing was changed" in told) == (1, True)
+    done = advise(folder, "accept", second, "--yes")
+    assert (done.exit_code, "nobody knows" in done.output, "Accept all" in done.output) == (0, True, False)
+    assert f"beside {first[:8]}, not measured by then" in " ".join(
+        advise(folder, "show", second).output.split()
+    )
+
+
 def test_the_story_of_one_is_told(tried: Path) -> None:
     advice = offered(tried)
     done = advise(tried, "accept", advice, "--yes")

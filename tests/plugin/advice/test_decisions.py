@@ -115,6 +115,34 @@ async def test_what_a_deployment_lost_is_recommended_again_at_once(plain: Office
     assert made.recommendation_id != advice and await plain.desk().hidden() == {}
 
 
+async def test_what_is_accepted_beside_what_is_not_measured_yet_says_so(office: Office) -> None:
+    await office.keep(option(1, NO_LARGE), option(2, NO_DEBATE, kind="cheapest"))
+    first, second = (one.recommendation_id for one in await office.desk().recommend())
+    done = await office.desk().accept(first, by="user:ann")
+    assert done.together_with == ()
+    (beside,) = await office.desk().unmeasured_beside(second)
+    assert beside.recommendation.recommendation_id == first
+    done = await office.desk().accept(second, by="user:ann")
+    assert done.together_with == (first,)
+    assert done.story.events[-1].facts["together_with"] == [first]
+
+
+@pytest.mark.parametrize("why", ["measured", "predicted with it", "taken back"])
+async def test_nothing_is_said_of_what_is_known_of_both_together(plain: Office, why: str) -> None:
+    first = await plain.offered()
+    await plain.desk().accept(first, by="user:ann")
+    if why == "measured":
+        await plain.graph.add_event(
+            AdviceEvent(recommendation_id=first, kind="measured", at_s=0.0, by="advisor")
+        )
+    elif why == "taken back":
+        await plain.desk().revert(first, by="user:ann")
+    await plain.keep(option(2, NO_DEBATE), under=(first,) if why == "predicted with it" else ())
+    (made,) = await plain.desk().recommend()
+    assert await plain.desk().unmeasured_beside(made.recommendation_id) == ()
+    assert (await plain.desk().accept(made.recommendation_id, by="user:ann")).together_with == ()
+
+
 async def test_what_was_taken_back_and_stands_in_the_file_again_can_be_taken_out_again(
     plain: Office,
 ) -> None:

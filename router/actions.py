@@ -25,7 +25,7 @@ class StrategySpec(BaseModel):
     instruction: str = ""
     """Stands near the end of the prompt, after the task; empty leaves the prompt undegraded."""
     max_tokens: int = Field(gt=0)
-    """Longest answer in tokens."""
+    """Longest answer in tokens; a model that reasons gets room to think beside it."""
     temperature: float = Field(default=0.7, ge=0, le=2)
     """Sampling temperature."""
     expected_output_tokens: int = Field(gt=0)

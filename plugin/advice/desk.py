@@ -181,6 +181,17 @@ class AdviceDesk:
             await self._stories.know_all()
             return self._offers.all()
 
+    async def accepted(self) -> tuple[Story, ...]:
+        """Recommendations that somebody accepted, in that order; also those that were taken back since.
+
+        Raises:
+            ConfigError: the file cannot be read.
+            StoreError: the store cannot be read.
+        """
+        async with self._one_at_a_time:
+            await self._stories.read()
+            return self._offers.accepted()
+
     async def story(self, prefix: str) -> Story:
         """The recommendation whose id begins with these six or more hex digits, and what became of it.
 

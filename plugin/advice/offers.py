@@ -110,6 +110,15 @@ class Offers:
         effects = self._effects()
         return tuple(self._told(story, effects) for story in self._stories.all())
 
+    def accepted(self) -> tuple[Story, ...]:
+        """Those that somebody accepted so, in that order.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
+        effects = self._effects()
+        return tuple(self._told(story, effects) for story in self._stories.accepted())
+
     def still_shown(self, together: Iterable[Story]) -> tuple[Story, ...]:
         """Of what was shown together, best first: the open ones as far as nothing was decided since that speaks against
         them, and those that were decided on.

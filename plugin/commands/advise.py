@@ -26,6 +26,7 @@ from inframind.plugin.advice.stories import Story
 from inframind.plugin.advice.toml_edit import tables_text
 from inframind.plugin.commands.advise_desk import DeskPlace
 from inframind.plugin.commands.advise_in_force import in_force_lines, plain_in_force, without_effect_lines
+from inframind.plugin.commands.advise_news import news_lines, news_of, plain_news
 from inframind.plugin.commands.advise_outcome import outcome_lines
 from inframind.plugin.commands.advise_words import (
     DIGITS,
@@ -83,7 +84,7 @@ class Advised:
         stories: recommendations, those without enough evidence last.
         hidden: how many other changes were found, by why they are not shown.
         tries: whether the roll-out tries what is accepted.
-        decided: what was decided on, where runs were decided under some of it.
+        accepted: what was accepted before.
         fresh: how the analysis stands to the store.
         window_s: age in seconds of the oldest runs that it read.
     """
@@ -93,7 +94,7 @@ class Advised:
     stories: tuple[Story, ...] = ()
     hidden: Mapping[str, int] = field(default_factory=dict)
     tries: bool = False
-    decided: tuple[Story, ...] = ()
+    accepted: tuple[Story, ...] = ()
     fresh: Freshness = field(default_factory=lambda: Freshness(stored=0))
     window_s: float = 0.0
 
@@ -106,7 +107,7 @@ def advise(place: DeskPlace, wanted: Wanted, *, as_json: bool, console: Console,
     """
     advised = asyncio.run(_advise(place, wanted, progress))
     if as_json:
-        typer.echo(json.dumps(_plain(advised)))
+        typer.echo(json.dumps(_plain(advised, place.clock.wall_s())))
         return
     if advised.analysis is None:
         console.print(
@@ -135,7 +136,7 @@ async def _advise(place: DeskPlace, wanted: Wanted, progress: Console) -> Advise
             stories=tuple(sorted(stories, key=lambda one: not is_proven(one))),
             hidden=await desk.hidden(segment=wanted.segment, domain=wanted.domain),
             tries=desk.tries,
-            decided=await desk.stories() if analysis.in_force else (),
+            accepted=await desk.accepted(),
             fresh=fresh,
             window_s=desk.window_s,
         )
@@ -171,6 +172,7 @@ def _report(advised: Advised, analysis: Analysis, now_s: float) -> Iterator[Any]
     if advised.fresh.latest_s is not None:
         yield _too_old(advised.fresh, advised.fresh.latest_s, advised.window_s, now_s)
         return
+    yield from news_lines(news_of(advised.accepted, now_s))
     yield analysis_line(analysis, now_s)
     if newer := advised.fresh.newer:
         yield Text(f"{newer:,} newer run{'s' if newer > 1 else ''}; --fresh reads them", "dim")
@@ -188,7 +190,7 @@ def _report(advised: Advised, analysis: Analysis, now_s: float) -> Iterator[Any]
     for cluster in advised.clusters[:SHOWN_CLUSTERS]:
         yield Text()
         yield from cluster_lines(cluster)
-    yield from in_force_lines(analysis, advised.decided, now_s)
+    yield from in_force_lines(analysis, advised.accepted, now_s)
     for note in analysis.notes:
         yield Text(f"note: {safe(note)}", "dim")
     undecided = [one for one in advised.stories if one.standing == "open"]
@@ -222,10 +224,17 @@ def _nothing(hidden: Mapping[str, int]) -> str:
     return f"{told}; {_AGAIN}" if refused else told
 
 
-def _plain(advised: Advised) -> dict[str, Any]:
+def _plain(advised: Advised, now_s: float) -> dict[str, Any]:
     analysis = advised.analysis
     if analysis is None:
-        return {"analysis": None, "clusters": [], "recommendations": [], "hidden": {}, "in_force": []}
+        return {
+            "analysis": None,
+            "clusters": [],
+            "recommendations": [],
+            "hidden": {},
+            "in_force": [],
+            "news": [],
+        }
     figures = ("at_s", "configuration_id", "runs", "labelled", "failures", "since_s", "until_s", "notes")
     return {
         "analysis": {
@@ -235,7 +244,8 @@ def _plain(advised: Advised) -> dict[str, Any]:
         "clusters": [plain_cluster(cluster) for cluster in advised.clusters],
         "recommendations": [plain_story(story) for story in advised.stories],
         "hidden": dict(advised.hidden),
-        "in_force": plain_in_force(analysis, advised.decided),
+        "in_force": plain_in_force(analysis, advised.accepted),
+        "news": [plain_news(one) for one in news_of(advised.accepted, now_s)],
     }
 
 

@@ -213,12 +213,19 @@ def mean_change_of(
 ) -> MeanDifference | None:
     """How far a mean has moved from before to after within strata; None below `LEAST_RUNS` on either side.
 
-    Strata with fewer than two runs on either side say nothing. Costs must be in one unit.
+    Of the strata that `told_means` says something of. Costs must be in one unit.
     """
-    pairs = [(_sample(metric, after), _sample(metric, before)) for before, after in strata]
-    told = [(new, old) for new, old in pairs if min(new.size, old.size) > 1]
+    told = told_means(metric, strata)
     sizes = sum(new.size for new, _ in told), sum(old.size for _, old in told)
     return stratified_difference(told) if min(sizes) >= LEAST_RUNS else None
+
+
+def told_means(
+    metric: MeanMetric, strata: Sequence[tuple[RunFigures, RunFigures]]
+) -> list[tuple[Sample, Sample]]:
+    """Means of after and before, of the strata with two runs or more on either side."""
+    pairs = [(_sample(metric, after), _sample(metric, before)) for before, after in strata]
+    return [(new, old) for new, old in pairs if min(new.size, old.size) > 1]
 
 
 def have_one_cost_unit(summaries: Iterable[ConfigurationSummary]) -> bool:

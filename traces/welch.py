@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from inframind.errors import ConfigError
 from inframind.traces.newcombe import MISSED
 from inframind.traces.outcome_graph import MeanDifference
+from inframind.traces.strata import stratum_weights
 from inframind.traces.student import student_quantile
 
 
@@ -57,8 +58,7 @@ def stratified_difference(
 ) -> MeanDifference:
     """The same where new and old come from several strata, such as times of day, in different proportions.
 
-    Differences within strata, with weights ``n m / (n + m)``: where spreads are alike no others are as precise, and
-    what differs from stratum to stratum is no difference between new and old.
+    Differences within strata, with the weights of `inframind.traces.strata.stratum_weights`.
 
     Args:
         strata: new and old of each, one stratum or more.
@@ -68,8 +68,7 @@ def stratified_difference(
         ConfigError: as `mean_difference`, or there is no stratum.
     """
     _check(strata)
-    weights = [new.size * old.size / (new.size + old.size) for new, old in strata]
-    shares = [weight / sum(weights) for weight in weights]
+    shares = stratum_weights([(new.size, old.size) for new, old in strata])
     change = sum(share * (new.mean - old.mean) for share, (new, old) in zip(shares, strata, strict=True))
     parts = [
         (share**2 * one.error2, one.size) for share, pair in zip(shares, strata, strict=True) for one in pair

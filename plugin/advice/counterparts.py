@@ -1,9 +1,15 @@
-"""Which runs are held against runs with a change: those of configurations that differ by it alone."""
+"""Which runs are held against runs with a change: those of configurations that differ by it alone.
+
+Each family of configurations with the change is compared with its own counterpart without it, and the differences are
+put together: how many runs each of them has before and after is no merit of the change (Simpson 1951).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from inframind.plugin.advice.measuring import Measurement, mean_moved, of_before_and_after
 from inframind.traces.configurations import Configuration, configuration_of
@@ -11,7 +17,8 @@ from inframind.traces.figures import have_one_cost_unit, pooled
 from inframind.traces.outcome_graph import ConfigurationSummary, RunFigures
 
 Sides = tuple[Sequence[ConfigurationSummary], Sequence[ConfigurationSummary]]
-"""Those without a recommendation's rules, and those with them."""
+"""Those of a family without a recommendation's rules, and those with them."""
+_FamilyOf = Callable[[Configuration], str]
 
 
 def compared(
@@ -29,15 +36,15 @@ def compared(
     """
     after = [one for one in later if one.figures.labelled and advice in advice_of(one.configuration)]
     before = [one for one in earlier if one.figures.labelled and advice not in advice_of(one.configuration)]
-    found = _measured(_alone(before, after, advice), after)
+    found = _measured(before, after, lambda one: _family_without(one, {advice}))
     if found is not None:
         return found
-    bare = {_bare(one.configuration) for one in after}
-    before = [one for one in before if _bare(one.configuration) in bare]
-    found = _measured(before, after)
-    new = frozenset[str]().union(*(advice_of(one.configuration) for one in after))
-    known = frozenset[str]().union(*(advice_of(one.configuration) for one in before))
-    return replace(found, together_with=tuple(sorted(new - known - {advice}))) if found else None
+    found = _measured(before, after, _bare)
+    if found is None:
+        return None
+    counted = _matched(before, after, _bare)
+    known, new = (_advice_in(chain.from_iterable(side)) for side in zip(*counted, strict=True))
+    return replace(found, together_with=tuple(sorted(new - known - {advice})))
 
 
 def with_means(
@@ -51,13 +58,17 @@ def with_means(
             the change come late in a trial than early, and what hours do is no merit of its.
         advice: id of the recommendation.
     """
-    return _with_means(found, [_beside(served, advice) for served in times])
+    return _with_means(found, list(chain.from_iterable(_beside(served, advice) for served in times)))
 
 
 def advice_of(configuration: Configuration) -> frozenset[str]:
     """Ids of the recommendations whose rules a configuration has."""
     rules = configuration.document.get("rules") or ()
     return frozenset(rule["advice"] for rule in rules if rule.get("advice"))
+
+
+def _advice_in(summaries: Iterable[ConfigurationSummary]) -> frozenset[str]:
+    return frozenset(chain.from_iterable(advice_of(one.configuration) for one in summaries))
 
 
 def _bare(configuration: Configuration) -> str:
@@ -70,25 +81,33 @@ def _family_without(configuration: Configuration, advice: Collection[str]) -> st
     return configuration_of({**document, "rules": rules}).family
 
 
-def _alone(
-    before: Iterable[ConfigurationSummary], after: Iterable[ConfigurationSummary], advice: str
-) -> list[ConfigurationSummary]:
-    """Of those without a recommendation's rules, those that differ by them alone."""
-    families = {_family_without(one.configuration, {advice}) for one in after}
-    return [one for one in before if one.configuration.family in families]
+def _matched(
+    before: Iterable[ConfigurationSummary], after: Iterable[ConfigurationSummary], family_of: _FamilyOf
+) -> list[Sides]:
+    """Those of one family side by side; families that only served without the change, or with it, are left out."""
+    families: defaultdict[str, tuple[list[ConfigurationSummary], list[ConfigurationSummary]]]
+    families = defaultdict(lambda: ([], []))
+    for place, side in enumerate((before, after)):
+        for one in side:
+            families[family_of(one.configuration)][place].append(one)
+    return [sides for sides in families.values() if all(sides)]
 
 
-def _beside(served: Sequence[ConfigurationSummary], advice: str) -> Sides:
+def _beside(served: Sequence[ConfigurationSummary], advice: str) -> list[Sides]:
     after = [one for one in served if one.figures.runs and advice in advice_of(one.configuration)]
     before = [one for one in served if one.figures.runs and advice not in advice_of(one.configuration)]
-    return _alone(before, after, advice), after
+    return _matched(before, after, lambda one: _family_without(one, {advice}))
 
 
 def _measured(
-    before: Sequence[ConfigurationSummary], after: Sequence[ConfigurationSummary]
+    before: Sequence[ConfigurationSummary], after: Sequence[ConfigurationSummary], family_of: _FamilyOf
 ) -> Measurement | None:
-    found = of_before_and_after(*_pools((before, after)))
-    return _with_means(found, [(before, after)]) if found else None
+    matched = _matched(before, after, family_of)
+    found = of_before_and_after([_pools(sides) for sides in matched])
+    if found is None:
+        return None
+    served = {family_of(one.configuration) for one in after}
+    return _with_means(replace(found, left_out=len(served) - found.families), matched)
 
 
 def _with_means(found: Measurement, strata: Sequence[Sides]) -> Measurement:

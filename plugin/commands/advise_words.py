@@ -289,8 +289,19 @@ def measured_text(event: AdviceEvent) -> str:
         f"success {facts['before']:.1%} ({facts['before_labelled']:,} runs) and {facts['after']:.1%} "
         f"({facts['after_labelled']:,} runs) with it: {100 * facts['change']:+.1f} points "
         f"[{100 * facts['low']:+.1f}, {100 * facts['high']:+.1f}], {_METHODS[facts['method']]}"
+        + _families_text(facts)
         + (f", together with {others}" if others else "")
     )
+
+
+def _families_text(facts: Mapping[str, Any]) -> str:
+    """Which runs count, where there are several families of configurations."""
+    families, left_out = facts.get("families", 0), facts.get("left_out", 0)
+    if families + left_out < 2:
+        return ""
+    of = "1 family" if families == 1 else f"{families} families"
+    others = f" ({left_out} more that served only with it left out)" if left_out else ""
+    return f", of {of} of configurations that served before and after{others}"
 
 
 def _amount(metric: Metric, before: float, value: float) -> str:

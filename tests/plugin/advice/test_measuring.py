@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from inframind.plugin.advice.counterparts import compared, with_means
 from inframind.plugin.advice.measuring import Measurement, is_news, of_before_and_after
 from inframind.plugin.advice.rules import named_rules
+from inframind.plugin.commands.advise_words import measured_text
+from inframind.traces.advice import AdviceEvent
 from inframind.traces.configurations import configuration_of
 from inframind.traces.outcome_graph import ConfigurationSummary, RunFigures
 
@@ -142,13 +145,13 @@ async def test_long_after_it_was_accepted_nothing_is_measured_any_more(plain: Of
 def test_too_few_labelled_runs_say_nothing(labelled: int, is_enough: bool) -> None:
     few = RunFigures(runs=100, labelled=labelled, success=10)
     many = RunFigures(runs=100, labelled=100, success=50)
-    assert (of_before_and_after(few, many) is not None) is is_enough
-    assert (of_before_and_after(many, few) is not None) is is_enough
+    assert (of_before_and_after([(few, many)]) is not None) is is_enough
+    assert (of_before_and_after([(many, few)]) is not None) is is_enough
 
 
 def test_no_difference_is_no_improvement() -> None:
     same = RunFigures(runs=100, labelled=100, success=50)
-    found = of_before_and_after(same, same)
+    found = of_before_and_after([(same, same)])
     assert found is not None
     assert (found.change, found.improved) == (0.0, False)
     assert is_news(found, None) and not is_news(found, found.to_facts())
@@ -249,7 +252,7 @@ async def test_what_hours_do_in_a_canary_that_grows_is_no_merit_of_the_change(he
     here.clock.pass_s(70.0)
     (event,) = await here.desk().tend()
     latency_s, cost = event.facts["latency_s"], event.facts["cost"]
-    assert (latency_s["before"], latency_s["after"], latency_s["change"]) == (7.4, 2.6, 0.0)
+    assert (latency_s["before"], latency_s["after"], latency_s["change"]) == (5.0, 5.0, 0.0)
     assert (cost["change"], cost["before_runs"], cost["after_runs"]) == (-1.0, 100, 100)
 
 
@@ -285,3 +288,63 @@ def test_costs_in_different_units_are_neither_added_nor_compared() -> None:
     one = compared([usd[0], size[0]], [usd[1]], ADVICE)
     assert one is not None and one.cost is not None and one.cost.before_runs == 40
     assert with_means(both, [[*usd, size[0]]], ADVICE).cost is not None
+
+
+# Of several families --------------------------------------------------------------------------------------
+
+
+def served_by(tool: str, labelled: int, right: int, *, advised: bool) -> ConfigurationSummary:
+    rules = [{"name": "r", "avoid_models": ["large"], "advice": ADVICE}] if advised else []
+    made = configuration_of({"tools": [tool], "rules": rules, "policy": {"name": "p", "version": "1"}})
+    figures = RunFigures(
+        runs=labelled, on_time=right, labelled=labelled, success=right, latency_s=100 - 100 * right / labelled
+    )
+    return ConfigurationSummary(configuration=made, first_s=0.0, last_s=0.0, figures=figures)
+
+
+def test_a_mix_that_moves_to_what_is_easy_is_no_improvement() -> None:
+    """Both become worse, and most runs move from the hard ones to the easy ones."""
+    before = [served_by("search", 100, 90, advised=False), served_by("code", 400, 120, advised=False)]
+    after = [served_by("search", 400, 352, advised=True), served_by("code", 100, 29, advised=True)]
+    found = compared(before, after, ADVICE)
+    assert found is not None and found.on_time is not None and found.latency_s is not None
+    assert (found.before, found.after, found.change) == pytest.approx((0.6, 0.585, -0.015))
+    assert found.low < -0.015 < found.high and not found.improved
+    assert (found.on_time.change, found.latency_s.change) == pytest.approx((-0.015, 1.5))
+    assert (found.latency_s.before, found.latency_s.after) == pytest.approx((40.0, 41.5))
+    assert (found.families, found.left_out, found.before_labelled) == (2, 0, 500)
+
+
+def test_what_only_served_afterwards_is_held_against_nothing() -> None:
+    before = [served_by("search", 100, 90, advised=False)]
+    hard = served_by("code", 400, 120, advised=True)
+    found = compared(before, [served_by("search", 40, 36, advised=True), hard], ADVICE)
+    assert found is not None
+    assert (found.before, found.after, found.change) == pytest.approx((0.9, 0.9, 0.0))
+    assert (found.families, found.left_out, found.after_labelled) == (1, 1, 40)
+    assert compared(before, [served_by("search", 29, 20, advised=True), hard], ADVICE) is None
+
+
+def test_in_a_trial_families_are_compared_with_their_own_kind_as_well() -> None:
+    search, code = (served_by(tool, 50, 25, advised=False) for tool in ("search", "code"))
+    found = of_before_and_after([(FORTY, FORTY)])
+    assert found is not None
+    slow = served_by("code", 90, 9, advised=True)  # 90 s
+    quick = served_by("search", 10, 9, advised=True)  # 10 s; 50 s before, both
+    latency_s = with_means(found, [[search, code, slow, quick]], ADVICE).latency_s
+    assert latency_s is not None
+    weights = 50 * 10 / 60, 50 * 90 / 140
+    assert latency_s.change == pytest.approx((-40 * weights[0] + 40 * weights[1]) / sum(weights))
+    assert latency_s.after - latency_s.before == pytest.approx(latency_s.change)
+
+
+def test_a_measurement_says_of_how_many_families_it_is() -> None:
+    facts = {
+        "method": "before and after", "before": 0.5, "after": 0.6, "change": 0.1, "low": 0.02, "high": 0.2,
+        "before_labelled": 40, "after_labelled": 50, "families": 2, "left_out": 1,
+    }  # fmt: skip
+    event = AdviceEvent(recommendation_id="a" * 32, kind="measured", at_s=0.0, by="advisor", facts=facts)
+    words = "of 2 families of configurations that served before and after (1 more that served only with it left out)"
+    assert words in measured_text(event)
+    alone = replace(event, facts={**facts, "families": 1, "left_out": 0})
+    assert "famil" not in measured_text(alone)

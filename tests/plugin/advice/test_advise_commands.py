@@ -507,18 +507,6 @@ def test_a_measurement_says_where_it_was_made_and_that_it_is_adjusted() -> None:
     assert "+12.0 points [+2.0, +20.0], adjusted for when each was dealt out, measured in the canary" in told
 
 
-def test_a_measurement_says_of_how_many_families_it_is() -> None:
-    facts = {
-        "method": "before and after", "before": 0.5, "after": 0.6, "change": 0.1, "low": 0.02, "high": 0.2,
-        "before_labelled": 40, "after_labelled": 50, "families": 2, "left_out": 1,
-    }  # fmt: skip
-    event = AdviceEvent(recommendation_id="a" * 32, kind="measured", at_s=0.0, by="advisor", facts=facts)
-    words = "of 2 families of configurations that served before and after (1 more that served only with it left out)"
-    assert words in measured_text(event)
-    alone = replace(event, facts={**facts, "families": 1, "left_out": 0})
-    assert "famil" not in measured_text(alone)
-
-
 # What was analysed, and what came since -------------------------------------------------------------------
 
 

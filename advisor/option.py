@@ -18,7 +18,7 @@ class Option:
         cluster_id: failure pattern that it answers, or "" for the whole application.
         domain: of the questions it concerns, or "" for all.
         rules: what it adds to the configuration.
-        title: one line for people, such as "Use qwen-14b instead of qwen-7b for math".
+        title: one line for people, such as "Do not use qwen-7b where the domain is math".
         reason: why, in a sentence or two, with figures.
         predictions: what it promises, one per metric.
         evidence: ids of traces that speak for it.

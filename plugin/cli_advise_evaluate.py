@@ -44,8 +44,8 @@ def evaluate_candidates(
     grid: Annotated[
         list[str] | None,
         typer.Option(
-            help="Every change of these kinds, separated by commas: models, only, strategies, actions, topologies, "
-            "agents."
+            help="Every change of these kinds, separated by commas: models, strategies, actions and topologies "
+            "(without one), only (one model, strategy or topology alone), agents (fewer)."
         ),
     ] = None,
     by_domain: Annotated[
@@ -97,6 +97,10 @@ def evaluate_candidates(
     A change is a recommendation, rules out of a file, one of a grid, or another configuration altogether. One that
     cannot be tried, or fails, is reported and stops no other. Results are kept as each is done: after Ctrl-C or a
     kill the same command goes on where it was, with the runs that it began with.
+
+    Writes into the folder of the results, readable by you alone: the plan, the results and a summary; and with
+    --on traces a copy of the runs (runs.jsonl.gz) with their questions, but without answers, drafts, messages of
+    errors, comments and metadata. `traces.retain_days` does not reach it: delete the folder when you are done.
 
     Exit codes: 0 done; 1 no candidate could be tried; 2 the call is wrong, or the folder is another evaluation's;
     130 interrupted.

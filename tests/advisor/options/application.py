@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from inframind.traces.records import SOLVED_ONLY, Outcome, Step, Trajectory
 ROLES = {"general": ("Solver", "Critic")}
 BEGIN_S = 1_800_000_000.0
 BUDGET_S = 60.0
+EQUALLY_WELL: Mapping[str, float] = MappingProxyType({"Plain": 1.0, "Concise": 1.0})
 
 
 class StillClock:
@@ -34,24 +36,33 @@ class StillClock:
 
 
 class Application:
-    """Chains of one or two calls; one model is wrong in one domain, whatever else it is good at."""
+    """Chains of one or two calls; one model is wrong in one domain, whatever else it is good at.
+
+    ``well`` says how often a call goes well by strategy, beside that.
+    """
 
     def __init__(
-        self, policy: Policy, runs: int, *, exploration: float = 0.0, bad: str = "m1", where: str = "math"
+        self,
+        policy: Policy,
+        runs: int,
+        *,
+        exploration: float = 0.0,
+        bad: str = "m1",
+        where: str = "math",
+        well: Mapping[str, float] = EQUALLY_WELL,
     ) -> None:
         specs = [
             EndpointSpec(name=f"{model}-0", base_url="http://gpu/v1", model=model)
             for model in ("m0", "m1", "m2")
         ]
         models = group_by_model(specs)
-        strategies = strategies_by_name(
-            [one for one in DEFAULT_STRATEGIES if one.name in ("Plain", "Concise")]
-        )
+        strategies = strategies_by_name([one for one in DEFAULT_STRATEGIES if one.name in well])
         topologies = {name: TopologyRegistry().specs[name] for name in ("IO", "Chain")}
         self.actions = ActionSpace(
             models=models, strategies=strategies, topologies=topologies, roles=ROLES, max_team=2
         )
         self.policy, self.exploration, self.bad, self.where = policy, exploration, bad, where
+        self.well = well
         self.rng, clock = np.random.default_rng(0), StillClock()
         loads = {
             spec.name: EndpointLoad(
@@ -87,7 +98,7 @@ class Application:
             name = f"{number}-{place}"
             choice, decided = self.decider.step(query, slot, self.snapshot, self.deadline, decision_id=name)
             is_bad = choice.model == self.bad and domain == self.where
-            chance *= 0.4 if is_bad else 1.0
+            chance *= self.well[choice.strategy] * (0.4 if is_bad else 1.0)
             decisions.append(decided)
             steps.append(_step(place, role, name, choice.model, choice.strategy))
         arrived_at_s = BEGIN_S + 60.0 * number

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.advisor.options.application import Application
 
 from inframind.advisor.option import Option
 from inframind.advisor.options.alone import effect_beyond
 from inframind.advisor.options.config import AnalysisConfig
 from inframind.advisor.options.generating import is_alone, modest, rules_at
 from inframind.arena.advice.drawn_logs import DrawnWorld, effects_of, offered_in, space_of
+from inframind.router.ope.estimate import SupportRule
+from inframind.router.policy import UniformPolicy
 from inframind.router.rules import Circumstances, RoutingRule
 from inframind.traces.advice import METRICS
 
@@ -89,6 +93,31 @@ def test_where_all_is_equal_keeping_to_one_thing_is_hardly_ever_claimed(make_wor
         world = single_calls(make_world, seed, np.full(20, 0.7), runs=800)
         claimed += bool(offered_in(world)[1])
     assert claimed <= 3
+
+
+def test_a_pattern_of_all_but_one_is_answered_by_keeping_to_that_one() -> None:
+    well = {"Plain": 0.95, "Concise": 0.65, "DeepThink": 0.65, "Flash": 0.6}
+    application = Application(UniformPolicy(), 1000, bad="", well=well)
+    runs = [run if place % 4 else replace(run, outcomes=()) for place, run in enumerate(application.runs)]
+    found = application.analysed(runs)
+    assert [cluster.label for cluster in found.clusters] == ["wrong answers unless strategy is Plain"]
+    best = next(option for option in found.options if option.kind == "highest_performance")
+    assert best.cluster_id == found.clusters[0].cluster_id
+    assert best.rules[0].avoid_strategies == ALL_BUT_PLAIN
+    assert best.title == "Use strategy Plain alone (not Concise, DeepThink, Flash)"
+    assert best.reason.endswith("Nothing is learned of other strategies then.")
+    said = [(option.rules[0].when, option.predictions) for option in found.options]
+    assert len({str(predictions) for _, predictions in said}) == len(said)
+
+
+def test_with_few_runs_what_the_pattern_is_named_by_is_what_may_be_tried() -> None:
+    well = {"Plain": 0.95, "Concise": 0.5, "DeepThink": 0.5, "Flash": 0.5}
+    application = Application(UniformPolicy(), 450, bad="", well=well)
+    config = AnalysisConfig(support=SupportRule(least_effective_size=200.0))
+    found = application.analysed(config=config)
+    (tried,) = [option for option in found.options if not option.predictions[0].is_enough]
+    assert found.clusters[0].main_trait == {"strategy": "other than Plain"}
+    assert tried.rules[0].avoid_strategies == ALL_BUT_PLAIN
 
 
 def test_of_three_or_more_each_can_be_had_alone_and_of_two_it_is_to_leave_out_the_other() -> None:

@@ -15,11 +15,12 @@ Two kinds of 95 % interval, for two purposes:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inframind.arena.results.episodes import Z95
+from inframind.traces.student import student_quantile
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,30 +33,15 @@ CHUNK = 4_000_000
 """Numbers that a bootstrap draws at a time: 32 MB."""
 _LEVELS = (0.025, 0.975)
 
-_T975 = (
-    *(4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281, 2.2010, 2.1788, 2.1604),
-    *(2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860, 2.0796, 2.0739, 2.0687, 2.0639, 2.0595),
-    *(2.0555, 2.0518, 2.0484, 2.0452, 2.0423),
-)
-"""Quantile of 0.975 of Student's t with 2, 3 ... 30 degrees of freedom."""
 
-
+@cache
 def t_quantile_975(degrees: int) -> float:
-    """Quantile of 0.975 of Student's t, to four decimals.
-
-    Beyond the table, with z that of the normal distribution: ``z + (z^3 + z)/4n + (5z^5 + 16z^3 + 3z)/96n^2 +
-    (3z^7 + 19z^5 + 17z^3 - 15z)/384n^3``, Abramowitz and Stegun 26.7.5.
+    """Quantile of 0.975 of Student's t.
 
     Args:
-        degrees: of freedom, at least 2.
+        degrees: of freedom, at least 1.
     """
-    if degrees - 2 < len(_T975):
-        return _T975[degrees - 2]
-    z = Z95
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / degrees + second / degrees**2 + third / degrees**3
+    return student_quantile(0.975, degrees)
 
 
 def half_width(per_seed: Floats) -> Floats:

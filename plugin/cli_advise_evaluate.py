@@ -98,9 +98,9 @@ def evaluate_candidates(
     cannot be tried, or fails, is reported and stops no other. Results are kept as each is done: after Ctrl-C or a
     kill the same command goes on where it was, with the runs that it began with.
 
-    Writes into the folder of the results, readable by you alone: the plan, the results and a summary; and with
-    --on traces a copy of the runs (runs.jsonl.gz) with their questions, but without answers, drafts, messages of
-    errors, comments and metadata. `traces.retain_days` does not reach it: delete the folder when you are done.
+    The folder holds the plan, every result and a summary; with --on traces also a copy of the runs for you alone to
+    read (runs.jsonl.gz): with their questions, but without answers, drafts, messages of errors, comments and metadata.
+    traces.retention_days does not reach it: delete the folder when you are done.
 
     Exit codes: 0 done; 1 no candidate could be tried; 2 the call is wrong, or the folder is another evaluation's;
     130 interrupted.

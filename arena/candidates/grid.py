@@ -12,6 +12,8 @@ from inframind.errors import ConfigError
 from inframind.router.actions import ActionSpace
 from inframind.router.rules import RoutingRule
 
+GRID = "grid"
+"""Source of every candidate here."""
 Changes = Iterator[tuple[str, dict[str, Any]]]
 """What each change is called, and what its rule asks for."""
 
@@ -62,12 +64,19 @@ def grid_of(axes: Sequence[str], actions: ActionSpace, *, domains: Sequence[str]
         domains: of the questions that a change is for; "" is all of them.
 
     Raises:
-        ConfigError: there is no such kind.
+        ConfigError: there is no such kind, or nothing of any of these kinds can be changed.
     """
     for axis in axes:
         if axis not in _AXES:
             raise ConfigError("grid", axis, f"use some of: {', '.join(AXES)}")
     changes = [change for axis in dict.fromkeys(axes) for change in _AXES[axis](actions)]
+    if axes and not changes:
+        fix = (
+            "it has no candidates, for there is nothing else to choose "
+            f"(models: {len(actions.models)}, strategies: {len(actions.strategies)}, "
+            f"topologies: {len(actions.topologies)}, agents: {actions.max_team}): use another kind"
+        )
+        raise ConfigError("grid", ", ".join(axes), fix)
     return [_candidate(name, asked, domain) for domain, (name, asked) in product(domains, changes)]
 
 
@@ -75,4 +84,4 @@ def _candidate(name: str, asked: dict[str, Any], domain: str) -> Candidate:
     name = f"{name} for {domain}" if domain else name
     when = {"domains": {domain}} if domain else {}
     rule = RoutingRule.model_validate({"name": name, "when": when, **asked})
-    return Candidate(name=name, rules=(rule,), source="grid")
+    return Candidate(name=name, rules=(rule,), source=GRID)

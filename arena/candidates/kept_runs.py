@@ -1,10 +1,15 @@
-"""Recorded runs as they were when an evaluation began, so that it goes on with the same ones, whatever came since."""
+"""Recorded runs as they were when an evaluation began, so that it goes on with the same ones, whatever came since.
+
+Where they are kept no retention reaches, so of their texts only those that an evaluation reads are: questions, which
+policies read. Answers, drafts, messages of errors, comments and the caller's metadata are left out.
+"""
 
 from __future__ import annotations
 
 import gzip
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from inframind.errors import ConfigError, StoreError
@@ -14,11 +19,11 @@ from inframind.traces.records import Trajectory
 RUNS = "runs.jsonl.gz"
 _LEVEL = 1
 _OWNER_ONLY = 0o600
-"""Questions and answers may be in it."""
+"""Questions may be in it."""
 
 
 def keep_runs(folder: Path, runs: Iterable[Trajectory]) -> None:
-    """Write runs, whole or not at all.
+    """Write runs without what no evaluation reads, all of them or none.
 
     Raises:
         ConfigError: they cannot be written.
@@ -28,7 +33,7 @@ def keep_runs(folder: Path, runs: Iterable[Trajectory]) -> None:
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY), "wb") as file:
             with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=_LEVEL, mtime=0) as packed:
-                packed.writelines(encode(run) + b"\n" for run in runs)
+                packed.writelines(encode(_bare(run)) + b"\n" for run in runs)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(folder / RUNS)
@@ -36,6 +41,31 @@ def keep_runs(folder: Path, runs: Iterable[Trajectory]) -> None:
         raise ConfigError("out", str(folder), f"cannot be written: {error.strerror}") from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _bare(run: Trajectory) -> Trajectory:
+    return replace(
+        run,
+        answer="",
+        text="",
+        error_detail="",
+        metadata={},
+        steps=tuple(
+            replace(
+                step,
+                text="",
+                answer="",
+                error_detail="",
+                attempts=tuple(replace(attempt, detail="") for attempt in step.attempts),
+            )
+            for step in run.steps
+        ),
+        tools=tuple(replace(tool, error_detail="") for tool in run.tools),
+        outcomes=tuple(
+            replace(outcome, comment="", value=None if outcome.value is None else "")
+            for outcome in run.outcomes
+        ),
+    )
 
 
 def read_runs(folder: Path) -> tuple[Trajectory, ...] | None:

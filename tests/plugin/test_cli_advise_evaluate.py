@@ -247,6 +247,10 @@ def test_a_grid_and_another_configuration_are_simulated(home: Path) -> None:
         "without llama-3.1-8b",
         "only llama-3.2-3b",
         "only llama-3.1-8b",
+        "only Concise",
+        "only DeepThink",
+        "only Flash",
+        "only Plain",
         "other",
     }
     by_name = {one["name"]: one for one in found["candidates"]}

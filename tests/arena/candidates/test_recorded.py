@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +35,7 @@ from inframind.router.policy import JustEnoughPolicy, UniformPolicy
 from inframind.router.rules import Circumstances, RoutingRule
 from inframind.simulator.items import generate_items
 from inframind.traces.advice import Prediction
-from inframind.traces.records import SOLVED_ONLY, Outcome, Trajectory
+from inframind.traces.records import SOLVED_ONLY, Outcome, ToolCall, Trajectory
 
 EXPLORATION = 0.5
 EASY = AnalysisConfig(support=SupportRule(least_effective_size=5.0, most_unsupported=0.5))
@@ -211,12 +212,62 @@ def test_what_was_read_stays_in_its_process(traffic: RecordedTraffic) -> None:
 def test_runs_are_kept_as_they_were(runs: tuple[Trajectory, ...], tmp_path: Path) -> None:
     assert read_runs(tmp_path) is None
     keep_runs(tmp_path, runs)
-    assert read_runs(tmp_path) == runs
+    kept = read_runs(tmp_path)
+    assert kept is not None and [run.trace_id for run in kept] == [run.trace_id for run in runs]
+    assert [run.question for run in kept] == [run.question for run in runs]
     assert {path.name for path in tmp_path.iterdir()} == {RUNS}
     assert (tmp_path / RUNS).stat().st_mode & 0o077 == 0
     (tmp_path / RUNS).write_bytes((tmp_path / RUNS).read_bytes()[:-400])
     with pytest.raises(ConfigError, match=RUNS):
         read_runs(tmp_path)
+
+
+def test_what_no_evaluation_reads_is_not_kept_and_changes_no_prediction(
+    traffic: RecordedTraffic, runs: tuple[Trajectory, ...], tmp_path: Path
+) -> None:
+    comment = Outcome(feedback_id="c", key="note", value="VALUE", comment="COMMENT", recorded_at_s=1e9)
+    told = tuple(
+        replace(
+            run,
+            answer="ANSWER",
+            text="TEXT",
+            error_detail="DETAIL",
+            metadata={"user": "METADATA"},
+            steps=tuple(
+                replace(
+                    step,
+                    text="DRAFT",
+                    answer="ANSWER",
+                    error_detail="DETAIL",
+                    attempts=tuple(replace(attempt, detail="DETAIL") for attempt in step.attempts),
+                )
+                for step in run.steps
+            ),
+            tools=(
+                ToolCall(
+                    call_id="", name="t", step_id=None, started_s=0, finished_s=1, error_detail="DETAIL"
+                ),
+            ),
+            outcomes=(*run.outcomes, comment),
+        )
+        for run in runs
+    )
+    keep_runs(tmp_path, told)
+    kept = read_runs(tmp_path)
+    assert kept is not None
+    text = gzip.decompress((tmp_path / RUNS).read_bytes()).decode()
+    for word in ("ANSWER", "TEXT", "DRAFT", "DETAIL", "METADATA", "COMMENT", "VALUE"):
+        assert word not in text
+    assert runs[0].question in text
+    candidate = Candidate(name="no Flash", rules=(rule(avoid_strategies={"Flash"}),))
+    assert asked(traffic.with_runs(kept), candidate) == asked(traffic.with_runs(told), candidate)
+
+
+def test_a_grid_over_the_only_one_of_a_kind_says_so(baseline: Setup) -> None:
+    name, facts = next(iter(baseline.actions.models.items()))
+    one = replace(baseline.actions, models={name: facts})
+    with pytest.raises(ConfigError, match=r"grid.*'models'.*no candidates.*models: 1"):
+        grid_of(["models"], one)
 
 
 def test_a_grid_tries_every_change_of_a_kind(baseline: Setup) -> None:

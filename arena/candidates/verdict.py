@@ -61,6 +61,7 @@ class Verdict:
         changes: by metric; empty where it failed or could not be tried.
         by_rate: every figure by arrivals a minute, where it was simulated.
         reason: why it failed, could not be tried, or nothing is concluded.
+        concerned: recorded runs that it would have decided otherwise; None where that is not known.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Verdict:
     changes: Mapping[Metric, Change] = field(default_factory=dict)
     by_rate: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     reason: str = ""
+    concerned: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +152,7 @@ def _verdict(
         changes=changes,
         by_rate=_by_rate(results),
         reason=success.objection,
+        concerned=max((one.affected for one in results[0].predictions), default=None),
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from rich.console import Console
 from rich.text import Text
 
 from inframind.arena.candidates.candidate import AS_IT_IS
+from inframind.arena.candidates.grid import GRID
 from inframind.arena.candidates.results import JobResult
 from inframind.arena.candidates.verdict import Change, Standing, Standings, Verdict
 from inframind.plugin.fitted_table import Column, FittedTable, Row
@@ -20,6 +21,8 @@ from inframind.traces.advice import Metric
 _LOOKS = 100
 """How often, over a whole evaluation, it is worked out who leads."""
 _REMARK_CHARS = 70
+_NAME_WIDTH = 26
+"""Terminal columns that names have before others are left out: `without ` and most names, whole."""
 _STYLES: Mapping[Standing, str] = {
     "better": "green",
     "likely better": "green",
@@ -117,7 +120,10 @@ class Leaders:
 
 def print_standings(standings: Standings, on: str, console: Console) -> None:
     """A table of all candidates, best success first, and what it means."""
-    console.print(standings_table(standings))
+    shown = [one for one in standings.verdicts if not _is_idle(one)]
+    console.print(standings_table(replace(standings, verdicts=tuple(shown))))
+    if idle := len(standings.verdicts) - len(shown):
+        console.print(_left_out(idle), style="dim")
     console.print(
         "\nbetter, worse: for all candidates at once at 95 %; likely: for this one by itself; "
         "*: nothing else is better in both success and cost",
@@ -129,10 +135,22 @@ def print_standings(standings: Standings, on: str, console: Console) -> None:
             console.print(Text(f"{one.name}: {safe(one.reason)}", "yellow"))
 
 
+def _is_idle(verdict: Verdict) -> bool:
+    """Whether it is one of many that nobody asked for by name, and would have changed nothing."""
+    return verdict.source == GRID and verdict.concerned == 0
+
+
+def _left_out(idle: int) -> str:
+    are = (
+        "1 of the grid concerns no run and is" if idle == 1 else f"{idle} of the grid concern no run and are"
+    )
+    return f"{are} left out here"
+
+
 def standings_table(standings: Standings) -> FittedTable:
     """One line per candidate, and one for the configuration as it is."""
     columns = (
-        Column(name="candidate", may_cut=True),
+        Column(name="candidate", may_wrap=True, least=_NAME_WIDTH),
         Column(name="success", justify="right"),
         Column(name="change (95 %)", justify="right"),
         Column(name="standing"),

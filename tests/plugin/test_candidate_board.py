@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
+from rich.console import Console
+
 from inframind.arena.candidates.candidate import AS_IT_IS
 from inframind.arena.candidates.results import Job, JobResult, PlayedFigures
-from inframind.plugin.commands.candidate_board import Leaders
+from inframind.arena.candidates.verdict import Standings, Verdict
+from inframind.plugin.commands.candidate_board import Leaders, print_standings
 from inframind.traces.advice import Prediction
 
 
@@ -45,3 +50,34 @@ def test_leading_is_by_the_workloads_that_both_have_met() -> None:
 
 def test_recorded_runs_lead_by_their_predictions() -> None:
     assert line(predicted("a", 0.01), predicted("b", -0.2)) == "leading: a (+1.0 success)"
+
+
+def printed(*verdicts: Verdict, width: int) -> str:
+    page = io.StringIO()
+    standings = Standings(verdicts=verdicts, baseline={"success": 0.5}, baseline_on_front=True)
+    print_standings(standings, "traces", Console(file=page, width=width, color_system=None))
+    return page.getvalue()
+
+
+def of_the_grid(name: str, concerned: int) -> Verdict:
+    return Verdict(name=name, source="grid", rules=(), standing="unknown", concerned=concerned)
+
+
+def test_candidates_whose_names_end_differently_can_be_told_apart() -> None:
+    names = [f"without mistral-small-24b for {domain}" for domain in ("math", "code", "knowledge")]
+    page = printed(*(of_the_grid(name, 9) for name in names), width=80)
+    assert "…" not in page
+    for domain in ("math", "code", "knowledge"):
+        assert domain in page.split("better, worse")[0]
+    assert max(map(len, printed(of_the_grid(names[0], 9), width=60).splitlines())) <= 60
+
+
+def test_what_concerns_no_run_is_counted_and_shown_only_where_it_was_asked_for() -> None:
+    mine = Verdict(name="my own", source="new.toml", rules=(), standing="unknown", concerned=0)
+    page = printed(
+        mine, of_the_grid("without a", 7), of_the_grid("without b", 0), of_the_grid("without c", 0), width=100
+    )
+    assert "my own" in page and "without a" in page
+    assert "without b" not in page and "without c" not in page
+    assert "2 of the grid concern no run and are left out here" in page
+    assert "left out" not in printed(of_the_grid("without a", 7), width=100)

@@ -326,6 +326,9 @@ def _told(story: Story, analysis: Analysis | None, now_s: float, *, tries: bool)
     if story.is_set_aside:
         told = f"{_set_aside(story)}; nothing spoke against it, and it may be recommended again"
         yield Text(told, "yellow")
+    if story.last_word in ("rejected", "reverted") and not story.through:
+        shown = made.recommendation_id[:DIGITS]
+        yield Text(f"inframind advise accept --again {shown}   accept it all the same, under a new id", "dim")
     if story.standing in ("rolled back", "set aside") and story.is_in_force:
         yield Text(
             "its rules lie in the file and do nothing: `inframind advise revert` takes them out",

@@ -268,6 +268,8 @@ def _event_facts(event: AdviceEvent) -> Iterator[str]:
     facts = event.facts
     if facts.get("version"):
         yield name_of(str(facts["version"]))
+    if event.is_loss:
+        yield "the file lacks its rules"
     if facts.get("reason"):
         yield str(facts["reason"])
     if event.kind == "accepted" and facts.get(TOGETHER):

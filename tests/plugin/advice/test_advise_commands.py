@@ -433,11 +433,22 @@ def test_taking_back_what_was_taken_back_has_nothing_to_do(folder: Path) -> None
     )
     refused = advise(folder, "accept", advice, "--yes")
     assert f"advise accept --again {advice[:12]}" in refused.stderr
+    assert f"advise accept --again {advice[:8]}" in advise(folder, "show", advice).output
     done = advise(folder, "accept", advice, "--again", "--yes")
     assert done.exit_code == 0
     (rule,) = load_settings(folder / "inframind.toml").rules
     assert rule.advice != advice and rule.avoid_models == {"large"}
     assert f"the change of {advice[:8]} again" in advise(folder, "show", rule.advice).output
+
+
+def test_that_a_deployment_lost_a_rule_is_told_as_that(folder: Path) -> None:
+    advice, before = offered(folder), (folder / "inframind.toml").read_text()
+    advise(folder, "accept", advice, "--yes")
+    (folder / "inframind.toml").write_text(before + "\n[run]\nbudget_s = 5\n")
+    assert "file: reverted; the file lacks its rules" in " ".join(
+        advise(folder, "show", advice).output.split()
+    )
+    assert "taken back" not in advise(folder).output
 
 
 def test_where_all_was_refused_it_says_how_to_accept_it_all_the_same(folder: Path) -> None:

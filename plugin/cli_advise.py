@@ -40,7 +40,8 @@ def advise(
 ) -> None:
     """Say what fails and what to change, each with what recorded runs promise of it.
 
-    Analyses the latest runs when the latest analysis is an hour old or more. Nothing changes before it is accepted:
+    Analyses the latest runs when the latest analysis is an hour old or more, when runs have grown by half since, or
+    when the configuration or what is accepted changed. Nothing changes before it is accepted:
     [bold]inframind advise accept ID[/bold] shows the change of inframind.toml, asks, and keeps a copy of the file. With
     \\[online] the roll-out then tries it on a few runs first; else it takes effect when processes start anew.
 

@@ -159,6 +159,15 @@ class AdviceDesk:
         async with self._one_at_a_time:
             return await self._recommender.hidden(segment=segment, domain=domain)
 
+    async def stopped(self) -> str:
+        """Why the mode ``process`` was stopped; "" where it was not, or is not on.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        async with self._one_at_a_time:
+            return await self._recommender.stopped()
+
     def require_domain(self, domain: str) -> None:
         """Refuse a domain that no question has; "" is all.
 

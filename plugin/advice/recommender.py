@@ -103,6 +103,11 @@ class Recommender:
         wanted = self._analyst.segment_of(segment)
         return self._offers.hidden(analysis, known, segment=wanted, domain=domain)
 
+    async def stopped(self) -> str:
+        """See `AdviceDesk.stopped`."""
+        await self._stories.read()
+        return str(self._ranking.stop or "")
+
     def _draws(self) -> np.random.Generator:
         """Chance of this moment: a process that starts anew with the same seed draws otherwise once more is known."""
         return np.random.default_rng([self._seed, self._stories.number])

@@ -87,6 +87,7 @@ class Advised:
         accepted: what was accepted before.
         fresh: how the analysis stands to the store.
         window_s: age in seconds of the oldest runs that it read.
+        stopped: why the mode ``process`` was stopped, or "".
     """
 
     analysis: Analysis | None
@@ -97,6 +98,7 @@ class Advised:
     accepted: tuple[Story, ...] = ()
     fresh: Freshness = field(default_factory=lambda: Freshness(stored=0))
     window_s: float = 0.0
+    stopped: str = ""
 
 
 def advise(place: DeskPlace, wanted: Wanted, *, as_json: bool, console: Console, progress: Console) -> None:
@@ -139,6 +141,7 @@ async def _advise(place: DeskPlace, wanted: Wanted, progress: Console) -> Advise
             accepted=await desk.accepted(),
             fresh=fresh,
             window_s=desk.window_s,
+            stopped=await desk.stopped(),
         )
 
 
@@ -173,6 +176,9 @@ def _report(advised: Advised, analysis: Analysis, now_s: float) -> Iterator[Any]
         yield _too_old(advised.fresh, advised.fresh.latest_s, advised.window_s, now_s)
         return
     yield from news_lines(news_of(advised.accepted, now_s))
+    if advised.stopped:
+        told = f"mode process was stopped: {advised.stopped}; `resumed_at` under [advisor] lets it go on"
+        yield Text(told, "yellow")
     yield analysis_line(analysis, now_s)
     if newer := advised.fresh.newer:
         yield Text(f"{newer:,} newer run{'s' if newer > 1 else ''}; --fresh reads them", "dim")
@@ -234,6 +240,7 @@ def _plain(advised: Advised, now_s: float) -> dict[str, Any]:
             "hidden": {},
             "in_force": [],
             "news": [],
+            "stopped": "",
         }
     figures = ("at_s", "configuration_id", "runs", "labelled", "failures", "since_s", "until_s", "notes")
     return {
@@ -246,6 +253,7 @@ def _plain(advised: Advised, now_s: float) -> dict[str, Any]:
         "hidden": dict(advised.hidden),
         "in_force": plain_in_force(analysis, advised.accepted),
         "news": [plain_news(one) for one in news_of(advised.accepted, now_s)],
+        "stopped": advised.stopped,
     }
 
 

@@ -59,7 +59,9 @@ def foreseen(
             rules=_as_served(rules, new, actions),
             old_rules=_as_served(rules, old, actions),
         )
-    except ConfigError:  # of none of them everything can be rebuilt, or a person's rule speaks of what is gone
+    except (
+        ConfigError
+    ):  # of none of them everything can be rebuilt, or a person's rule speaks of what is gone
         return None
     return found.best
 

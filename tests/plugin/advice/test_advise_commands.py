@@ -107,6 +107,7 @@ def test_without_traces_it_says_what_makes_some(folder: Path) -> None:
         "hidden": {},
         "in_force": [],
         "news": [],
+        "stopped": "",
     }
     assert said(folder) == nothing
     assert "no recommendations yet" in advise(folder, "list").output
@@ -654,3 +655,32 @@ def test_nothing_is_said_of_promises_before_anything_was_measured(folder: Path) 
     advice = offered(folder)
     assert said(folder, "show", advice)["promise"] is None
     assert "promise " not in advise(folder, "show", advice).output
+
+
+async def harm(office: Office) -> None:
+    """What the mode ``process`` recommended, accepted ten times and measured to do harm."""
+    shown, *_ = await office.desk().recommend()
+    for number in range(10):
+        made = replace(shown, recommendation_id=f"{number:032x}", chosen_by="process")
+        await office.graph.add_recommendations([made])
+        for kind, facts in (("accepted", {}), ("measured", {"change": -0.2, "low": -0.3, "high": -0.1})):
+            await office.graph.add_event(
+                AdviceEvent(
+                    recommendation_id=made.recommendation_id,
+                    kind=kind,
+                    at_s=office.clock.wall_s(),
+                    by="advisor",
+                    facts=facts,
+                )
+            )
+
+
+def test_that_the_mode_process_was_stopped_is_said_with_the_reason(folder: Path) -> None:
+    analysed(folder)
+    assert said(folder)["stopped"] == ""
+    file = folder / "inframind.toml"
+    file.write_text(file.read_text() + '\n[advisor]\nmode = "process"\n')
+    at_office(folder, harm)
+    assert said(folder)["stopped"].startswith("it does harm: success changed by -0.200")
+    told = " ".join(advise(folder).output.split())
+    assert "mode process was stopped: it does harm" in told and "`resumed_at` under [advisor]" in told

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from inframind.errors import ConfigError, StoreError
+from inframind.errors import ConfigError, StoreError, StoreUnavailable
 from inframind.traces.postgres import PostgresServer, PostgresStore, parse_url
 from inframind.traces.query import TraceQuery
 from inframind.traces.records import Outcome, Trajectory
@@ -176,7 +176,7 @@ async def test_a_server_that_is_full_is_an_error_with_a_fix_and_writing_goes_on_
             results = await asyncio.gather(
                 *(store.put(trajectory(n)) for n in (2, 3)), return_exceptions=True
             )
-            assert [type(result) for result in results] == [StoreError] * 2
+            assert [type(result) for result in results] == [StoreUnavailable] * 2
             assert "No space left on device" in str(results[0])
             assert "free disk space on the database server" in str(results[0])
             other.execute("DROP TRIGGER full_disk ON traces")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from inframind.errors import ConfigError, StoreError
+from inframind.errors import ConfigError, StoreError, StoreUnavailable
 from inframind.traces import sql
 from inframind.traces.codec import encode
 from inframind.traces.group_commit import WriteLimits
@@ -209,7 +209,7 @@ async def test_a_lock_held_by_another_process_reaches_every_caller(tmp_path: Pat
             other.execute("BEGIN IMMEDIATE")
             puts = [store.put(trajectory(n)) for n in (2, 3, 4)]
             results = await asyncio.gather(*puts, return_exceptions=True)
-            assert [type(result) for result in results] == [StoreError] * 3
+            assert [type(result) for result in results] == [StoreUnavailable] * 3
             assert str(path) in str(results[0])
             assert "busy_timeout_s" in str(results[0])
             assert await store.count() == 1
@@ -302,7 +302,7 @@ async def test_writing_goes_on_when_a_full_disk_has_room_again(tmp_path: Path) -
         )
         refused = [result for result in results if result is not None]
         assert refused
-        assert {type(error) for error in refused} == {StoreError}
+        assert {type(error) for error in refused} == {StoreUnavailable}
         assert "database or disk is full; free some disk space" in str(refused[0])
         await store.transact("test", allow(1_000_000))
         await asyncio.gather(*(store.put(trajectory(n, text="x" * 10_000)) for n in range(40)))

@@ -43,6 +43,9 @@ _FIXES = {
 class SqliteStore(SqlStore):
     """A `SqlStore` in a file.
 
+    A process may fork while nothing is being written: locks that it holds at that moment SQLite takes for held in the
+    fork, too, for as long as that lives.
+
     Args:
         path: the database file; its folder must exist.
         synchronous: ``NORMAL`` or ``FULL``, see the module's docstring.

@@ -24,6 +24,7 @@ else:
     model = ChatInfraMind(config=path)
 call = (lambda: asyncio.run(model.ainvoke("hi"))) if door == "async" else (lambda: model.invoke("hi"))
 print(model.invoke("hi").text, flush=True)
+model._behind.mind().traces()  # waits for what is being written, see SqliteStore
 child = os.fork()
 if not child:
     signal.alarm(30)
